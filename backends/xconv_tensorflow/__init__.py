@@ -1,0 +1,20 @@
+"""xconv's TensorFlow backend. Importing this module imports no framework."""
+
+from __future__ import annotations
+
+from xconv.backend import Backend, BackendSpec
+
+
+def _load() -> Backend:
+    from xconv_tensorflow.backend import BACKEND
+
+    return BACKEND
+
+
+SPEC = BackendSpec(
+    name="tensorflow",
+    array_modules=("tensorflow",),
+    requires="tensorflow",
+    install="pip install 'xconv[tensorflow]'",
+    load=_load,
+)

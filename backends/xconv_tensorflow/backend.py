@@ -1,0 +1,233 @@
+"""TensorFlow for xconv: arrays, devices, gradients, compilers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from xconv.backend import Backend, Formulation
+from xconv.plan import choose
+from xconv.problem import ConvProblem, Size
+from xconv_tensorflow.formulations import FORMULATIONS
+
+Tensor: TypeAlias = Any
+
+# The gradients of each direction are the two others: (x, weight) -> y, (dy, weight) -> dx, (x, dy) -> dweight.
+_ADJOINTS = {
+    "forward": ("input_gradient", "weight_gradient"),
+    "input_gradient": ("forward", "weight_gradient"),
+    "weight_gradient": ("input_gradient", "forward"),
+}
+
+
+class TensorFlowBackend(Backend):
+    """Where TensorFlow has a gradient it is used; where it has none, or refuses it, the other directions are it."""
+
+    name = "tensorflow"
+    formulations: Sequence[Formulation] = FORMULATIONS
+    modes = ("function", "xla")
+
+    # --- arrays ---
+
+    def prepare(self, array: Tensor) -> Tensor:
+        return array if isinstance(array, tf.Tensor) else tf.convert_to_tensor(array)
+
+    def shape(self, array: Tensor) -> tuple[Size, ...]:
+        sizes = array.shape.as_list()
+        if None not in sizes:
+            return tuple(sizes)
+        dynamic = tf.shape(array)
+        return tuple(dynamic[i] if size is None else size for i, size in enumerate(sizes))
+
+    def dtype(self, array: Tensor) -> str:
+        return str(array.dtype.name)
+
+    def device(self, array: Tensor) -> str | None:
+        if not hasattr(array, "_handle"):  # symbolic: it has no place yet
+            return None
+        kind, _, index = array.device.rpartition("device:")[2].partition(":")
+        return "cpu" if kind.lower() == "cpu" else f"cuda:{index or 0}"
+
+    def from_numpy(self, array: np.ndarray, device: str) -> Tensor:
+        with tf.device(_tf_device(device)):
+            return tf.convert_to_tensor(array)
+
+    def to_numpy(self, array: Tensor) -> np.ndarray:
+        result: np.ndarray = np.asarray(array)
+        return result
+
+    def permute(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
+        return tf.transpose(array, axes)
+
+    def narrow(self, array: Tensor, axis: int, start: Size, size: Size) -> Tensor:
+        return array[(slice(None),) * axis + (slice(start, start + size),)]
+
+    def flip(self, array: Tensor, axis: int) -> Tensor:
+        return tf.reverse(array, [axis])
+
+    def repeat(self, array: Tensor, axis: int, times: Size) -> Tensor:
+        counts = [1] * len(array.shape)
+        counts[axis] = times
+        return tf.tile(array, counts)
+
+    def concatenate(self, arrays: Sequence[Tensor], axis: int) -> Tensor:
+        return tf.concat(arrays, axis)
+
+    def zeros(self, shape: tuple[Size, ...], *parents: Tensor) -> Tensor:
+        zeros = tf.zeros(shape, parents[0].dtype)
+        # an empty result is no constant: its gradients are zeros, not missing; a full one must not catch NaN
+        if 0 in zeros.shape.as_list():
+            for parent in parents:
+                zeros = zeros + 0 * tf.reduce_sum(parent)
+        return zeros
+
+    # --- computing ---
+
+    def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
+        if problem.depthwise:
+            return "taps", "depthwise conv2d is slow on the CPU"
+        if direction != "forward" and (problem.groups > 1 or problem.dilation > 1):
+            return "taps", "TensorFlow refuses this gradient on the CPU"
+        return "conv2d", "the framework's own op"
+
+    def compute(
+        self,
+        formulation: Formulation,
+        direction: str,
+        problem: ConvProblem,
+        axis: int,
+        a: Tensor,
+        b: Tensor,
+        bias: Tensor | None,
+    ) -> Tensor:
+        half = a.dtype if a.dtype in (tf.float16, tf.bfloat16) and not _on_gpu(a) else None
+        if half is not None:
+            a, b, bias = (None if t is None else tf.cast(t, tf.float32) for t in (a, b, bias))
+        y = self._direction(formulation, direction, problem, axis, a, b)
+        if bias is not None:
+            y = y + bias
+        return y if half is None else tf.cast(y, half)
+
+    def _direction(
+        self, formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor
+    ) -> Tensor:
+        if formulation.name == "conv2d" and problem.groups == 1 and problem.dilation == 1:
+            return _compute(formulation, direction, problem, axis, a, b)
+
+        @tf.custom_gradient
+        def with_gradient(a: Tensor, b: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+            def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
+                return (
+                    self._other(_ADJOINTS[direction][0], problem, axis, *_operands(direction, 0, a, b, upstream)),
+                    self._other(_ADJOINTS[direction][1], problem, axis, *_operands(direction, 1, a, b, upstream)),
+                )
+
+            return _compute(formulation, direction, problem, axis, a, b), gradient
+
+        return with_gradient(a, b)
+
+    def _other(self, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor) -> Tensor:
+        return self._direction(choose(self, direction, problem), direction, problem, axis, a, b)
+
+    def conv2d(
+        self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        plain = vertical.groups == vertical.dilation == horizontal.dilation == 1
+        if not plain:
+            return self._conv2d_by_rows(vertical, horizontal, x, weight, bias)
+        half = x.dtype if x.dtype in (tf.float16, tf.bfloat16) and not _on_gpu(x) else None
+        if half is not None:
+            x, weight, bias = (None if t is None else tf.cast(t, tf.float32) for t in (x, weight, bias))
+        pads = [[0, 0], list(vertical.padding), list(horizontal.padding), [0, 0]]
+        y = tf.nn.conv2d(x, weight, [1, vertical.stride, horizontal.stride, 1], pads)
+        if bias is not None:
+            y = y + bias
+        return y if half is None else tf.cast(y, half)
+
+    def _conv2d_by_rows(
+        self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        """The vertical taps folded into the channels: one 1-D problem along the rows, with all its gradients."""
+        groups, kh = vertical.groups, vertical.kernel
+        padded = tf.pad(x, [[0, 0], list(vertical.padding), [0, 0], [0, 0]])
+        span = (vertical.output_length - 1) * vertical.stride + 1
+        shifted = [padded[:, t * vertical.dilation : t * vertical.dilation + span : vertical.stride] for t in range(kh)]
+        # channels in the order (group, tap, channel of the group), so that each group stays together
+        parts = [part for group in zip(*(tf.split(s, groups, -1) for s in shifted), strict=True) for part in group]
+        folded = tf.concat(parts, -1)
+        kernel = tf.transpose(weight, (1, 0, 2, 3))
+        kernel = tf.reshape(kernel, (horizontal.kernel, kh * vertical.group_in, vertical.out_channels))
+        problem = replace(horizontal, in_channels=kh * vertical.in_channels)
+        return self.compute(choose(self, "forward", problem), "forward", problem, 2, folded, kernel, bias)
+
+    # --- for parity checks and benchmarks ---
+
+    def devices(self) -> list[str]:
+        return ["cpu", *(f"cuda:{i}" for i in range(len(tf.config.list_physical_devices("GPU"))))]
+
+    def synchronize(self, device: str) -> None:
+        if device.startswith("cuda"):
+            tf.test.experimental.sync_devices()
+
+    def gradients(self, function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor) -> list[Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            y = function(*inputs)
+        zero = tf.UnconnectedGradients.ZERO
+        return [
+            tf.convert_to_tensor(gradient)
+            for gradient in tape.gradient(y, inputs, output_gradients=cotangent, unconnected_gradients=zero)
+        ]
+
+    def compiled(self, function: Callable[..., Tensor], mode: str) -> Callable[..., Tensor]:
+        compiled: Callable[..., Tensor] = tf.function(function, jit_compile=mode == "xla")
+        return compiled
+
+    @contextmanager
+    def exact_float32(self) -> Iterator[None]:
+        before = tf.config.experimental.tensor_float_32_execution_enabled()
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            tf.config.experimental.enable_tensor_float_32_execution(before)
+
+    def set_threads(self, count: int) -> None:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+
+    def version(self) -> str:
+        return str(tf.__version__)
+
+
+def _compute(formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor) -> Tensor:
+    if direction == "forward":
+        return formulation.forward(problem, axis, a, b, None)
+    return getattr(formulation, direction)(problem, axis, a, b)
+
+
+def _operands(direction: str, which: int, a: Tensor, b: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
+    """What the adjoint of a direction with respect to its first (0) or second (1) operand is computed from."""
+    if direction == "forward":  # a = x, b = weight, upstream = dy
+        return (upstream, b) if which == 0 else (a, upstream)
+    if direction == "input_gradient":  # a = dy, b = weight, upstream is shaped like x
+        return (upstream, b) if which == 0 else (upstream, a)
+    return (b, upstream) if which == 0 else (a, upstream)  # a = x, b = dy, upstream is shaped like the weight
+
+
+def _on_gpu(x: Tensor) -> bool:
+    if hasattr(x, "_handle"):
+        return "GPU" in x.device
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _tf_device(device: str) -> str:
+    return "/CPU:0" if device == "cpu" else "/GPU:" + device.partition(":")[2]
+
+
+BACKEND = TensorFlowBackend()

@@ -1,0 +1,20 @@
+"""xconv's PyTorch backend. Importing this module imports no framework."""
+
+from __future__ import annotations
+
+from xconv.backend import Backend, BackendSpec
+
+
+def _load() -> Backend:
+    from xconv_torch.backend import BACKEND
+
+    return BACKEND
+
+
+SPEC = BackendSpec(
+    name="torch",
+    array_modules=("torch",),
+    requires="torch",
+    install="pip install 'xconv[torch]'",
+    load=_load,
+)

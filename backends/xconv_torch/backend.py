@@ -1,0 +1,186 @@
+"""PyTorch for xconv: arrays, devices, gradients, compilers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xconv.backend import Backend, Formulation
+from xconv.problem import ConvProblem, Size
+from xconv_torch.formulations import FORMULATIONS
+
+_NAMES = {
+    torch.float32: "float32",
+    torch.float64: "float64",
+    torch.float16: "float16",
+    torch.bfloat16: "bfloat16",
+}
+
+
+class TorchBackend(Backend):
+    """Every gradient is torch's own: whatever runs forward runs backward, in any order and under ``torch.func``."""
+
+    name = "torch"
+    formulations: Sequence[Formulation] = FORMULATIONS
+    modes = ("aot_eager", "inductor")
+
+    # --- arrays ---
+
+    def prepare(self, array: Tensor) -> Tensor:
+        kind = array.device.type
+        if torch.is_autocast_enabled(kind) and array.dtype in (torch.float32, torch.float16, torch.bfloat16):
+            return array.to(torch.get_autocast_dtype(kind))
+        return array
+
+    def shape(self, array: Tensor) -> tuple[Size, ...]:
+        return tuple(array.shape)
+
+    def dtype(self, array: Tensor) -> str:
+        return _NAMES.get(array.dtype) or str(array.dtype).removeprefix("torch.")
+
+    def device(self, array: Tensor) -> str | None:
+        device = array.device
+        if device.type == "cuda":
+            return f"cuda:{device.index or 0}"
+        return device.type
+
+    def from_numpy(self, array: np.ndarray, device: str) -> Tensor:
+        # torch knows neither negative strides nor arrays that must not be written
+        if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+            array = array.copy()
+        if array.dtype.name == "bfloat16":
+            return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).to(device)
+        return torch.from_numpy(array).to(device)
+
+    def to_numpy(self, array: Tensor) -> np.ndarray:
+        array = array.detach().cpu()
+        if array.dtype == torch.bfloat16:
+            return array.view(torch.int16).numpy().view(np.dtype("bfloat16"))
+        result: np.ndarray = array.numpy()
+        return result
+
+    def permute(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
+        return array.permute(axes)
+
+    def narrow(self, array: Tensor, axis: int, start: Size, size: Size) -> Tensor:
+        return array.narrow(axis, start, size)
+
+    def flip(self, array: Tensor, axis: int) -> Tensor:
+        return array.flip(axis)
+
+    def repeat(self, array: Tensor, axis: int, times: Size) -> Tensor:
+        sizes = [-1] * array.ndim
+        sizes[axis] = times
+        return array.expand(sizes)
+
+    def concatenate(self, arrays: Sequence[Tensor], axis: int) -> Tensor:
+        return torch.cat(list(arrays), axis)
+
+    def zeros(self, shape: tuple[Size, ...], *parents: Tensor) -> Tensor:
+        zeros = parents[0].new_zeros(shape)
+        # an empty result is no constant: its gradients are zeros, not missing; a full one must not catch NaN
+        if zeros.numel() == 0:
+            for parent in parents:
+                zeros = zeros + 0 * parent.sum()
+        return zeros
+
+    # --- computing ---
+
+    def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
+        if problem.depthwise and problem.dilation > 1:
+            return "conv1d", "dilated depthwise is slow in channels-last conv2d"
+        if layout == "NCW":
+            return "conv1d", "the caller's layout is the op's own"
+        return "conv2d", "takes channels-last memory, rows and columns without a transpose"
+
+    def compute(
+        self,
+        formulation: Formulation,
+        direction: str,
+        problem: ConvProblem,
+        axis: int,
+        a: Tensor,
+        b: Tensor,
+        bias: Tensor | None,
+    ) -> Tensor:
+        narrow = _sums_in_storage_precision(a)
+        if narrow:
+            a, b, bias = a.float(), b.float(), None if bias is None else bias.float()
+        if direction == "forward":
+            y: Tensor = formulation.forward(problem, axis, a, b, bias)
+        else:
+            y = getattr(formulation, direction)(problem, axis, a, b)
+            if bias is not None:
+                y = y + bias
+        return y.to(narrow) if narrow else y
+
+    def conv2d(
+        self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        narrow = _sums_in_storage_precision(x)
+        if narrow:
+            x, weight, bias = x.float(), weight.float(), None if bias is None else bias.float()
+        problems = (vertical, horizontal)
+        image, pads = x.permute(0, 3, 1, 2), [p.padding[0] for p in problems]
+        if any(p.padding[0] != p.padding[1] for p in problems):
+            image, pads = F.pad(image, (*horizontal.padding, *vertical.padding)), [0, 0]
+        y = F.conv2d(
+            image,
+            weight.permute(3, 2, 0, 1),
+            bias,
+            [p.stride for p in problems],
+            pads,
+            [p.dilation for p in problems],
+            vertical.groups,
+        ).permute(0, 2, 3, 1)
+        return y.to(narrow) if narrow else y
+
+    # --- for parity checks and benchmarks ---
+
+    def devices(self) -> list[str]:
+        return ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+
+    def synchronize(self, device: str) -> None:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+
+    def gradients(self, function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor) -> list[Tensor]:
+        leaves = [x if x.requires_grad else x.detach().requires_grad_() for x in inputs]
+        y = function(*leaves)
+        return list(torch.autograd.grad(y, leaves, cotangent, create_graph=True, materialize_grads=True))
+
+    def compiled(self, function: Callable[..., Tensor], mode: str) -> Callable[..., Tensor]:
+        compiled: Callable[..., Tensor] = torch.compile(function, fullgraph=True, backend=mode)
+        return compiled
+
+    @contextmanager
+    def exact_float32(self) -> Iterator[None]:
+        # only the new switches are touched: reading an old one after a new one was set raises
+        switches = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+        before = [switch.fp32_precision for switch in switches]
+        for switch in switches:
+            switch.fp32_precision = "ieee"
+        try:
+            yield
+        finally:
+            for switch, value in zip(switches, before, strict=True):
+                switch.fp32_precision = value
+
+    def set_threads(self, count: int) -> None:
+        torch.set_num_threads(count)
+
+    def version(self) -> str:
+        return str(torch.__version__)
+
+
+def _sums_in_storage_precision(x: Tensor) -> torch.dtype | None:
+    """The dtype to come back to where torch would sum float16 slowly and without oneDNN: on the CPU."""
+    return x.dtype if x.dtype == torch.float16 and x.device.type == "cpu" else None
+
+
+BACKEND = TorchBackend()

@@ -1,0 +1,169 @@
+"""Ways to compute a 1-D convolution in PyTorch.
+
+Each takes views and gives views: an NCW tensor that arrives permuted to channels last is permuted back for free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xconv.problem import ConvProblem
+
+
+class Conv1d:
+    """``conv1d`` of channels-first signals; a feature map's rows or columns become a batch of signals."""
+
+    name = "conv1d"
+
+    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
+        return None
+
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        signals, back = _as_signals(x, axis)
+        signals, pad = _pad_evenly(signals, problem, last=True)
+        kernel = weight.permute(2, 1, 0)
+        return back(F.conv1d(signals, kernel, bias, problem.stride, pad, problem.dilation, problem.groups))
+
+    def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
+        signals, back = _as_signals(dy, axis)
+        crop, extra = _even_crop(problem)
+        dx = F.conv_transpose1d(
+            signals,
+            weight.permute(2, 1, 0),
+            None,
+            problem.stride,
+            crop,
+            groups=problem.groups,
+            dilation=problem.dilation,
+        )
+        return back(F.pad(dx, extra))
+
+    def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
+        signals, pad = _pad_evenly(_as_signals(x, axis)[0], problem, last=True)
+        signals_dy = _as_signals(dy, axis)[0]
+        window = ((problem.kernel,), (problem.stride,), (pad,), (problem.dilation,))
+        return _weight_gradient(problem, signals, signals_dy, *window).permute(2, 1, 0)
+
+
+class Conv2d:
+    """``conv2d`` of an image that the tensor already is: of height one for signals, the map itself for rows and columns.
+
+    Channels-last memory is used as it is, without a transpose.
+    """
+
+    name = "conv2d"
+
+    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
+        return None
+
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        along_width = _along_width(x, axis)
+        image, pad = _pad_evenly(_as_image(x), problem, last=along_width)
+        kernel = weight.permute(2, 1, 0).unsqueeze(2 if along_width else 3)
+        y = F.conv2d(
+            image,
+            kernel,
+            bias,
+            _pair(problem.stride, 1, along_width),
+            _pair(pad, 0, along_width),
+            _pair(problem.dilation, 1, along_width),
+            problem.groups,
+        )
+        return _from_image(y, x.ndim)
+
+    def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
+        along_width = _along_width(dy, axis)
+        crop, extra = _even_crop(problem)
+        dx = F.conv_transpose2d(
+            _as_image(dy),
+            weight.permute(2, 1, 0).unsqueeze(2 if along_width else 3),
+            None,
+            _pair(problem.stride, 1, along_width),
+            _pair(crop, 0, along_width),
+            groups=problem.groups,
+            dilation=_pair(problem.dilation, 1, along_width),
+        )
+        return _from_image(F.pad(dx, extra if along_width else (0, 0, *extra)), dy.ndim)
+
+    def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
+        along_width = _along_width(x, axis)
+        image, pad = _pad_evenly(_as_image(x), problem, last=along_width)
+        window = (
+            _pair(problem.kernel, 1, along_width),
+            _pair(problem.stride, 1, along_width),
+            _pair(pad, 0, along_width),
+            _pair(problem.dilation, 1, along_width),
+        )
+        gradient = _weight_gradient(problem, image, _as_image(dy), *window)
+        return gradient.squeeze(2 if along_width else 3).permute(2, 1, 0)
+
+
+FORMULATIONS = (Conv2d(), Conv1d())
+
+
+def _weight_gradient(
+    problem: ConvProblem,
+    x: Tensor,
+    dy: Tensor,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Tensor:
+    # autograd's own entry for it, which has gradients of its own
+    weight = x.new_empty((problem.out_channels, problem.group_in, *kernel))
+    none = [0] * len(kernel)
+    gradient: Tensor = torch.ops.aten.convolution_backward(
+        dy, x, weight, None, stride, padding, dilation, False, none, problem.groups, [False, True, False]
+    )[1]
+    return gradient
+
+
+def _pad_evenly(x: Tensor, problem: ConvProblem, *, last: bool) -> tuple[Tensor, int]:
+    """The tensor and the symmetric pad that the op itself adds; uneven pads are put into the tensor."""
+    low, high = problem.padding
+    if low == high:
+        return x, low
+    return F.pad(x, (low, high) if last else (0, 0, low, high)), 0
+
+
+def _even_crop(problem: ConvProblem) -> tuple[int, tuple[int, int]]:
+    """The symmetric crop that a transposed op does itself, and the (low, high) pad, often negative, that is left."""
+    low, high = problem.padding
+    crop = min(low, high)
+    made = (problem.output_length - 1) * problem.stride + problem.extent - 2 * crop
+    return crop, (crop - low, problem.length - made + low - crop)
+
+
+def _as_signals(x: Tensor, axis: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Channels-first signals along an axis, and the way back."""
+    if x.ndim == 3:
+        return x.transpose(1, 2), lambda y: y.transpose(1, 2)
+    rows = x if axis == 2 else x.transpose(1, 2)
+    batch = rows.shape[:2]
+
+    def back(y: Tensor) -> Tensor:
+        out = y.transpose(1, 2).unflatten(0, batch)
+        return out if axis == 2 else out.transpose(1, 2)
+
+    return rows.flatten(0, 1).transpose(1, 2), back
+
+
+def _as_image(x: Tensor) -> Tensor:
+    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x.transpose(1, 2).unsqueeze(2)
+
+
+def _from_image(y: Tensor, rank: int) -> Tensor:
+    return y.permute(0, 2, 3, 1) if rank == 4 else y.squeeze(2).transpose(1, 2)
+
+
+def _along_width(x: Tensor, axis: int) -> bool:
+    return axis == x.ndim - 2
+
+
+def _pair(value: int, other: int, along_width: bool) -> tuple[int, int]:
+    return (other, value) if along_width else (value, other)

@@ -1,0 +1,62 @@
+"""1-D convolutions, one interface, every framework: the public names.
+
+>>> import numpy as np, xconv
+>>> xconv.conv1d(np.ones((1, 5, 1), "float32"), np.ones((3, 1, 2), "float32")).shape
+(1, 3, 2)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from xconv.backend import backends, get_backend
+from xconv.errors import ArgumentError, BackendError, UnsupportedError, XconvError
+from xconv.ops import (
+    conv1d,
+    conv1d_columns,
+    conv1d_rows,
+    conv1d_transpose,
+    conv2d,
+    conv2d_as_1d,
+    spatially_separable_conv2d,
+)
+from xconv.plan import Plan, plan
+from xconv.problem import ConvProblem
+
+if TYPE_CHECKING:
+    from xconv import bench, cost, parity, reference
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentError",
+    "BackendError",
+    "ConvProblem",
+    "Plan",
+    "UnsupportedError",
+    "XconvError",
+    "backends",
+    "bench",
+    "conv1d",
+    "conv1d_columns",
+    "conv1d_rows",
+    "conv1d_transpose",
+    "conv2d",
+    "conv2d_as_1d",
+    "cost",
+    "get_backend",
+    "parity",
+    "plan",
+    "reference",
+    "spatially_separable_conv2d",
+]
+
+_ROOMS = ("bench", "cost", "parity", "reference")
+
+
+def __getattr__(name: str) -> Any:
+    # Rooms that most programs never enter are imported when they are named, so that `import xconv` stays cheap.
+    if name in _ROOMS:
+        return importlib.import_module(f"xconv.{name}")
+    raise AttributeError(f"module 'xconv' has no attribute {name!r}")

@@ -1,0 +1,301 @@
+"""What a backend is, what a formulation is, and where the installed ones are found.
+
+A backend registers under the entry-point group ``xconv.backends`` with a light module: importing it imports no
+framework. The framework is loaded when an array of it arrives, or when it is asked for by name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from xconv.errors import BackendError, nearest
+from xconv.problem import ConvProblem, Size
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Array: TypeAlias = Any
+"""An array of some framework: a tensor, a symbolic tensor, a traced value."""
+
+DEFAULT = "torch"
+"""The entry point that computes NumPy arrays when no ``backend=`` is given."""
+
+
+class Formulation(Protocol):
+    """One way to compute the directions of a problem in one framework.
+
+    Arrays are channels last, rank 3 ``(N, W, C)`` or rank 4 ``(N, H, W, C)``; ``axis`` is the one that slides; the
+    weight is ``(kernel, in / groups, out)``. They may be views with any strides. The padding mode is always "zeros":
+    other borders are in the array already.
+    """
+
+    name: str
+
+    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
+        """Why this form cannot compute a direction of a problem, or None if it can."""
+
+    def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None) -> Array:
+        """The convolution of ``x``."""
+
+    def input_gradient(self, problem: ConvProblem, axis: int, dy: Array, weight: Array) -> Array:
+        """The adjoint with respect to ``x``, from the gradient of the result."""
+
+    def weight_gradient(self, problem: ConvProblem, axis: int, x: Array, dy: Array) -> Array:
+        """The adjoint with respect to the weight."""
+
+
+class Backend(ABC):
+    """A framework's adapter: its arrays, devices, formulations, gradients and compilers.
+
+    A backend writes the abstract methods. :meth:`run` and :meth:`run_2d` are the way in for the operations: they put
+    border values into the array and answer problems without a result, so that no formulation meets either.
+    """
+
+    name: str
+    formulations: Sequence[Formulation]
+    modes: Sequence[str] = ()
+    """The names of the framework's tracing compilers, for :meth:`compiled`."""
+
+    # --- arrays ---
+
+    @abstractmethod
+    def prepare(self, array: Array) -> Array:
+        """An array as the framework computes with it (a variable is read, autocasting is applied)."""
+
+    @abstractmethod
+    def shape(self, array: Array) -> tuple[Size, ...]:
+        """Sizes, as ``int`` where they are known."""
+
+    @abstractmethod
+    def dtype(self, array: Array) -> str:
+        """The NumPy name of the element type."""
+
+    @abstractmethod
+    def device(self, array: Array) -> str | None:
+        """Where the array lives, in xconv's words ("cpu", "cuda:0"), or None if that is not known while tracing."""
+
+    @abstractmethod
+    def from_numpy(self, array: np.ndarray, device: str) -> Array:
+        """A NumPy array on a device of this framework, without a copy where that is safe."""
+
+    @abstractmethod
+    def to_numpy(self, array: Array) -> np.ndarray:
+        """A NumPy array of the same type and values."""
+
+    @abstractmethod
+    def permute(self, array: Array, axes: tuple[int, ...]) -> Array:
+        """The array with its axes in another order; a view where the framework has views."""
+
+    @abstractmethod
+    def narrow(self, array: Array, axis: int, start: Size, size: Size) -> Array:
+        """``size`` elements of an axis from ``start``; a view where the framework has views."""
+
+    @abstractmethod
+    def flip(self, array: Array, axis: int) -> Array:
+        """The array backwards along an axis."""
+
+    @abstractmethod
+    def repeat(self, array: Array, axis: int, times: Size) -> Array:
+        """An axis of size 1 repeated."""
+
+    @abstractmethod
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
+        """Arrays joined along an axis."""
+
+    @abstractmethod
+    def zeros(self, shape: tuple[Size, ...], *parents: Array) -> Array:
+        """Zeros of the dtype and device of the parents, and in their gradient graph."""
+
+    # --- computing ---
+
+    @abstractmethod
+    def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
+        """The formulation that "auto" takes, and the reason in a few words. Deterministic: no timing, no I/O."""
+
+    @abstractmethod
+    def compute(
+        self,
+        formulation: Formulation,
+        direction: str,
+        problem: ConvProblem,
+        axis: int,
+        a: Array,
+        b: Array,
+        bias: Array | None,
+    ) -> Array:
+        """Compute one direction by a formulation, with every gradient of the result right."""
+
+    @abstractmethod
+    def conv2d(
+        self, vertical: ConvProblem, horizontal: ConvProblem, x: Array, weight: Array, bias: Array | None
+    ) -> Array:
+        """The true 2-D convolution of an (N, H, W, C) array with a (kh, kw, in / groups, out) kernel."""
+
+    def run(
+        self,
+        formulation: Formulation,
+        direction: str,
+        problem: ConvProblem,
+        axis: int,
+        a: Array,
+        b: Array,
+        bias: Array | None = None,
+    ) -> Array:
+        """One direction of a problem: of (x, weight), of (dy, weight) or of (x, dy)."""
+        if problem.padding_mode != "zeros":
+            a = self.pad_borders(problem, axis, a)
+            problem = problem.padded()
+        if problem.is_empty:
+            shape = list(problem.weight_shape)
+            if direction != "weight_gradient":
+                forward = direction == "forward"
+                shape = list(self.shape(a))
+                shape[axis] = problem.output_length if forward else problem.length
+                shape[-1] = problem.out_channels if forward else problem.in_channels
+            return self.zeros(tuple(shape), a, b, *(() if bias is None else (bias,)))
+        return self.compute(formulation, direction, problem, axis, a, b, bias)
+
+    def run_2d(
+        self, vertical: ConvProblem, horizontal: ConvProblem, x: Array, weight: Array, bias: Array | None
+    ) -> Array:
+        """The true 2-D convolution, borders and empty results included."""
+        if vertical.padding_mode != "zeros":
+            x = self.pad_borders(horizontal, 2, self.pad_borders(vertical, 1, x))
+            vertical, horizontal = vertical.padded(), horizontal.padded()
+        if vertical.is_empty or horizontal.is_empty:
+            shape = (self.shape(x)[0], vertical.output_length, horizontal.output_length, vertical.out_channels)
+            return self.zeros(shape, x, weight, *(() if bias is None else (bias,)))
+        return self.conv2d(vertical, horizontal, x, weight, bias)
+
+    def pad_borders(self, problem: ConvProblem, axis: int, x: Array) -> Array:
+        """``x`` with the border values of a padding mode on both sides of an axis."""
+        (low, high), length, mode = problem.padding, problem.length, problem.padding_mode
+        parts = [x]
+        if not (isinstance(low, int) and low == 0):
+            if mode == "reflect":
+                parts.insert(0, self.flip(self.narrow(x, axis, 1, low), axis))
+            elif mode == "replicate":
+                parts.insert(0, self.repeat(self.narrow(x, axis, 0, 1), axis, low))
+            else:
+                parts.insert(0, self.narrow(x, axis, length - low, low))
+        if not (isinstance(high, int) and high == 0):
+            if mode == "reflect":
+                parts.append(self.flip(self.narrow(x, axis, length - 1 - high, high), axis))
+            elif mode == "replicate":
+                parts.append(self.repeat(self.narrow(x, axis, length - 1, 1), axis, high))
+            else:
+                parts.append(self.narrow(x, axis, 0, high))
+        return self.concatenate(parts, axis) if len(parts) > 1 else x
+
+    # --- for parity checks and benchmarks ---
+
+    @abstractmethod
+    def devices(self) -> list[str]:
+        """The devices of this machine that the framework can compute on; "cpu" comes first."""
+
+    @abstractmethod
+    def synchronize(self, device: str) -> None:
+        """Wait until everything that was enqueued on a device is done."""
+
+    @abstractmethod
+    def gradients(self, function: Callable[..., Array], inputs: Sequence[Array], cotangent: Array) -> list[Array]:
+        """The vector-Jacobian products of a function with respect to its inputs, differentiable themselves."""
+
+    @abstractmethod
+    def compiled(self, function: Callable[..., Array], mode: str) -> Callable[..., Array]:
+        """The function under one of the framework's tracing compilers, whole or not at all."""
+
+    @abstractmethod
+    def exact_float32(self) -> AbstractContextManager[None]:
+        """A scope in which float32 means float32 (no TF32); what was set before is restored."""
+
+    @abstractmethod
+    def set_threads(self, count: int) -> None:
+        """Compute with that many threads; before the framework's first computation."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """The framework's version."""
+
+
+@dataclass(frozen=True)
+class BackendSpec:
+    """What the core knows of a backend before its framework is imported.
+
+    ``array_modules`` are the top-level modules in which the framework defines its array types, ``requires`` is the
+    module that must be importable, and ``install`` the command that makes it so. ``load`` returns the one
+    :class:`Backend`; written as ``from ... import BACKEND; return BACKEND`` it can run inside ``torch.compile``.
+    """
+
+    name: str
+    array_modules: tuple[str, ...]
+    requires: str
+    install: str
+    load: Callable[[], Backend]
+
+    def installed(self) -> bool:
+        """Whether the framework is there (it is not imported to find out)."""
+        return importlib.util.find_spec(self.requires) is not None
+
+
+def _registered() -> tuple[dict[str, BackendSpec], dict[str, str]]:
+    specs: dict[str, BackendSpec] = {}
+    broken: dict[str, str] = {}
+    for point in entry_points(group="xconv.backends"):
+        try:
+            specs[point.name] = point.load()
+        except Exception as error:  # noqa: BLE001 - a stranger's broken package must not break `import xconv`
+            broken[point.name] = f"{type(error).__name__}: {error}"
+    return specs, broken
+
+
+# Read once, at import: inside torch.compile the entry points of the environment could not be read.
+_SPECS, _BROKEN = _registered()
+_OF_MODULE = {module: name for name, spec in _SPECS.items() for module in spec.array_modules}
+
+
+def backends() -> list[str]:
+    """The names of the backends that are installed and whose framework is there.
+
+    >>> "torch" in backends() or "tensorflow" in backends()
+    True
+    """
+    return sorted(name for name, spec in _SPECS.items() if spec.installed())
+
+
+def get_backend(name: str) -> Backend:
+    """The backend of that name; its framework is imported if it was not.
+
+    Raises:
+        BackendError: no such backend, or its framework is missing or fails to load; the text says what to install.
+    """
+    spec = _SPECS.get(name)
+    if spec is None:
+        if name in _BROKEN:
+            raise BackendError(f"backend {name!r} is registered but could not be loaded: {_BROKEN[name]}")
+        hint = nearest(name, _SPECS)
+        known = ", ".join(sorted(_SPECS)) or "none"
+        raise BackendError(f"no backend is called {name!r}; known: {known}." + (f" Hint: {hint}" if hint else ""))
+    try:
+        return spec.load()
+    except ImportError as error:
+        if spec.installed():
+            raise BackendError(f"backend {name!r} is installed but failed to load: {error}") from error
+        raise BackendError(f"backend {name!r} needs {spec.requires}, which is not installed: {spec.install}") from error
+
+
+def name_of_array(value: object) -> str | None:
+    """The name of the backend that owns an array: "numpy" for NumPy's own, None for what is no known array."""
+    for kind in type(value).__mro__:
+        module = kind.__module__.partition(".")[0]
+        if module in _OF_MODULE:
+            return _OF_MODULE[module]
+        if module == "numpy":
+            return "numpy"
+    return None

@@ -1,0 +1,362 @@
+"""The operations: names and layouts to a problem, and back.
+
+Each is a thin name over one problem, so what is said of one holds for all:
+
+- ``x`` is a torch tensor, a TensorFlow tensor (eager or symbolic) or variable, or a NumPy array; the result is of the
+  same type, on the same device, in the same gradient graph. NumPy arrays are computed by ``backend`` on ``device``.
+- ``layout`` names the axes of ``x`` and of the result. Channels last takes kernels ``(kernel, in/groups, out)``, channels
+  first ``(out, in/groups, kernel)``.
+- It is a correlation: the kernel is not flipped.
+- ``padding``: ``"valid"``, ``"same"`` (odd pads on the high side, with any stride), ``"same_lower"``, ``"causal"`` (all on
+  the low side), ``"full"``, an integer, or ``(low, high)``. ``padding_mode``: ``"zeros"``, ``"reflect"``, ``"replicate"``,
+  ``"circular"``.
+- ``formulation`` names the way it is computed; ``"auto"`` takes the one that is expected to be fastest.
+- dtypes float32, float64, float16, bfloat16; float16 and bfloat16 are summed in float32 and rounded once.
+- :class:`~xconv.errors.ArgumentError` is raised for anything that does not fit, before a framework is reached.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xconv.arguments import collect
+from xconv.backend import Array, Backend, Formulation
+from xconv.call import Call, int_pair, padding_pair, resolve
+from xconv.errors import ArgumentError
+from xconv.plan import choose
+
+
+def conv1d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: str | int | tuple[int, int] = "valid",
+    padding_mode: str = "zeros",
+    dilation: int = 1,
+    groups: int = 1,
+    layout: str = "NWC",
+    formulation: str = "auto",
+    backend: str | None = None,
+    device: str | None = None,
+) -> Array:
+    """1-D convolution along W.
+
+    Args:
+        x: (N, W, C), or (N, C, W) with ``layout="NCW"``.
+        weight: (kernel, in/groups, out), or (out, in/groups, kernel) with ``layout="NCW"``.
+        bias: (out,), or None.
+        stride: elements between neighbouring outputs.
+        padding: a name, an integer, or (low, high) in elements.
+        padding_mode: what the pads hold.
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups; as many as input channels make it depthwise.
+        layout: "NWC" or "NCW".
+        formulation: how to compute it.
+        backend: for NumPy arrays, who computes it; by default torch.
+        device: for NumPy arrays, where: "cpu", "cuda", "cuda:1".
+
+    Returns:
+        (N, W', out), or (N, out, W').
+
+    Raises:
+        ArgumentError: an argument does not fit.
+        UnsupportedError: the named formulation cannot compute this problem.
+        BackendError: the backend is not there.
+
+    >>> import numpy as np, xconv
+    >>> x = np.arange(6, dtype="float32").reshape(1, 6, 1)
+    >>> difference = np.array([-1, 1], dtype="float32").reshape(2, 1, 1)
+    >>> xconv.conv1d(x, difference, padding="causal").ravel()
+    array([0., 1., 1., 1., 1., 1.], dtype=float32)
+    """
+    return _run(
+        "conv1d", x, weight, bias, formulation, backend, device, stride=stride, padding=padding, padding_mode=padding_mode,
+        dilation=dilation, groups=groups, layout=layout,
+    )  # fmt: skip
+
+
+def conv2d_as_1d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: str | int | tuple[int, int] = "valid",
+    padding_mode: str = "zeros",
+    dilation: int = 1,
+    groups: int = 1,
+    layout: str = "NWC",
+    backend: str | None = None,
+    device: str | None = None,
+) -> Array:
+    """:func:`conv1d` computed by the framework's 2-D convolution on a height-one image: the same numbers.
+
+    >>> import numpy as np, xconv
+    >>> x, w = np.ones((1, 6, 2), "float32"), np.ones((3, 2, 4), "float32")
+    >>> bool((xconv.conv2d_as_1d(x, w) == xconv.conv1d(x, w)).all())
+    True
+    """
+    return _run(
+        "conv2d_as_1d", x, weight, bias, "conv2d", backend, device, stride=stride, padding=padding, padding_mode=padding_mode,
+        dilation=dilation, groups=groups, layout=layout,
+    )  # fmt: skip
+
+
+def conv1d_rows(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: str | int | tuple[int, int] = "valid",
+    padding_mode: str = "zeros",
+    dilation: int = 1,
+    groups: int = 1,
+    layout: str = "NHWC",
+    formulation: str = "auto",
+    backend: str | None = None,
+    device: str | None = None,
+) -> Array:
+    """1-D convolution along W of a feature map: the same kernel in each row, and nothing crosses rows.
+
+    Args and errors as for :func:`conv1d`, with ``x`` (N, H, W, C), or (N, C, H, W) with ``layout="NCHW"``.
+
+    >>> import numpy as np, xconv
+    >>> image = np.ones((1, 4, 6, 3), "float32")
+    >>> xconv.conv1d_rows(image, np.ones((3, 3, 8), "float32"), padding="same").shape
+    (1, 4, 6, 8)
+    """
+    return _run(
+        "conv1d_rows", x, weight, bias, formulation, backend, device, stride=stride, padding=padding, padding_mode=padding_mode,
+        dilation=dilation, groups=groups, layout=layout,
+    )  # fmt: skip
+
+
+def conv1d_columns(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: str | int | tuple[int, int] = "valid",
+    padding_mode: str = "zeros",
+    dilation: int = 1,
+    groups: int = 1,
+    layout: str = "NHWC",
+    formulation: str = "auto",
+    backend: str | None = None,
+    device: str | None = None,
+) -> Array:
+    """1-D convolution along H of a feature map: the same kernel in each column, and nothing crosses columns.
+
+    Args and errors as for :func:`conv1d`, with ``x`` (N, H, W, C), or (N, C, H, W) with ``layout="NCHW"``.
+
+    >>> import numpy as np, xconv
+    >>> image = np.ones((1, 4, 6, 3), "float32")
+    >>> xconv.conv1d_columns(image, np.ones((3, 3, 8), "float32")).shape
+    (1, 2, 6, 8)
+    """
+    return _run(
+        "conv1d_columns", x, weight, bias, formulation, backend, device, stride=stride, padding=padding, padding_mode=padding_mode,
+        dilation=dilation, groups=groups, layout=layout,
+    )  # fmt: skip
+
+
+def spatially_separable_conv2d(
+    x: Array,
+    weight_rows: Array,
+    weight_columns: Array,
+    bias: Array | None = None,
+    *,
+    stride: int | tuple[int, int] = 1,
+    padding: Any = "valid",
+    padding_mode: str = "zeros",
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+    layout: str = "NHWC",
+    formulation: str = "auto",
+    backend: str | None = None,
+    device: str | None = None,
+) -> Array:
+    """Rows, then columns: :func:`conv1d_rows` to a middle width, then :func:`conv1d_columns`, and the bias once.
+
+    Args:
+        x: (N, H, W, C), or (N, C, H, W) with ``layout="NCHW"``.
+        weight_rows: (kernel, in/groups, middle), or (middle, in/groups, kernel).
+        weight_columns: (kernel, middle/groups, out), or (out, middle/groups, kernel).
+        bias: (out,), or None.
+        stride: an integer or (height, width); so are dilation and the parts of padding.
+        padding: a name, an integer, or a pair (height, width) of names, integers and (low, high) pairs.
+        padding_mode: what the pads hold.
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups of both steps.
+        layout: "NHWC" or "NCHW".
+        formulation: how to compute both steps.
+        backend: for NumPy arrays, who computes it; by default torch.
+        device: for NumPy arrays, where.
+
+    >>> import numpy as np, xconv
+    >>> image, box = np.ones((1, 5, 5, 1), "float32"), np.full((3, 1, 1), 1 / 3, "float32")
+    >>> xconv.spatially_separable_conv2d(image, box, box).round(5)[0, :, :, 0]
+    array([[1., 1., 1.],
+           [1., 1., 1.],
+           [1., 1., 1.]], dtype=float32)
+    """
+    name = "spatially_separable_conv2d"
+    arrays = {"x": x, "weight_rows": weight_rows, "weight_columns": weight_columns, "bias": bias}
+    arguments = collect(name, arrays, backend, device)
+    pads, strides = padding_pair(name, padding), int_pair(name, "stride", stride)
+    dilations = int_pair(name, "dilation", dilation)
+    x_shape, bias_shape = arguments.shape("x") or (), arguments.shape("bias")
+    calls = []
+    for step, axis, weight in (("conv1d_rows", 1, "weight_rows"), ("conv1d_columns", 0, "weight_columns")):
+        try:
+            call = resolve(
+                step, x_shape, arguments.shape(weight) or (), bias_shape if axis == 0 else None,
+                dtype=arguments.dtype, stride=strides[axis], padding=pads[axis], padding_mode=padding_mode,
+                dilation=dilations[axis], groups=groups, layout=layout if layout is not None else "NHWC",
+            )  # fmt: skip
+        except ArgumentError as error:
+            raise error.renamed(name, {"weight": weight}) from None
+        x_shape = call.result_shape(x_shape)
+        calls.append(call)
+    owner = arguments.load()
+    rows, columns = (choose_for(call, owner, formulation, name) for call in calls)
+    given = arguments.arrays
+    middle = execute(calls[0], owner, rows, given["x"], given["weight_rows"], None)
+    return arguments.close(execute(calls[1], owner, columns, middle, given["weight_columns"], given["bias"]))
+
+
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: int | tuple[int, int] = 1,
+    padding: Any = "valid",
+    padding_mode: str = "zeros",
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+    layout: str = "NHWC",
+    backend: str | None = None,
+    device: str | None = None,
+) -> Array:
+    """The true 2-D convolution, which the others are compared with.
+
+    Args:
+        x: (N, H, W, C), or (N, C, H, W) with ``layout="NCHW"``.
+        weight: (kh, kw, in/groups, out), or (out, in/groups, kh, kw) with ``layout="NCHW"``.
+        bias: (out,), or None.
+        stride: an integer or (height, width); so are dilation and the parts of padding.
+        padding: a name, an integer, or a pair (height, width) of names, integers and (low, high) pairs.
+        padding_mode: what the pads hold.
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        layout: "NHWC" or "NCHW".
+        backend: for NumPy arrays, who computes it; by default torch.
+        device: for NumPy arrays, where.
+
+    >>> import numpy as np, xconv
+    >>> image = np.ones((1, 5, 5, 1), "float32")
+    >>> xconv.conv2d(image, np.ones((3, 3, 1, 1), "float32"), padding="same")[0, :2, :3, 0]
+    array([[4., 6., 6.],
+           [6., 9., 9.]], dtype=float32)
+    """
+    return _run(
+        "conv2d", x, weight, bias, "auto", backend, device, stride=stride, padding=padding, padding_mode=padding_mode,
+        dilation=dilation, groups=groups, layout=layout,
+    )  # fmt: skip
+
+
+def conv1d_transpose(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: str | int | tuple[int, int] = "valid",
+    padding_mode: str = "zeros",
+    output_padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+    layout: str = "NWC",
+    formulation: str = "auto",
+    backend: str | None = None,
+    device: str | None = None,
+) -> Array:
+    """Transposed 1-D convolution (upsampling): the adjoint of :func:`conv1d` with respect to its input.
+
+    Args:
+        x: (N, W, C), or (N, C, W) with ``layout="NCW"``.
+        weight: (kernel, out/groups, in), as Keras has it, or (in, out/groups, kernel), as torch has it.
+        bias: (out,), or None.
+        stride: outputs per input.
+        padding: what is cropped. An integer or (low, high): those many elements of the full result, as in torch.
+            ``"valid"`` crops nothing; ``"same"`` and ``"same_lower"`` leave ``W * stride`` elements, as in Keras;
+            ``"causal"`` too, and crops the high end only, so that no output depends on a later input; ``"full"`` undoes
+            the padding "full" of :func:`conv1d`.
+        padding_mode: only "zeros".
+        output_padding: elements added on the high side, below ``stride``, as in torch.
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        layout: "NWC" or "NCW".
+        formulation: how to compute it.
+        backend: for NumPy arrays, who computes it; by default torch.
+        device: for NumPy arrays, where.
+
+    Returns:
+        (N, W', out) or (N, out, W'), with ``W' = (W - 1) * stride - low - high + (kernel - 1) * dilation + 1 +
+        output_padding`` (Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", section 4).
+
+    >>> import numpy as np, xconv
+    >>> x = np.array([1, 2, 3], dtype="float32").reshape(1, 3, 1)
+    >>> xconv.conv1d_transpose(x, np.ones((2, 1, 1), "float32"), stride=2).ravel()
+    array([1., 1., 2., 2., 3., 3.], dtype=float32)
+    """
+    return _run(
+        "conv1d_transpose", x, weight, bias, formulation, backend, device, stride=stride, padding=padding,
+        padding_mode=padding_mode, output_padding=output_padding, dilation=dilation, groups=groups, layout=layout,
+    )  # fmt: skip
+
+
+def _run(
+    operation: str,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    formulation: str,
+    backend: str | None,
+    device: str | None,
+    **options: Any,
+) -> Array:
+    arguments = collect(operation, {"x": x, "weight": weight, "bias": bias}, backend, device)
+    shapes = arguments.shape("x") or (), arguments.shape("weight") or (), arguments.shape("bias")
+    call = resolve(operation, *shapes, dtype=arguments.dtype, **options)
+    owner = arguments.load()
+    chosen = None if call.vertical is not None else choose_for(call, owner, formulation, operation)
+    given = arguments.arrays
+    return arguments.close(execute(call, owner, chosen, given["x"], given["weight"], given["bias"]))
+
+
+def choose_for(call: Call, backend: Backend, formulation: str, operation: str) -> Formulation:
+    """The formulation of a resolved 1-D call."""
+    return choose(
+        backend, call.direction, call.problem, formulation=formulation, layout=call.layout.name, operation=operation
+    )
+
+
+def execute(
+    call: Call, backend: Backend, formulation: Formulation | None, x: Array, weight: Array, bias: Array | None
+) -> Array:
+    """Run a resolved call on a backend's own arrays, in the caller's layout."""
+    if not call.layout.channels_last:
+        x = backend.permute(x, call.layout.to_channels_last)
+        weight = backend.permute(weight, call.weight_axes)
+    if call.vertical is not None:
+        y = backend.run_2d(call.vertical, call.problem, x, weight, bias)
+    else:
+        assert formulation is not None
+        y = backend.run(formulation, call.direction, call.problem, call.axis, x, weight, bias)
+    return y if call.layout.channels_last else backend.permute(y, call.layout.from_channels_last)

@@ -1,0 +1,256 @@
+"""The one problem: slide a 1-D kernel along one axis of a channels-last array.
+
+Seen from that axis every array is ``(outer, length, inner, channels)``. Padding names become ``(low, high)`` here,
+once, so that nothing behind this module ever sees a name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from xconv.errors import ArgumentError, nearest
+
+Size: TypeAlias = Any
+"""An ``int``, or a framework's symbolic integer while it traces a program whose sizes are not known yet."""
+
+PADDING_NAMES = ("valid", "same", "same_lower", "causal", "full")
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+DIRECTIONS = ("forward", "input_gradient", "weight_gradient")
+
+
+@dataclass(frozen=True)
+class ConvProblem:
+    """A 1-D convolution, resolved: no names, no layouts, no framework.
+
+    ``y[n, o, i, c] = sum_{j, m} x[n, o * stride + j * dilation - low, i, m] * w[j, m, c]`` with ``m`` over the input
+    channels of the group of ``c``: a correlation, as in every deep-learning framework.
+
+    Sizes count elements, dilation counts from 1, ``padding`` is ``(low, high)`` in elements.
+
+    >>> p = ConvProblem(outer=128, length=8000, inner=1, in_channels=1, out_channels=32, kernel=5)
+    >>> p.output_length, p.macs
+    (7996, 163758080)
+    """
+
+    outer: Size
+    length: Size
+    inner: Size
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    padding: tuple[Size, Size] = (0, 0)
+    padding_mode: str = "zeros"
+    dtype: str = "float32"
+
+    @property
+    def extent(self) -> int:
+        """Elements from the first to the last tap of the dilated kernel: ``(kernel - 1) * dilation + 1``."""
+        return dilated_extent(self.kernel, self.dilation)
+
+    @property
+    def padded_length(self) -> Size:
+        """Length of the input with both pads."""
+        return self.length + self.padding[0] + self.padding[1]
+
+    @property
+    def output_length(self) -> Size:
+        """Number of places the kernel fits: ``floor((padded - extent) / stride) + 1``, and never below 0."""
+        places = (self.padded_length - self.extent) // self.stride + 1
+        return max(places, 0) if isinstance(places, int) else places
+
+    @property
+    def group_in(self) -> int:
+        """Input channels of one group."""
+        return self.in_channels // self.groups
+
+    @property
+    def group_out(self) -> int:
+        """Output channels of one group."""
+        return self.out_channels // self.groups
+
+    @property
+    def depthwise(self) -> bool:
+        """Each input channel alone (with any channel multiplier)."""
+        return self.groups > 1 and self.group_in == 1
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int]:
+        """``(kernel, in_channels / groups, out_channels)``."""
+        return (self.kernel, self.group_in, self.out_channels)
+
+    @property
+    def input_shape(self) -> tuple[Size, Size, Size, int]:
+        """``(outer, length, inner, in_channels)``."""
+        return (self.outer, self.length, self.inner, self.in_channels)
+
+    @property
+    def output_shape(self) -> tuple[Size, Size, Size, int]:
+        """``(outer, output_length, inner, out_channels)``."""
+        return (self.outer, self.output_length, self.inner, self.out_channels)
+
+    @property
+    def macs(self) -> Size:
+        """Multiply-accumulates of one direction (each of the three does the same number)."""
+        return self.outer * self.output_length * self.inner * self.out_channels * self.kernel * self.group_in
+
+    def terms(self, direction: str = "forward") -> Size:
+        """The most products that are summed into one element of the result of a direction."""
+        if direction == "forward":
+            return self.kernel * self.group_in
+        if direction == "input_gradient":
+            return self.kernel * self.group_out
+        return self.outer * self.output_length * self.inner
+
+    @property
+    def is_empty(self) -> bool:
+        """Known to have no element in its result (an empty batch, or no place where the kernel fits)."""
+        sizes = (self.outer, self.inner, self.output_length)
+        return any(isinstance(size, int) and size == 0 for size in sizes)
+
+    def padded(self) -> ConvProblem:
+        """The same convolution of an input that has been padded already."""
+        return replace(self, length=self.padded_length, padding=(0, 0), padding_mode="zeros")
+
+    def input_gradient_as_forward(self) -> ConvProblem:
+        """The input gradient as a convolution of its own.
+
+        Its input is the output's gradient with ``stride - 1`` zeros between neighbours, its kernel is flipped and has
+        in and out swapped within each group. A pad may be negative: then it crops.
+        """
+        spread = (self.output_length - 1) * self.stride + 1
+        low = self.extent - 1 - self.padding[0]
+        return replace(
+            self,
+            length=spread,
+            in_channels=self.out_channels,
+            out_channels=self.in_channels,
+            stride=1,
+            padding=(low, self.length + self.extent - 1 - spread - low),
+        )
+
+
+def dilated_extent(kernel: int, dilation: int) -> int:
+    """Elements from the first to the last tap.
+
+    >>> dilated_extent(3, 4)
+    9
+    """
+    return (kernel - 1) * dilation + 1
+
+
+def resolve_padding(
+    operation: str, padding: object, *, length: Size, kernel: int, stride: int, dilation: int
+) -> tuple[Size, Size]:
+    """Any way to write padding as ``(low, high)``.
+
+    ``"same"`` is TensorFlow's and ONNX's SAME_UPPER rule for any stride: the output has ``ceil(length / stride)``
+    elements and an odd pad goes to the high side. It is written without a branch on ``length``, which may be symbolic.
+
+    >>> resolve_padding("conv1d", "same", length=17, kernel=3, stride=2, dilation=1)
+    (1, 1)
+    >>> resolve_padding("conv1d", "same", length=16, kernel=3, stride=2, dilation=1)
+    (0, 1)
+    >>> resolve_padding("conv1d", "causal", length=16, kernel=3, stride=1, dilation=4)
+    (8, 0)
+    """
+    extent = dilated_extent(kernel, dilation)
+    if isinstance(padding, str):
+        if padding == "valid":
+            return (0, 0)
+        if padding == "causal":
+            return (extent - 1, 0)
+        if padding == "full":
+            return (extent - 1, extent - 1)
+        if padding in ("same", "same_lower"):
+            # the last place starts at length - last, with last in 1..stride; a kernel shorter than that needs no pad
+            last = (length - 1) % stride + 1 if stride > 1 else 1
+            total = extent - last
+            if stride > extent:
+                total = (total + abs(total)) // 2
+            half = total // 2
+            return (half, total - half) if padding == "same" else (total - half, half)
+        raise ArgumentError(
+            operation,
+            "padding",
+            repr(padding),
+            "one of " + ", ".join(map(repr, PADDING_NAMES)) + ", an integer, or (low, high)",
+            nearest(padding, PADDING_NAMES),
+        )
+    return explicit_padding(operation, padding)
+
+
+def explicit_padding(operation: str, padding: object) -> tuple[int, int]:
+    """An integer or a pair as ``(low, high)``; anything else, and anything negative, is refused."""
+    pair = (padding, padding) if _is_integer(padding) else padding
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(map(_is_integer, pair)):
+        raise ArgumentError(
+            operation, "padding", repr(padding), "a name, an integer >= 0, or a pair of integers (low, high)"
+        )
+    low, high = int(pair[0]), int(pair[1])
+    if low < 0 or high < 0:
+        raise ArgumentError(
+            operation, "padding", repr(padding), "amounts >= 0", "to drop elements, slice the input instead"
+        )
+    return low, high
+
+
+def positive(operation: str, argument: str, value: object) -> int:
+    """An integer >= 1, or an error that names the argument."""
+    if not _is_integer(value) or int(value) < 1:  # type: ignore[call-overload]
+        hint = "1 means no dilation" if argument == "dilation" else ""
+        raise ArgumentError(operation, argument, repr(value), "an integer >= 1", hint)
+    return int(value)  # type: ignore[call-overload]
+
+
+def check_window(operation: str, problem: ConvProblem, axis: str) -> None:
+    """Refuse a kernel that fits nowhere and border values that the input does not have.
+
+    A symbolic length is let through: what cannot be known while tracing is the framework's to refuse.
+    """
+    length, (low, high), mode = problem.length, problem.padding, problem.padding_mode
+    if not isinstance(length, int):
+        return
+    if mode == "reflect" and max(low, high) >= max(length, 1):
+        raise ArgumentError(
+            operation,
+            "padding",
+            f"({low}, {high}) with padding_mode 'reflect' on axis {axis} of length {length}",
+            f"at most {max(length - 1, 0)} on either side (reflection leaves out the border element)",
+            "use padding_mode 'replicate' or 'circular', or pad less",
+        )
+    if mode == "circular" and max(low, high) > length:
+        raise ArgumentError(
+            operation,
+            "padding",
+            f"({low}, {high}) with padding_mode 'circular' on axis {axis} of length {length}",
+            f"at most {length} on either side (once around)",
+            "use padding_mode 'replicate', or pad less",
+        )
+    if mode != "zeros" and length == 0 and low + high > 0:
+        raise ArgumentError(
+            operation, "x", f"length 0 on axis {axis}", f"at least one element to pad with mode {mode!r}"
+        )
+    # an empty signal under "same" has an empty result; every other misfit is a mistake
+    if problem.padded_length < problem.extent and not _empty_same(problem):
+        dilated = f" (dilation {problem.dilation} spreads {problem.kernel} taps)" if problem.dilation > 1 else ""
+        raise ArgumentError(
+            operation,
+            "weight",
+            f"a kernel that spans {problem.extent} elements{dilated} on axis {axis} of length {length}"
+            + (f", {problem.padded_length} with padding" if low + high else ""),
+            f"a padded input at least as long as the kernel on axis {axis}",
+            "pad the input (padding='same' keeps its length), or choose a kernel or an axis that fits",
+        )
+
+
+def _empty_same(problem: ConvProblem) -> bool:
+    return bool(problem.length == 0 and problem.padded_length == max(problem.extent - problem.stride, 0))
+
+
+def _is_integer(value: object) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool) and getattr(value, "ndim", 0) == 0
