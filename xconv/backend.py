@@ -112,7 +112,15 @@ class Backend(ABC):
     def zeros(self, shape: tuple[Size, ...], *parents: Array) -> Array:
         """Zeros of the dtype and device of the parents, and in their gradient graph."""
 
+    @abstractmethod
+    def cast(self, array: Array, dtype: str) -> Array:
+        """The array with another element type."""
+
     # --- computing ---
+
+    @abstractmethod
+    def accumulator(self, array: Array) -> str | None:
+        """The wider dtype to compute in where the framework would sum in this array's narrow one, or None."""
 
     @abstractmethod
     def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
@@ -148,6 +156,11 @@ class Backend(ABC):
         bias: Array | None = None,
     ) -> Array:
         """One direction of a problem: of (x, weight), of (dy, weight) or of (x, dy)."""
+        wide = self.accumulator(a)
+        if wide is not None:
+            narrow = self.dtype(a)
+            a, b, bias = (None if array is None else self.cast(array, wide) for array in (a, b, bias))
+            return self.cast(self.run(formulation, direction, problem, axis, a, b, bias), narrow)
         if problem.padding_mode != "zeros":
             a = self.pad_borders(problem, axis, a)
             problem = problem.padded()
@@ -165,6 +178,11 @@ class Backend(ABC):
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Array, weight: Array, bias: Array | None
     ) -> Array:
         """The true 2-D convolution, borders and empty results included."""
+        wide = self.accumulator(x)
+        if wide is not None:
+            narrow = self.dtype(x)
+            x, weight, bias = (None if array is None else self.cast(array, wide) for array in (x, weight, bias))
+            return self.cast(self.run_2d(vertical, horizontal, x, weight, bias), narrow)
         if vertical.padding_mode != "zeros":
             x = self.pad_borders(horizontal, 2, self.pad_borders(vertical, 1, x))
             vertical, horizontal = vertical.padded(), horizontal.padded()

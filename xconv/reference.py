@@ -2,19 +2,10 @@
 
 Arrays are channels last, as a backend sees them: rank 3 or 4, an axis that slides, the weight (kernel, in/groups, out).
 Nothing here is meant to be fast: it is what the fast ones are compared with.
-
-The bound. A sum of ``n`` products, in any order, with or without fused multiply-add, has the error
-``|computed - exact| <= gamma(n) * sum |x| |w|`` with ``gamma(n) = n u / (1 - n u)`` and ``u`` the unit roundoff of the
-arithmetic (Higham 2002, "Accuracy and Stability of Numerical Algorithms", 2nd ed., section 3.1). It holds for every input.
-When rounding errors are independent and of mean zero, ``n`` may be replaced by ``lambda * sqrt(n)``, and the bound
-fails with a probability of at most ``2 n exp(-lambda^2 / 2)`` for each element (Higham and Mary 2019, "A new approach to
-probabilistic rounding error analysis", SIAM J. Sci. Comput. 41(5), theorem 3.1, to first order). Both are here; the
-smaller one is taken, with lambda = 9, which leaves less than 1e-11 for an element with a million terms.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TypeAlias
 
 import numpy as np
@@ -24,18 +15,6 @@ from xconv.call import Call
 from xconv.problem import ConvProblem
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-
-UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-"""Half the distance from 1 to the next number: the largest relative error of one rounding to nearest."""
-
-SMALLEST = {"float64": 2.0**-1074, "float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133}
-"""The smallest number above zero (subnormal): below it the error of a rounding is absolute."""
-
-FLUSHED = {"float64": 2.0**-1022, "float32": 2.0**-126, "float16": 2.0**-14, "bfloat16": 2.0**-126}
-"""The smallest normal number: hardware that flushes subnormals to zero may lose this much."""
-
-LAMBDA = 9.0
-"""How many standard deviations the probabilistic bound allows."""
 
 _MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
@@ -81,7 +60,7 @@ def weight_gradient(problem: ConvProblem, axis: int, x: npt.ArrayLike, dy: npt.A
     for tap in range(problem.kernel):
         seen = _seen(problem, axis, padded, tap)
         for group_in, group_out in _groups(problem):
-            gradient[tap][:, group_out] = np.einsum("...i,...o->io", seen[..., group_in], above[..., group_out])
+            gradient[tap][:, group_out] = _over_positions(seen[..., group_in], above[..., group_out])
     return gradient
 
 
@@ -124,42 +103,58 @@ def apply(call: Call, x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLi
     return np.transpose(y, call.layout.from_channels_last)
 
 
-def gamma(terms: int, dtype: str = "float32") -> float:
-    """The factor before ``sum |x| |w|`` for a sum of that many products: the smaller of the two bounds.
-
-    >>> gamma(15, "float32") == 15 * 2**-24 / (1 - 15 * 2**-24)
-    True
-    >>> round(gamma(10_000, "float32") / 2**-24)
-    900
-    """
-    u = UNIT_ROUNDOFF[dtype]
-    if terms <= 0:
-        return 0.0
-    likely = math.expm1(LAMBDA * math.sqrt(terms) * u + terms * u * u / (1 - u))
-    worst = terms * u / (1 - terms * u) if terms * u < 1 else math.inf
-    return min(worst, likely)
+def input_adjoint(call: Call, dy: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
+    """The gradient of an operation with respect to ``x``, in the caller's layout, from the gradient of its result."""
+    above = np.transpose(np.asarray(dy, np.float64), call.layout.to_channels_last)
+    kernel = np.transpose(np.asarray(weight, np.float64), call.weight_axes)
+    if call.vertical is not None:
+        dx = _conv2d_input_gradient(call.vertical, call.problem, above, kernel)
+    elif call.direction == "forward":
+        dx = input_gradient(call.problem, call.axis, above, kernel)
+    else:
+        dx = forward(call.problem, call.axis, above, kernel)
+    return np.transpose(dx, call.layout.from_channels_last)
 
 
-def error_bound(
-    exact: Floats, magnitude: Floats, terms: int, *, dtype: str = "float32", accumulate: str | None = None
-) -> Floats:
-    """How far each element may be from the exact result.
+def weight_adjoint(call: Call, x: npt.ArrayLike, dy: npt.ArrayLike) -> Floats:
+    """The gradient of an operation with respect to its weight, in the caller's layout."""
+    inputs = np.transpose(np.asarray(x, np.float64), call.layout.to_channels_last)
+    above = np.transpose(np.asarray(dy, np.float64), call.layout.to_channels_last)
+    if call.vertical is not None:
+        gradient = _conv2d_weight_gradient(call.vertical, call.problem, inputs, above)
+    elif call.direction == "forward":
+        gradient = weight_gradient(call.problem, call.axis, inputs, above)
+    else:
+        gradient = weight_gradient(call.problem, call.axis, above, inputs)
+    return np.transpose(gradient, np.argsort(call.weight_axes))
 
-    Args:
-        exact: the result in float64.
-        magnitude: the same on absolute values, ``|x| conv |w| + |bias|``.
-        terms: products summed into one element, the bias counted as one more.
-        dtype: of the result.
-        accumulate: of the sum; float16 and bfloat16 are summed in float32 and rounded once.
 
-    Returns:
-        ``gamma(terms) |x| conv |w|``, plus one rounding to ``dtype``, plus what underflow may take.
-    """
-    sums = accumulate or ("float64" if dtype == "float64" else "float32")
-    error = gamma(terms, sums) * magnitude + (terms + 1) * FLUSHED[sums]
-    if sums != dtype:
-        error = error + UNIT_ROUNDOFF[dtype] * (np.abs(exact) + error) + SMALLEST[dtype]
-    return error
+def _conv2d_input_gradient(vertical: ConvProblem, horizontal: ConvProblem, dy: Floats, w: Floats) -> Floats:
+    padded = np.zeros((dy.shape[0], vertical.padded_length, horizontal.padded_length, vertical.in_channels))
+    for tap in range(vertical.kernel):
+        for other in range(horizontal.kernel):
+            seen = padded[:, _places(vertical, tap)][:, :, _places(horizontal, other)]
+            for group_in, group_out in _groups(vertical):
+                seen[..., group_in] += dy[..., group_out] @ w[tap, other][:, group_out].T
+    rows = _unpad(horizontal, padded)
+    return np.moveaxis(_unpad(vertical, np.moveaxis(rows, 1, 2)), 2, 1)
+
+
+def _conv2d_weight_gradient(vertical: ConvProblem, horizontal: ConvProblem, x: Floats, dy: Floats) -> Floats:
+    padded = _pad(horizontal, 2, _pad(vertical, 1, x))
+    gradient = np.zeros((vertical.kernel, *horizontal.weight_shape))
+    for tap in range(vertical.kernel):
+        for other in range(horizontal.kernel):
+            seen = padded[:, _places(vertical, tap)][:, :, _places(horizontal, other)]
+            for group_in, group_out in _groups(vertical):
+                product = _over_positions(seen[..., group_in], dy[..., group_out])
+                gradient[tap, other][:, group_out] = product
+    return gradient
+
+
+def _over_positions(x: Floats, dy: Floats) -> Floats:
+    """``sum x[p, i] dy[p, o]`` over all positions."""
+    return np.tensordot(x, dy, (range(x.ndim - 1), range(dy.ndim - 1)))
 
 
 def _groups(problem: ConvProblem) -> list[tuple[slice, slice]]:

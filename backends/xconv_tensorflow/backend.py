@@ -86,7 +86,14 @@ class TensorFlowBackend(Backend):
                 zeros = zeros + 0 * tf.reduce_sum(parent)
         return zeros
 
+    def cast(self, array: Tensor, dtype: str) -> Tensor:
+        return tf.cast(array, dtype)
+
     # --- computing ---
+
+    def accumulator(self, array: Tensor) -> str | None:
+        narrow = array.dtype in (tf.float16, tf.bfloat16) and not _on_gpu(array)
+        return "float32" if narrow else None
 
     def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         if problem.depthwise:
@@ -105,13 +112,8 @@ class TensorFlowBackend(Backend):
         b: Tensor,
         bias: Tensor | None,
     ) -> Tensor:
-        half = a.dtype if a.dtype in (tf.float16, tf.bfloat16) and not _on_gpu(a) else None
-        if half is not None:
-            a, b, bias = (None if t is None else tf.cast(t, tf.float32) for t in (a, b, bias))
         y = self._direction(formulation, direction, problem, axis, a, b)
-        if bias is not None:
-            y = y + bias
-        return y if half is None else tf.cast(y, half)
+        return y if bias is None else y + bias
 
     def _direction(
         self, formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor
@@ -140,14 +142,9 @@ class TensorFlowBackend(Backend):
         plain = vertical.groups == vertical.dilation == horizontal.dilation == 1
         if not plain:
             return self._conv2d_by_rows(vertical, horizontal, x, weight, bias)
-        half = x.dtype if x.dtype in (tf.float16, tf.bfloat16) and not _on_gpu(x) else None
-        if half is not None:
-            x, weight, bias = (None if t is None else tf.cast(t, tf.float32) for t in (x, weight, bias))
         pads = [[0, 0], list(vertical.padding), list(horizontal.padding), [0, 0]]
         y = tf.nn.conv2d(x, weight, [1, vertical.stride, horizontal.stride, 1], pads)
-        if bias is not None:
-            y = y + bias
-        return y if half is None else tf.cast(y, half)
+        return y if bias is None else y + bias
 
     def _conv2d_by_rows(
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None

@@ -20,6 +20,7 @@ _NAMES = {
     torch.float16: "float16",
     torch.bfloat16: "bfloat16",
 }
+_DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 
 
 class TorchBackend(Backend):
@@ -89,7 +90,15 @@ class TorchBackend(Backend):
                 zeros = zeros + 0 * parent.sum()
         return zeros
 
+    def cast(self, array: Tensor, dtype: str) -> Tensor:
+        return array.to(_DTYPES[dtype])
+
     # --- computing ---
+
+    def accumulator(self, array: Tensor) -> str | None:
+        # On the CPU: float16 is slow and bfloat16 is rounded between steps; CUDA sums both in float32 itself.
+        narrow = array.dtype in (torch.float16, torch.bfloat16) and array.device.type == "cpu"
+        return "float32" if narrow else None
 
     def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         if problem.depthwise and problem.dilation > 1:
@@ -108,28 +117,20 @@ class TorchBackend(Backend):
         b: Tensor,
         bias: Tensor | None,
     ) -> Tensor:
-        narrow = _sums_in_storage_precision(a)
-        if narrow:
-            a, b, bias = a.float(), b.float(), None if bias is None else bias.float()
         if direction == "forward":
             y: Tensor = formulation.forward(problem, axis, a, b, bias)
-        else:
-            y = getattr(formulation, direction)(problem, axis, a, b)
-            if bias is not None:
-                y = y + bias
-        return y.to(narrow) if narrow else y
+            return y
+        y = getattr(formulation, direction)(problem, axis, a, b)
+        return y if bias is None else y + bias
 
     def conv2d(
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
-        narrow = _sums_in_storage_precision(x)
-        if narrow:
-            x, weight, bias = x.float(), weight.float(), None if bias is None else bias.float()
         problems = (vertical, horizontal)
         image, pads = x.permute(0, 3, 1, 2), [p.padding[0] for p in problems]
         if any(p.padding[0] != p.padding[1] for p in problems):
             image, pads = F.pad(image, (*horizontal.padding, *vertical.padding)), [0, 0]
-        y = F.conv2d(
+        return F.conv2d(
             image,
             weight.permute(3, 2, 0, 1),
             bias,
@@ -138,7 +139,6 @@ class TorchBackend(Backend):
             [p.dilation for p in problems],
             vertical.groups,
         ).permute(0, 2, 3, 1)
-        return y.to(narrow) if narrow else y
 
     # --- for parity checks and benchmarks ---
 
@@ -176,11 +176,6 @@ class TorchBackend(Backend):
 
     def version(self) -> str:
         return str(torch.__version__)
-
-
-def _sums_in_storage_precision(x: Tensor) -> torch.dtype | None:
-    """The dtype to come back to where torch would sum float16 slowly and without oneDNN: on the CPU."""
-    return x.dtype if x.dtype == torch.float16 and x.device.type == "cpu" else None
 
 
 BACKEND = TorchBackend()

@@ -133,10 +133,10 @@ def _pad_evenly(x: Tensor, problem: ConvProblem, *, last: bool) -> tuple[Tensor,
 
 def _even_crop(problem: ConvProblem) -> tuple[int, tuple[int, int]]:
     """The symmetric crop that a transposed op does itself, and the (low, high) pad, often negative, that is left."""
-    low, high = problem.padding
-    crop = min(low, high)
-    made = (problem.output_length - 1) * problem.stride + problem.extent - 2 * crop
-    return crop, (crop - low, problem.length - made + low - crop)
+    low = problem.padding[0]
+    high = (problem.output_length - 1) * problem.stride + problem.extent - low - problem.length
+    crop = max(min(low, high), 0)
+    return crop, (crop - low, crop - high)
 
 
 def _as_signals(x: Tensor, axis: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

@@ -1,1 +1,7 @@
-"""."""
+"""Parity: do two frameworks compute the same? Cases, checks, and a report."""
+
+from xconv.parity.cases import Case, cases
+from xconv.parity.check import Finding, check
+from xconv.parity.report import ParityReport, run
+
+__all__ = ["Case", "Finding", "ParityReport", "cases", "check", "run"]

@@ -1,0 +1,222 @@
+"""Named problems with seeded inputs, for every operation, padding, border, stride, dilation, group and layout.
+
+Every dimension has a different size, and inputs are never ones or zeros: both would hide a transpose.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import xconv
+from xconv.bounds import round_to
+from xconv.call import Call, int_pair, padding_pair, resolve
+from xconv.problem import PADDING_MODES, PADDING_NAMES
+from xconv.reference import Floats
+
+CHANNELS_FIRST = {"NWC": "NCW", "NHWC": "NCHW"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operation on arrays of some shapes, given in channels last; ``layout`` says how they are really passed."""
+
+    name: str
+    operation: str
+    x_shape: tuple[int, ...]
+    weight_shapes: tuple[tuple[int, ...], ...]
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    bias: bool = True
+    layout: str = "NWC"
+
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """What the operation calls its weights."""
+        return ("weight",) if len(self.weight_shapes) == 1 else ("weight_rows", "weight_columns")
+
+    def calls(self) -> list[Call]:
+        """The resolved calls that it is made of: one, or two for the separable operation."""
+        options, bias = {**self.options, "layout": self.layout}, self._shape_of_bias()
+        x_shape, *weights = self._passed_shapes()
+        if len(weights) == 1:
+            return [resolve(self.operation, x_shape, weights[0], bias, **options)]
+        made: list[Call] = []
+        for axis, step, weight in ((1, "conv1d_rows", weights[0]), (0, "conv1d_columns", weights[1])):
+            own = {
+                **options,
+                "stride": int_pair(step, "stride", options.get("stride", 1))[axis],
+                "dilation": int_pair(step, "dilation", options.get("dilation", 1))[axis],
+                "padding": padding_pair(step, options.get("padding", "valid"))[axis],
+            }
+            made.append(resolve(step, x_shape, weight, bias if axis == 0 else None, **own))
+            x_shape = made[-1].result_shape(x_shape)
+        return made
+
+    def inputs(self, kind: str, dtype: str, seed: int = 0) -> list[Floats]:
+        """x, the weights, the bias if any, and a gradient for the result: float64 values that the dtype holds exactly.
+
+        ``kind`` is "integers" (small: every partial sum is exact, so any order of summation gives the same bits) or
+        "normal".
+        """
+        rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
+        calls = self.calls()
+        shapes = [*self._passed_shapes(), *([self._shape_of_bias()] if self.bias else [])]
+        before = shapes[0]
+        for call in calls:
+            before = call.result_shape(before)
+        shapes.append(before)
+        if kind == "integers":
+            return [rng.integers(-2, 3, shape).astype(np.float64) for shape in shapes]
+        return [round_to(dtype, rng.standard_normal(shape)) for shape in shapes]
+
+    def run(self, *arrays: Any, **how: Any) -> Any:
+        """Call the operation on x, the weights and the bias if any."""
+        return getattr(xconv, self.operation)(*arrays, **self.options, layout=self.layout, **how)
+
+    def _shape_of_bias(self) -> tuple[int] | None:
+        if not self.bias:
+            return None
+        if self.operation == "conv1d_transpose":
+            return (self.weight_shapes[-1][1] * self.options.get("groups", 1),)
+        return (self.weight_shapes[-1][-1],)
+
+    def _passed_shapes(self) -> list[tuple[int, ...]]:
+        if self.layout[-1] == "C":
+            return [self.x_shape, *self.weight_shapes]
+        n, *spatial, channels = self.x_shape
+        kernels = [(*reversed(shape[-2:]), *shape[:-2]) for shape in self.weight_shapes]
+        return [(n, channels, *spatial), *kernels]
+
+
+_GEOMETRIES = (
+    # stride, dilation, groups, in, out, kernel
+    (1, 1, 1, 3, 5, 4),
+    (2, 1, 1, 3, 5, 3),
+    (1, 2, 1, 3, 5, 3),
+    (3, 2, 1, 3, 5, 3),
+    (4, 1, 1, 3, 5, 2),
+    (1, 1, 2, 6, 4, 3),
+    (2, 3, 3, 6, 9, 3),
+    (1, 1, 6, 6, 6, 5),
+    (2, 2, 4, 4, 8, 3),
+    (1, 1, 1, 1, 7, 1),
+)
+_PADDINGS = (*PADDING_NAMES, 2, (3, 0), (0, 1))
+_SIGNALS = ("conv1d", "conv2d_as_1d")
+_MAPS = ("conv1d_rows", "conv1d_columns")
+
+
+def _signal_or_map(operation: str, channels: int) -> tuple[tuple[int, ...], str]:
+    return ((2, 17, channels), "NWC") if operation in _SIGNALS else ((2, 13, 14, channels), "NHWC")
+
+
+def _one_axis(operation: str, geometry: tuple[int, ...], padding: Any, mode: str, bias: bool) -> Case:
+    stride, dilation, groups, inputs, outputs, kernel = geometry
+    shape, layout = _signal_or_map(operation, inputs)
+    options = {"stride": stride, "dilation": dilation, "groups": groups, "padding": padding, "padding_mode": mode}
+    name = f"{operation}-k{kernel}s{stride}d{dilation}g{groups}-{_said(padding)}-{mode}"
+    return Case(name, operation, shape, ((kernel, inputs // groups, outputs),), options, bias, layout)
+
+
+def _transposed(geometry: tuple[int, ...], padding: Any, extra: int) -> Case:
+    stride, dilation, groups, inputs, outputs, kernel = geometry
+    options = {
+        "stride": stride,
+        "dilation": dilation,
+        "groups": groups,
+        "padding": padding,
+        "output_padding": extra if padding not in ("same", "same_lower", "causal") and stride > 1 else 0,
+    }
+    name = f"conv1d_transpose-k{kernel}s{stride}d{dilation}g{groups}-{_said(padding)}"
+    return Case(name, "conv1d_transpose", (2, 11, outputs), ((kernel, inputs // groups, outputs),), options)
+
+
+def _two_axes(operation: str, index: int, geometry: tuple[int, ...], padding: Any, mode: str) -> Case:
+    stride, dilation, groups, inputs, outputs, kernel = geometry
+    options = {
+        "stride": (stride, 1 + index % 2),
+        "dilation": (1 + index % 3 // 2, dilation),
+        "groups": groups,
+        "padding": padding,
+        "padding_mode": mode,
+    }
+    name = f"{operation}-k{kernel}s{stride}d{dilation}g{groups}-{_said(padding)}-{mode}"
+    if operation == "conv2d":
+        weights: tuple[tuple[int, ...], ...] = ((kernel, 3, inputs // groups, outputs),)
+    else:
+        middle = 2 * groups
+        weights = ((kernel, inputs // groups, middle), (3, middle // groups, outputs))
+    return Case(name, operation, (2, 13, 14, inputs), weights, options, index % 2 == 0, "NHWC")
+
+
+def _special() -> Iterator[Case]:
+    """Sizes at which frameworks differ, refuse, or abort."""
+    for operation in ("conv1d", "conv1d_columns"):
+        shape, layout = _signal_or_map(operation, 3)
+        kernel = ((3, 3, 5),)
+        yield Case(f"{operation}-empty-batch", operation, (0, *shape[1:]), kernel, {"padding": 1}, True, layout)
+        one = (2, 1, *shape[2:]) if layout == "NHWC" else (2, 1, 3)
+        yield Case(f"{operation}-length-1", operation, one, kernel, {"padding": "same"}, True, layout)
+        none = (2, 0, *shape[2:]) if layout == "NHWC" else (2, 0, 3)
+        yield Case(f"{operation}-length-0", operation, none, kernel, {"padding": "same"}, True, layout)
+    yield Case("conv1d-kernel-is-input", "conv1d", (2, 9, 3), ((9, 3, 5),))
+    yield Case("conv1d-stride-beyond-kernel", "conv1d", (2, 17, 3), ((2, 3, 5),), {"stride": 5, "padding": "same"})
+    yield Case("conv1d-unused-tail", "conv1d", (2, 18, 3), ((3, 3, 5),), {"stride": 4})
+    yield Case("conv1d-full-long-kernel", "conv1d", (2, 3, 3), ((7, 3, 5),), {"padding": "full"}, False)
+    yield Case("conv1d_rows-empty-height", "conv1d_rows", (2, 0, 14, 3), ((3, 3, 5),), {}, True, "NHWC")
+    yield Case("conv1d_columns-empty-width", "conv1d_columns", (2, 13, 0, 3), ((3, 3, 5),), {}, True, "NHWC")
+    yield Case("conv2d-empty-batch", "conv2d", (0, 13, 14, 3), ((3, 2, 3, 5),), {}, True, "NHWC")
+    yield Case("conv1d_transpose-empty-batch", "conv1d_transpose", (0, 11, 5), ((3, 4, 5),), {"stride": 2})
+    yield Case("conv1d_transpose-kernel-below-stride", "conv1d_transpose", (2, 11, 5), ((2, 4, 5),), {"stride": 3})
+
+
+def _all() -> Iterator[Case]:
+    for i, geometry in enumerate(_GEOMETRIES):
+        for j, padding in enumerate(_PADDINGS):
+            yield _one_axis("conv1d", geometry, padding, "zeros", (i + j) % 2 == 0)
+            if (i + j) % 3 == 0:
+                yield _one_axis("conv2d_as_1d", geometry, padding, "zeros", j % 2 == 0)
+            yield _one_axis(_MAPS[j % 2], geometry, padding, "zeros", i % 2 == 0)
+            yield _transposed(geometry, padding, extra=1)
+    for i, geometry in enumerate(_GEOMETRIES):
+        for j, mode in enumerate(PADDING_MODES[1:]):
+            padding = ("same", "causal", (1, 2), "same_lower")[(i + j) % 4]
+            yield _one_axis("conv1d", geometry, padding, mode, True)
+            yield _one_axis(_MAPS[(i + j) % 2], geometry, padding, mode, False)
+    for i, geometry in enumerate(_GEOMETRIES):
+        for j, operation in enumerate(("conv2d", "spatially_separable_conv2d")):
+            padding = ("valid", "same", (1, (2, 0)), "causal", ("full", "same_lower"))[(i + j) % 5]
+            yield _two_axes(operation, i, geometry, padding, PADDING_MODES[i % 4 if padding != ("full", "same_lower") else 0])
+    yield from _special()
+
+
+def cases(tier: str = "default") -> list[Case]:
+    """The cases of a tier, each in both layouts: "smoke" is every seventh, "default" and "full" are all.
+
+    >>> len({case.name for case in cases()}) == len(cases())
+    True
+    """
+    found = []
+    for case in _all():
+        found.append(case)
+        other = CHANNELS_FIRST[case.layout]
+        found.append(
+            Case(
+                f"{case.name}-{other}",
+                case.operation,
+                case.x_shape,
+                case.weight_shapes,
+                case.options,
+                case.bias,
+                other,
+            )
+        )
+    return found[::7] if tier == "smoke" else found
+
+
+def _said(padding: Any) -> str:
+    return str(padding).replace(" ", "").replace("'", "")

@@ -1,0 +1,190 @@
+"""Run a case on a backend and compare it with the reference: exactly, or against the derived bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xconv import reference
+from xconv.bounds import Enclosure, enclose, round_to
+from xconv.call import Call
+from xconv.parity.cases import Case
+from xconv.reference import Floats
+
+if TYPE_CHECKING:
+    from xconv.backend import Backend
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One array of a case, compared.
+
+    ``error`` is the largest distance from the reference, ``ratio`` the largest one over its own bound (0 where every
+    bit agrees, inf where it must agree and does not), ``place`` the index of the worst element.
+    """
+
+    array: str
+    verdict: str
+    error: float
+    ratio: float
+    place: tuple[int, ...]
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the array is what it should be."""
+        return self.verdict in ("exact", "within bound")
+
+
+def check(
+    backend: Backend,
+    case: Case,
+    *,
+    kind: str = "normal",
+    dtype: str = "float32",
+    device: str = "cpu",
+    mode: str = "eager",
+    formulation: str = "auto",
+    gradients: bool = True,
+    seed: int = 0,
+) -> list[Finding]:
+    """Compare the result of a case, and its gradients, with the reference.
+
+    With ``kind="integers"`` every sum is exact and the comparison is bit for bit; with ``"normal"`` it is against the
+    bound of :mod:`xconv.bounds`.
+    """
+    inputs = case.inputs(kind, dtype, seed)
+    computed = compute(backend, case, inputs, dtype, device, mode, formulation, gradients)
+    return [
+        compare(name, computed[name], wanted, dtype, exactly=kind == "integers")
+        for name, wanted in expected(case, inputs, dtype, gradients).items()
+    ]
+
+
+def compute(
+    backend: Backend,
+    case: Case,
+    inputs: Sequence[Floats],
+    dtype: str,
+    device: str = "cpu",
+    mode: str = "eager",
+    formulation: str = "auto",
+    gradients: bool = True,
+) -> dict[str, Floats]:
+    """The result of a case on a backend and its gradients, by name, as float64."""
+    *tensors, cotangent = (backend.cast(backend.from_numpy(array, device), dtype) for array in inputs)
+    how = {} if formulation == "auto" else {"formulation": formulation}
+
+    def function(*arrays: Any) -> Any:
+        return case.run(*arrays, **how)
+
+    with backend.exact_float32():
+        run = function if mode == "eager" else backend.compiled(function, mode)
+        arrays = {"y": run(*tensors)}
+        if gradients:
+            names = [f"d{name}" for name in ("x", *case.weight_names, *(["bias"] if case.bias else []))]
+            arrays.update(zip(names, backend.gradients(run, tensors, cotangent), strict=True))
+    for name, array in arrays.items():
+        if backend.dtype(array) != dtype:
+            raise TypeError(f"{case.name}: {name} came back as {backend.dtype(array)}, not {dtype}")
+    return {name: backend.to_numpy(backend.cast(array, "float64")) for name, array in arrays.items()}
+
+
+def expected(case: Case, inputs: Sequence[Floats], dtype: str, gradients: bool = True) -> dict[str, Enclosure]:
+    """The result of a case and its gradients by the reference, each with its bound."""
+    calls, weights = case.calls(), [Enclosure.exact(w) for w in inputs[1 : 1 + len(case.weight_shapes)]]
+    bias = _along_channels(calls[-1], inputs[-2]) if case.bias else None
+    passed = [Enclosure.exact(inputs[0])]
+    for i, call in enumerate(calls):
+        last = bias if i == len(calls) - 1 else None
+        passed.append(
+            enclose(
+                lambda x, w, call=call: reference.apply(call, x, w),
+                passed[-1],
+                weights[i],
+                terms=_terms(call, "y"),
+                dtype=dtype,
+                bias=last,
+            )
+        )
+    found = {"y": passed[-1]}
+    if not gradients:
+        return found
+    above = Enclosure.exact(inputs[-1])
+    if case.bias:
+        found["dbias"] = _sum_over_positions(calls[-1], above, dtype)
+    for i in reversed(range(len(calls))):
+        call = calls[i]
+        found[f"d{case.weight_names[i]}"] = enclose(
+            lambda x, dy, call=call: reference.weight_adjoint(call, x, dy),
+            passed[i],
+            above,
+            terms=_terms(call, "dweight"),
+            dtype=dtype,
+        )
+        above = enclose(
+            lambda dy, w, call=call: reference.input_adjoint(call, dy, w),
+            above,
+            weights[i],
+            terms=_terms(call, "dx"),
+            dtype=dtype,
+        )
+    found["dx"] = above
+    return found
+
+
+def compare(name: str, computed: Floats, wanted: Enclosure, dtype: str, *, exactly: bool) -> Finding:
+    """An array against its enclosure; NaN and infinity must be in the same places."""
+    if computed.shape != wanted.value.shape:
+        detail = f"shape {computed.shape} instead of {wanted.value.shape}"
+        return Finding(name, "MISMATCH", np.inf, np.inf, (), detail)
+    target = round_to(dtype, wanted.value) if exactly else wanted.value
+    if computed.size == 0:
+        return Finding(name, "exact", 0.0, 0.0, ())
+    finite = np.isfinite(target)
+    same = np.where(finite, computed == target, _same_special(computed, target))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        error = np.where(same, 0.0, np.abs(computed - target))
+        error = np.where(np.isnan(error) | (~finite & ~same), np.inf, error)
+        ratio = np.where(error == 0, 0.0, np.inf if exactly else error / wanted.error)
+    worst = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    place, largest = tuple(int(i) for i in worst), float(ratio[worst])
+    verdict = "exact" if largest == 0 else "within bound" if largest <= 1 else "MISMATCH"
+    detail = "" if largest <= 1 else f"got {computed[worst]:.9g}, expected {target[worst]:.9g}"
+    return Finding(name, verdict, float(error.max()), largest, place, detail)
+
+
+def _same_special(computed: Floats, target: Floats) -> Any:
+    return (np.isnan(computed) & np.isnan(target)) | (computed == target)
+
+
+def _along_channels(call: Call, bias: Floats) -> Enclosure:
+    shape = [1] * len(call.layout.to_channels_last)
+    shape[call.layout.to_channels_last[-1]] = -1
+    return Enclosure.exact(np.reshape(bias, shape))
+
+
+def _sum_over_positions(call: Call, above: Enclosure, dtype: str) -> Enclosure:
+    channel = call.layout.to_channels_last[-1]
+    positions = tuple(axis for axis in range(above.value.ndim) if axis != channel)
+    terms = int(np.prod([above.value.shape[axis] for axis in positions]))
+    one = Enclosure.exact(1.0)
+    return enclose(lambda dy, _: dy.sum(positions), above, one, terms=terms, dtype=dtype)
+
+
+def _terms(call: Call, array: str) -> int:
+    """Products summed into one element of an array: over both axes for conv2d."""
+    problem, other = call.problem, call.vertical
+    taps = other.kernel if other is not None else 1
+    if array == "dweight":
+        return int(problem.terms("weight_gradient"))
+    forward = (array == "y") == (call.direction == "forward")
+    terms = int(problem.terms("forward" if forward else "input_gradient")) * taps
+    # a border element is read, and so gets gradients, at most once more on each side of each axis
+    borders = 3 if problem.padding_mode != "zeros" and not forward else 1
+    if problem.padding_mode == "replicate" and not forward:
+        borders = 1 + max(sum(problem.padding), sum(other.padding) if other is not None else 0)
+    return terms * borders * (borders if other is not None else 1)
