@@ -52,7 +52,7 @@ __all__ = [
     "spatially_separable_conv2d",
 ]
 
-_ROOMS = ("bench", "cost", "parity", "reference")
+_ROOMS = ("bench", "bounds", "cost", "parity", "reference")
 
 
 def __getattr__(name: str) -> Any:

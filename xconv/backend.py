@@ -222,8 +222,10 @@ class Backend(ABC):
         """Wait until everything that was enqueued on a device is done."""
 
     @abstractmethod
-    def gradients(self, function: Callable[..., Array], inputs: Sequence[Array], cotangent: Array) -> list[Array]:
-        """The vector-Jacobian products of a function with respect to its inputs, differentiable themselves."""
+    def gradients(
+        self, function: Callable[..., Array], inputs: Sequence[Array], cotangent: Array, differentiable: bool = False
+    ) -> list[Array]:
+        """The vector-Jacobian products of a function with respect to its inputs; if asked, differentiable themselves."""
 
     @abstractmethod
     def compiled(self, function: Callable[..., Array], mode: str) -> Callable[..., Array]:

@@ -115,7 +115,8 @@ def enclose(
         terms += 1
         value, largest = value + bias.value, largest + bias.largest
         error = error + bias.error
-    error = error + gamma(terms, sums) * largest + terms * SMALLEST_NORMAL[sums]
+    # the reference is float64 itself: its own rounding is part of the distance
+    error = error + (gamma(terms, sums) + gamma(terms, "float64")) * largest + terms * SMALLEST_NORMAL[sums]
     if sums != dtype:
         error = error + UNIT_ROUNDOFF[dtype] * (np.abs(value) + error) + SMALLEST_NORMAL[dtype]
     return Enclosure(value, error)

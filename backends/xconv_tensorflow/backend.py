@@ -171,7 +171,9 @@ class TensorFlowBackend(Backend):
         if device.startswith("cuda"):
             tf.test.experimental.sync_devices()
 
-    def gradients(self, function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor) -> list[Tensor]:
+    def gradients(
+        self, function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor, differentiable: bool = False
+    ) -> list[Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             y = function(*inputs)

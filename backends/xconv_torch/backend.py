@@ -130,9 +130,10 @@ class TorchBackend(Backend):
         image, pads = x.permute(0, 3, 1, 2), [p.padding[0] for p in problems]
         if any(p.padding[0] != p.padding[1] for p in problems):
             image, pads = F.pad(image, (*horizontal.padding, *vertical.padding)), [0, 0]
+        kernel = weight.permute(3, 2, 0, 1)
         return F.conv2d(
             image,
-            weight.permute(3, 2, 0, 1),
+            kernel.contiguous() if vertical.out_channels == 1 else kernel,  # as in formulations._as_kernel
             bias,
             [p.stride for p in problems],
             pads,
@@ -149,10 +150,13 @@ class TorchBackend(Backend):
         if device.startswith("cuda"):
             torch.cuda.synchronize(device)
 
-    def gradients(self, function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor) -> list[Tensor]:
+    def gradients(
+        self, function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor, differentiable: bool = False
+    ) -> list[Tensor]:
         leaves = [x if x.requires_grad else x.detach().requires_grad_() for x in inputs]
         y = function(*leaves)
-        return list(torch.autograd.grad(y, leaves, cotangent, create_graph=True, materialize_grads=True))
+        found = torch.autograd.grad(y, leaves, cotangent, create_graph=differentiable, materialize_grads=True)
+        return list(found)
 
     def compiled(self, function: Callable[..., Tensor], mode: str) -> Callable[..., Tensor]:
         compiled: Callable[..., Tensor] = torch.compile(function, fullgraph=True, backend=mode)

@@ -25,7 +25,7 @@ class Conv1d:
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         signals, back = _as_signals(x, axis)
         signals, pad = _pad_evenly(signals, problem, last=True)
-        kernel = weight.permute(2, 1, 0)
+        kernel = _as_kernel(problem, weight)
         return back(F.conv1d(signals, kernel, bias, problem.stride, pad, problem.dilation, problem.groups))
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class Conv1d:
         crop, extra = _even_crop(problem)
         dx = F.conv_transpose1d(
             signals,
-            weight.permute(2, 1, 0),
+            _as_kernel(problem, weight),
             None,
             problem.stride,
             crop,
@@ -63,7 +63,7 @@ class Conv2d:
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         along_width = _along_width(x, axis)
         image, pad = _pad_evenly(_as_image(x), problem, last=along_width)
-        kernel = weight.permute(2, 1, 0).unsqueeze(2 if along_width else 3)
+        kernel = _as_kernel(problem, weight).unsqueeze(2 if along_width else 3)
         y = F.conv2d(
             image,
             kernel,
@@ -80,7 +80,7 @@ class Conv2d:
         crop, extra = _even_crop(problem)
         dx = F.conv_transpose2d(
             _as_image(dy),
-            weight.permute(2, 1, 0).unsqueeze(2 if along_width else 3),
+            _as_kernel(problem, weight).unsqueeze(2 if along_width else 3),
             None,
             _pair(problem.stride, 1, along_width),
             _pair(crop, 0, along_width),
@@ -151,6 +151,12 @@ def _as_signals(x: Tensor, axis: int) -> tuple[Tensor, Callable[[Tensor], Tensor
         return out if axis == 2 else out.transpose(1, 2)
 
     return rows.flatten(0, 1).transpose(1, 2), back
+
+
+def _as_kernel(problem: ConvProblem, weight: Tensor) -> Tensor:
+    kernel = weight.permute(2, 1, 0)
+    # with one output channel torch takes the view for channels last, and refuses its gradient
+    return kernel.contiguous() if problem.out_channels == 1 else kernel
 
 
 def _as_image(x: Tensor) -> Tensor:

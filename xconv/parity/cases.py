@@ -41,7 +41,7 @@ class Case:
     def calls(self) -> list[Call]:
         """The resolved calls that it is made of: one, or two for the separable operation."""
         options, bias = {**self.options, "layout": self.layout}, self._shape_of_bias()
-        x_shape, *weights = self._passed_shapes()
+        x_shape, *weights = self.passed_shapes()
         if len(weights) == 1:
             return [resolve(self.operation, x_shape, weights[0], bias, **options)]
         made: list[Call] = []
@@ -64,7 +64,7 @@ class Case:
         """
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         calls = self.calls()
-        shapes = [*self._passed_shapes(), *([self._shape_of_bias()] if self.bias else [])]
+        shapes = [*self.passed_shapes(), *([self._shape_of_bias()] if self.bias else [])]
         before = shapes[0]
         for call in calls:
             before = call.result_shape(before)
@@ -77,6 +77,17 @@ class Case:
         """Call the operation on x, the weights and the bias if any."""
         return getattr(xconv, self.operation)(*arrays, **self.options, layout=self.layout, **how)
 
+    def script(self, backend: str = "torch", seed: int = 0, kind: str = "integers") -> str:
+        """A few lines that check this case alone."""
+        return "\n".join(
+            [
+                "import xconv",
+                "from xconv.parity import Case, check",
+                f"case = {self!r}",
+                f"print(*check(xconv.get_backend({backend!r}), case, kind={kind!r}, seed={seed}), sep='\\n')",
+            ]
+        )
+
     def _shape_of_bias(self) -> tuple[int] | None:
         if not self.bias:
             return None
@@ -84,7 +95,8 @@ class Case:
             return (self.weight_shapes[-1][1] * self.options.get("groups", 1),)
         return (self.weight_shapes[-1][-1],)
 
-    def _passed_shapes(self) -> list[tuple[int, ...]]:
+    def passed_shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of x and the weights as they are passed, in the case's own layout."""
         if self.layout[-1] == "C":
             return [self.x_shape, *self.weight_shapes]
         n, *spatial, channels = self.x_shape

@@ -1,0 +1,67 @@
+"""Each formulation of each backend, in each direction, against the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xconv
+from xconv import reference
+from xconv.backend import Backend
+from xconv.parity import Case, cases, check
+from xconv.problem import DIRECTIONS
+
+ONE_AXIS = [case for case in cases("smoke") if case.operation in ("conv1d", "conv1d_rows", "conv1d_columns")]
+PINNED = [case for case in cases("smoke") if case.operation not in ("conv2d", "conv2d_as_1d")]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("case", ONE_AXIS, ids=lambda case: case.name)
+def test_direction(backend: Backend, case: Case, direction: str) -> None:
+    [call] = case.calls()
+    problem = call.problem
+    if problem.padding_mode != "zeros":
+        if direction == "input_gradient":
+            return  # borders are put in before, and their gradient is the framework's
+        problem = problem.padded()
+    rng = np.random.default_rng(0)
+    batch = [2] if case.layout in ("NWC", "NCW") else [2, 13 if call.axis == 2 else 14]
+    if problem.is_empty:
+        return  # no formulation meets an empty problem
+
+    def shaped(length: int, channels: int) -> np.ndarray:
+        shape = [*batch, channels]
+        shape.insert(call.axis, length)
+        return rng.integers(-3, 4, shape).astype("float32")
+
+    x, dy = shaped(problem.length, problem.in_channels), shaped(problem.output_length, problem.out_channels)
+    weight = rng.integers(-3, 4, problem.weight_shape).astype("float32")
+    operands = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
+    wanted = getattr(reference, direction)(problem, call.axis, *operands)
+    ran = 0
+    for formulation in backend.formulations:
+        if formulation.unsupported(direction, problem) is None:
+            tensors = [backend.from_numpy(array, "cpu") for array in operands]
+            got = backend.to_numpy(backend.run(formulation, direction, problem, call.axis, *tensors))
+            assert np.array_equal(got, wanted), f"{formulation.name} {direction} of {case.name}"
+            ran += 1
+    assert ran, "a problem that no formulation can compute"
+
+
+@pytest.mark.parametrize("case", PINNED, ids=lambda case: case.name)
+def test_pinned_by_name(backend: Backend, case: Case) -> None:
+    for formulation in backend.formulations:
+        try:
+            findings = check(backend, case, kind="integers", formulation=formulation.name)
+        except xconv.UnsupportedError as error:
+            assert "auto" in str(error)
+            assert any(formulation.unsupported(call.direction, call.problem) for call in case.calls())
+            continue
+        assert all(finding.ok for finding in findings), (formulation.name, findings)
+
+
+def test_conv2d_as_1d_is_bitwise_conv1d(backend: Backend) -> None:
+    rng = np.random.default_rng(1)
+    x, w = rng.standard_normal((3, 200, 7), "float32"), rng.standard_normal((5, 7, 11), "float32")
+    plain, as_1d = xconv.conv1d(x, w, backend=backend.name), xconv.conv2d_as_1d(x, w, backend=backend.name)
+    assert np.array_equal(plain, as_1d)

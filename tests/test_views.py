@@ -1,0 +1,94 @@
+"""Arrays in any memory: strided, reversed, read-only, foreign byte order; and the type that came in goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import xconv
+from xconv.backend import Backend
+
+X = np.random.default_rng(3).integers(-3, 4, (2, 16, 6)).astype("float32")
+W = np.random.default_rng(4).integers(-3, 4, (3, 6, 4)).astype("float32")
+WANTED = xconv.reference.apply(xconv.call.resolve("conv1d", X.shape, W.shape), X, W)
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def sliced(array: np.ndarray) -> np.ndarray:
+    wide = np.full((*array.shape[:-1], 2 * array.shape[-1]), np.nan, array.dtype)
+    wide[..., ::2] = array
+    return wide[..., ::2]
+
+
+VIEWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "contiguous": lambda a: a,
+    "fortran": np.asfortranarray,
+    "transposed": lambda a: a.transpose(2, 0, 1).copy().transpose(1, 2, 0),
+    "reversed": lambda a: a[:, ::-1].copy()[:, ::-1],
+    "reversed everywhere": lambda a: a[::-1, ::-1, ::-1].copy()[::-1, ::-1, ::-1],
+    "sliced": sliced,
+    "read-only": read_only,
+    "read-only reversed": lambda a: read_only(a[::-1])[::-1],
+    "big-endian": lambda a: a.astype(">f4"),
+    "unaligned": lambda a: np.frombuffer(b"x" + a.tobytes(), np.uint8)[1:].view("float32").reshape(a.shape),
+    "subclass": lambda a: a.view(np.ma.MaskedArray),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_numpy_views(backend: Backend, view: str) -> None:
+    x, w = VIEWS[view](X), VIEWS[view](W)
+    before = x.copy(), w.copy()
+    y = xconv.conv1d(x, w, backend=backend.name)
+    assert type(y) is np.ndarray
+    assert y.dtype == np.float32
+    assert np.array_equal(y, WANTED)
+    assert np.array_equal(x, before[0])
+    assert np.array_equal(w, before[1])
+
+
+def test_broadcast_view(backend: Backend) -> None:
+    x = np.broadcast_to(X[:1], X.shape)
+    assert np.array_equal(xconv.conv1d(x, W, backend=backend.name), np.broadcast_to(WANTED[:1], WANTED.shape))
+
+
+def test_nested_lists(backend: Backend) -> None:
+    y = xconv.conv1d(X.astype(float).tolist(), W.astype(float), backend=backend.name)
+    assert y.dtype == np.float64
+    assert np.array_equal(y, WANTED)
+
+
+def test_numpy_bfloat16(backend: Backend) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="NumPy has no bfloat16 of its own")
+    y = xconv.conv1d(X.astype(ml_dtypes.bfloat16), W.astype(ml_dtypes.bfloat16), backend=backend.name)
+    assert y.dtype == ml_dtypes.bfloat16
+    assert np.array_equal(y.astype("float64"), xconv.bounds.round_to("bfloat16", WANTED))
+
+
+def test_result_is_not_shared_with_the_input(backend: Backend) -> None:
+    one = np.ones((1, 1, 1), "float32")
+    x = X[:, :, :1].copy()
+    y = xconv.conv1d(x, one, backend=backend.name)
+    x += 1
+    assert not np.array_equal(x, y)
+
+
+@pytest.mark.parametrize("place", [(0, 0, 0), (1, 7, 3), (0, 15, 5)])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_nan_and_infinity_stay_in_their_place(backend: Backend, place: tuple[int, ...], value: float, groups: int) -> None:
+    x = X.copy()
+    x[place] = value
+    w = np.where(W == 0, 1, W)[:, : 6 // groups].astype("float32")
+    options = {"padding": "same", "groups": groups}
+    wanted = xconv.reference.apply(xconv.call.resolve("conv1d", x.shape, w.shape, **options), x, w)
+    for formulation in ("auto", *(f.name for f in backend.formulations)):
+        y = xconv.conv1d(x, w, backend=backend.name, formulation=formulation, **options)
+        assert np.array_equal(y, wanted, equal_nan=True), formulation
