@@ -51,5 +51,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("xyzzy", ["valid", "same"])
     ''
     """
-    close = difflib.get_close_matches(str(name).lower(), list(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else ""
+    spelled = {word.lower(): word for word in known}
+    close = difflib.get_close_matches(str(name).lower(), list(spelled), n=1, cutoff=0.6)
+    return f"did you mean {spelled[close[0]]!r}?" if close else ""

@@ -48,7 +48,7 @@ class TensorFlowBackend(Backend):
         return str(array.dtype.name)
 
     def device(self, array: Tensor) -> str | None:
-        if not hasattr(array, "_handle"):  # symbolic: it has no place yet
+        if tf.is_symbolic_tensor(array):  # it has no place yet
             return None
         kind, _, index = array.device.rpartition("device:")[2].partition(":")
         return "cpu" if kind.lower() == "cpu" else f"cuda:{index or 0}"
@@ -220,9 +220,9 @@ def _operands(direction: str, which: int, a: Tensor, b: Tensor, upstream: Tensor
 
 
 def _on_gpu(x: Tensor) -> bool:
-    if hasattr(x, "_handle"):
-        return "GPU" in x.device
-    return bool(tf.config.list_physical_devices("GPU"))
+    if tf.is_symbolic_tensor(x):
+        return bool(tf.config.list_physical_devices("GPU"))
+    return "GPU" in x.device
 
 
 def _tf_device(device: str) -> str:

@@ -159,6 +159,7 @@ class TorchBackend(Backend):
         return list(found)
 
     def compiled(self, function: Callable[..., Tensor], mode: str) -> Callable[..., Tensor]:
+        torch.compiler.reset()  # else a function that is compiled for many cases meets the recompilation limit
         compiled: Callable[..., Tensor] = torch.compile(function, fullgraph=True, backend=mode)
         return compiled
 
