@@ -107,6 +107,11 @@ class ConvProblem:
         return self.outer * self.output_length * self.inner
 
     @property
+    def is_static(self) -> bool:
+        """Whether every size is known; while a framework traces, some may be symbolic."""
+        return all(isinstance(size, int) for size in (self.outer, self.length, self.inner, *self.padding))
+
+    @property
     def is_empty(self) -> bool:
         """Known to have no element in its result (an empty batch, or no place where the kernel fits)."""
         sizes = (self.outer, self.inner, self.output_length)
@@ -253,4 +258,6 @@ def _empty_same(problem: ConvProblem) -> bool:
 
 
 def _is_integer(value: object) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool) and getattr(value, "ndim", 0) == 0
+    if isinstance(value, (int, bool)):
+        return not isinstance(value, bool)
+    return hasattr(value, "__index__") and getattr(value, "ndim", 0) == 0

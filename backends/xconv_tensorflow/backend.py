@@ -118,7 +118,7 @@ class TensorFlowBackend(Backend):
     def _direction(
         self, formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor
     ) -> Tensor:
-        if formulation.name == "conv2d" and problem.groups == 1 and problem.dilation == 1:
+        if formulation.name == "conv2d" and problem.groups == problem.dilation == 1 and problem.is_static:
             return _compute(formulation, direction, problem, axis, a, b)
 
         @tf.custom_gradient
@@ -140,7 +140,7 @@ class TensorFlowBackend(Backend):
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
         plain = vertical.groups == vertical.dilation == horizontal.dilation == 1
-        if not plain:
+        if not plain or not vertical.is_static or not horizontal.is_static:
             return self._conv2d_by_rows(vertical, horizontal, x, weight, bias)
         pads = [[0, 0], list(vertical.padding), list(horizontal.padding), [0, 0]]
         y = tf.nn.conv2d(x, weight, [1, vertical.stride, horizontal.stride, 1], pads)

@@ -26,6 +26,8 @@ class Conv2d:
         return None
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if not _known_pads(problem):
+            return self.forward(problem.padded(), axis, _pad(x, axis, problem.padding), weight, bias)
         along_width = _along_width(x, axis)
         y = tf.nn.conv2d(
             _as_image(x),
@@ -41,6 +43,9 @@ class Conv2d:
         return y if bias is None else y + bias
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
+        if not _known_pads(problem):
+            low, high = problem.padding
+            return _pad(self.input_gradient(problem.padded(), axis, dy, weight), axis, (-low, -high))
         along_width, image = _along_width(dy, axis), _as_image(dy)
         sizes = _sizes(image)
         sizes[2 if along_width else 1], sizes[3] = problem.length, problem.in_channels
@@ -49,6 +54,8 @@ class Conv2d:
         return _from_image(dx, len(dy.shape))
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
+        if not _known_pads(problem):
+            return self.weight_gradient(problem.padded(), axis, _pad(x, axis, problem.padding), dy)
         along_width = _along_width(x, axis)
         padding = _pads(problem, along_width)
         explicit = [] if padding == "VALID" else [amount for pair in padding for amount in pair]
@@ -61,7 +68,9 @@ class Conv2d:
             padding="EXPLICIT" if explicit else "VALID",
             explicit_paddings=explicit,
         )
-        return tf.squeeze(gradient, 0 if along_width else 1)
+        gradient = tf.squeeze(gradient, 0 if along_width else 1)
+        # of nothing, which only an unknown size can turn out to be, the op leaves its result uninitialised
+        return gradient if problem.is_static else tf.where(tf.size(dy) > 0, gradient, tf.zeros_like(gradient))
 
 
 class Taps:
@@ -195,16 +204,20 @@ def _as_kernel(weight: Tensor, along_width: bool) -> Tensor:
 
 def _with_batch(y: Tensor, problem: ConvProblem, axis: int, x: Tensor) -> Tensor:
     """The result with the sizes it must have: oneDNN gives an empty batch the input's, and a batch may turn out empty."""
-    if isinstance(problem.outer, int) and isinstance(problem.inner, int):
+    if problem.is_static:
         return y
     sizes = _sizes(x)
     sizes[axis], sizes[-1] = problem.output_length, problem.out_channels
     return tf.reshape(y, sizes)
 
 
+def _known_pads(problem: ConvProblem) -> bool:
+    return all(isinstance(amount, int) for amount in problem.padding)
+
+
 def _pads(problem: ConvProblem, along_width: bool) -> Any:
     low, high = problem.padding
-    if isinstance(low, int) and isinstance(high, int) and low == high == 0:
+    if low == high == 0:
         return "VALID"
     pad = [low, high]
     return [[0, 0], [0, 0] if along_width else pad, pad if along_width else [0, 0], [0, 0]]

@@ -34,7 +34,7 @@ class TorchBackend(Backend):
 
     def prepare(self, array: Tensor) -> Tensor:
         kind = array.device.type
-        if torch.is_autocast_enabled(kind) and array.dtype in (torch.float32, torch.float16, torch.bfloat16):
+        if kind != "meta" and torch.is_autocast_enabled(kind) and array.dtype in (torch.float32, torch.float16, torch.bfloat16):
             return array.to(torch.get_autocast_dtype(kind))
         return array
 

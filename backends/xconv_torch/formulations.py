@@ -126,7 +126,8 @@ def _weight_gradient(
 def _pad_evenly(x: Tensor, problem: ConvProblem, *, last: bool) -> tuple[Tensor, int]:
     """The tensor and the symmetric pad that the op itself adds; uneven pads are put into the tensor."""
     low, high = problem.padding
-    if low == high:
+    # a symbolic pad is not compared: that would tie an exported program to one parity of the length
+    if isinstance(low, int) and isinstance(high, int) and low == high:
         return x, low
     return F.pad(x, (low, high) if last else (0, 0, low, high)), 0
 

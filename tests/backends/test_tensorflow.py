@@ -1,0 +1,171 @@
+"""What is TensorFlow's own: functions with unknown sizes, XLA, variables, Keras mixed precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xconv
+from xconv import reference
+from xconv.call import resolve
+
+pytest.importorskip("torch", reason="imported before TensorFlow, which has crashed otherwise (pytorch#93884)")
+tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+
+RNG = np.random.default_rng(5)
+
+
+def integers(*shape: int) -> np.ndarray:
+    return RNG.integers(-2, 3, shape).astype("float32")
+
+
+# What TensorFlow refuses or gets wrong on the CPU, in one table: operation, x, weight, options.
+GAPS: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "grouped": ("conv1d", (2, 20, 6), (3, 3, 4), {"groups": 2}),
+    "dilated": ("conv1d", (2, 20, 3), (3, 3, 4), {"dilation": 2, "padding": "same"}),
+    "stride and dilation": ("conv1d", (2, 20, 3), (3, 3, 4), {"stride": 2, "dilation": 3, "padding": "causal"}),
+    "channels first": ("conv1d", (2, 3, 20), (4, 3, 3), {"layout": "NCW", "padding": 1}),
+    "channels-first map": ("conv1d_columns", (2, 3, 12, 9), (4, 3, 3), {"layout": "NCHW", "stride": 2}),
+    "depthwise, unequal strides": ("conv1d_columns", (2, 12, 9, 4), (3, 1, 4), {"groups": 4, "stride": 2}),
+    "depthwise, stride and dilation": ("conv1d", (2, 20, 4), (3, 1, 8), {"groups": 4, "stride": 2, "dilation": 2}),
+    "empty batch": ("conv1d", (0, 20, 3), (3, 3, 4), {"padding": "same"}),
+    "zero length": ("conv1d", (2, 0, 3), (3, 3, 4), {"padding": "same"}),
+    "asymmetric": ("conv1d", (2, 20, 3), (3, 3, 4), {"padding": (3, 1)}),
+    "grouped 2-D": ("conv2d", (2, 12, 9, 4), (3, 2, 2, 6), {"groups": 2, "padding": "same"}),
+    "dilated 2-D": ("conv2d", (2, 12, 9, 3), (3, 2, 3, 4), {"dilation": (2, 3), "stride": (1, 2), "padding": "same"}),
+    "grouped map": ("conv1d_columns", (2, 12, 9, 6), (3, 3, 4), {"groups": 2}),
+    "borders": ("conv1d_rows", (2, 12, 9, 6), (3, 3, 4), {"groups": 2, "padding": 2, "padding_mode": "circular"}),
+    "transposed grouped": ("conv1d_transpose", (2, 9, 4), (3, 3, 4), {"groups": 2, "stride": 2, "dilation": 2}),
+}
+MODES = ("eager", "function", "unknown", "xla", "pinned")
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_gap_is_closed(gap: str, mode: str) -> None:
+    """Values, gradients and gradients of gradients, bit for bit, in every mode."""
+    operation, x_shape, w_shape, options = GAPS[gap]
+    call = resolve(operation, x_shape, w_shape, **options)
+    x, w, v = integers(*x_shape), integers(*w_shape), integers(*x_shape)
+    pinned = mode == "pinned" and operation not in ("conv2d", "conv1d_transpose")
+    how = {"formulation": "conv2d"} if pinned else {}
+
+    def everything(x: Any, w: Any, v: Any) -> Any:
+        with tf.GradientTape() as outer:
+            outer.watch((x, w))
+            with tf.GradientTape() as tape:
+                tape.watch((x, w))
+                y = getattr(xconv, operation)(x, w, **options, **how)
+            dx, dw = tape.gradient(y, (x, w), y)
+        return y, dx, dw, *outer.gradient(dx, (x, w), v)
+
+    function = everything
+    if mode == "function":
+        function = tf.function(everything)
+    elif mode == "xla":
+        function = tf.function(everything, jit_compile=True)
+    elif mode == "unknown":
+        spatial = [None if i != call.layout.to_channels_last[-1] else size for i, size in enumerate(x_shape)]
+        unknown = tf.TensorSpec(spatial, tf.float32)
+        function = tf.function(everything, input_signature=[unknown, tf.TensorSpec(w_shape, tf.float32), unknown])
+    y, dx, dw, ddx, ddw = (np.asarray(a) for a in function(*map(tf.constant, (x, w, v))))
+
+    wanted, z = reference.apply(call, x, w), reference.apply(call, v, w)
+    assert np.array_equal(y, wanted)
+    assert np.array_equal(dx, reference.input_adjoint(call, wanted, w))
+    assert np.array_equal(dw, reference.weight_adjoint(call, x, wanted))
+    assert np.array_equal(ddx, reference.input_adjoint(call, z, w))
+    assert np.array_equal(ddw, reference.weight_adjoint(call, x, z) + reference.weight_adjoint(call, v, wanted))
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "same_lower", "causal", "full", 2, (3, 0)])
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate", "circular"])
+def test_unknown_batch_and_length(padding: Any, stride: int, padding_mode: str) -> None:
+    w = integers(3, 4, 5)
+    options = {"padding": padding, "stride": stride, "padding_mode": padding_mode}
+    traced = tf.function(
+        lambda x: xconv.conv1d(x, w_tensor, **options), input_signature=[tf.TensorSpec((None, None, 4), tf.float32)]
+    )
+    w_tensor = tf.constant(w)
+    for n, length in ((1, 16), (2, 17), (3, 18), (0, 19)):
+        x = integers(n, length, 4)
+        wanted = reference.apply(resolve("conv1d", x.shape, w.shape, **options), x, w)
+        y = traced(tf.constant(x)).numpy()
+        assert y.shape == wanted.shape
+        assert np.array_equal(y, wanted)
+
+
+def test_bias_and_activation_fuse_safely() -> None:
+    """Grappler fuses a bias into a grouped convolution, and then cannot run it: the fence holds."""
+    x, w, b = integers(2, 12, 9, 6), integers(3, 3, 4), integers(4)
+
+    @tf.function
+    def function(x: Any, w: Any, b: Any) -> Any:
+        y = xconv.conv1d_columns(x, w, groups=2, formulation="conv2d")
+        return tf.nn.relu(tf.nn.bias_add(y, b))
+
+    call = resolve("conv1d_columns", x.shape, w.shape, groups=2)
+    assert np.array_equal(function(*map(tf.constant, (x, w, b))), np.maximum(reference.apply(call, x, w) + b, 0))
+
+
+def test_graph_holds_one_convolution() -> None:
+    function = tf.function(lambda x, w: xconv.conv1d(x, w, padding="same"))
+    graph = function.get_concrete_function(tf.zeros((2, 20, 3)), tf.zeros((3, 3, 4))).graph
+    assert [op.type for op in graph.get_operations() if op.type == "Conv2D"] == ["Conv2D"]
+    shapes = {"ExpandDims", "Squeeze", "Const", "Placeholder", "Identity", "Conv2D"}
+    assert {op.type for op in graph.get_operations()} <= shapes
+
+
+def test_variables_are_read_and_trained() -> None:
+    x, w = tf.constant(integers(2, 20, 4)), tf.Variable(integers(3, 2, 6))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(xconv.conv1d(x, w, groups=2) ** 2)
+    gradient = tape.gradient(loss, w)
+    assert gradient.shape == w.shape
+    assert float(tf.reduce_max(tf.abs(gradient))) > 0
+
+
+def test_inside_keras() -> None:
+    """A Keras layer that uses it trains under fit, in mixed precision too."""
+    keras = tf.keras
+
+    @keras.utils.register_keras_serializable("xconv_tests")
+    class Layer(keras.layers.Layer):  # type: ignore[misc]
+        def build(self, shape: Any) -> None:
+            self.w = self.add_weight(shape=(3, shape[-1], 4))
+
+        def call(self, x: Any) -> Any:
+            return xconv.conv1d(x, tf.cast(tf.convert_to_tensor(self.w), x.dtype), padding="causal", dilation=2)
+
+    for policy in ("float32", "mixed_bfloat16"):
+        model = keras.Sequential([Layer(dtype=policy), keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        history = model.fit(RNG.standard_normal((8, 20, 3)), RNG.standard_normal((8, 1)), epochs=2, verbose=0)
+        assert np.isfinite(history.history["loss"]).all()
+
+
+def test_devices_of_symbolic_and_eager_tensors() -> None:
+    backend = xconv.get_backend("tensorflow")
+    assert backend.device(tf.zeros(1)) == "cpu"
+
+    @tf.function
+    def traced(x: Any) -> Any:
+        assert backend.device(x) is None
+        return x
+
+    traced(tf.zeros(1))
+
+
+def test_exact_float32_restores_what_was_set() -> None:
+    backend = xconv.get_backend("tensorflow")
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    with backend.exact_float32():
+        assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    assert tf.config.experimental.tensor_float_32_execution_enabled() == before

@@ -1,0 +1,185 @@
+"""What is PyTorch's own: compile, export, func, autocast, subclasses, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xconv
+from xconv.parity import Case, cases, check
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytestmark = pytest.mark.usefixtures("only_if_requested")
+F = torch.nn.functional
+torch_cases = [case for case in cases("default")[3::90] if 0 not in case.x_shape]
+
+
+@pytest.fixture
+def only_if_requested(request: pytest.FixtureRequest) -> None:
+    if "torch" not in str(request.config.getoption("--xconv-backends")):
+        pytest.skip("the torch backend was not asked for")
+
+
+def signal(*shape: int, dtype: Any = torch.float32) -> Any:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)), dtype=dtype)
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"stride": 2, "padding": "same"},
+    {"dilation": 3, "padding": "causal"},
+    {"groups": 2, "padding": (2, 1), "padding_mode": "reflect"},
+]
+
+
+@pytest.mark.parametrize("case", torch_cases, ids=lambda case: case.name)
+def test_inductor_agrees(case: Case) -> None:
+    assert all(f.ok for f in check(xconv.get_backend("torch"), case, kind="integers", mode="inductor"))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compile_without_a_call_before(options: dict[str, Any], dynamic: bool) -> None:
+    """Whole graphs, static and dynamic, for lengths that were not traced."""
+    torch.compiler.reset()
+    weight = signal(3, 4 // options.get("groups", 1), 6)
+
+    def function(x: Any) -> Any:
+        return xconv.conv1d(x, weight, **options)
+
+    compiled = torch.compile(function, fullgraph=True, dynamic=dynamic, backend="aot_eager")
+    for n, length in ((2, 20), (3, 20), (3, 31), (5, 44)):
+        x = signal(n, length, 4)
+        assert torch.equal(compiled(x), function(x))
+
+
+def test_compiled_graph_holds_the_framework_op_only() -> None:
+    seen: list[Any] = []
+
+    def backend(graph: Any, _: Any) -> Callable[..., Any]:
+        seen.append(graph)
+        return graph.forward  # type: ignore[no-any-return]
+
+    torch.compiler.reset()
+    torch.compile(lambda x, w: xconv.conv1d(x, w, layout="NCW"), fullgraph=True, backend=backend)(
+        signal(2, 3, 20), signal(5, 3, 4)
+    )
+    [graph] = seen
+    work = [n for n in graph.graph.nodes if n.op not in ("placeholder", "output") and "permute" not in str(n.target)]
+    work = [n for n in work if "transpose" not in str(n.target)]
+    assert [n.target for n in work] == [torch.conv1d]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_export(options: dict[str, Any]) -> None:
+    class Layer(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(signal(3, 4 // options.get("groups", 1), 6))
+
+        def forward(self, x: Any) -> Any:
+            return xconv.conv1d(x, self.weight, **options)
+
+    layer = Layer()
+    batch, length = torch.export.Dim("batch", min=2, max=64), torch.export.Dim("length", min=16, max=4096)
+    program = torch.export.export(layer, (signal(2, 20, 4),), dynamic_shapes={"x": {0: batch, 1: length}})
+    for shape in ((2, 20, 4), (7, 33, 4)):
+        torch.testing.assert_close(program.module()(signal(*shape)), layer(signal(*shape)))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_func_vmap_and_grad(options: dict[str, Any]) -> None:
+    x, w = signal(3, 2, 20, 4, dtype=torch.float64), signal(3, 4 // options.get("groups", 1), 6, dtype=torch.float64)
+
+    def function(x: Any, w: Any) -> Any:
+        return xconv.conv1d(x, w, **options)
+
+    together = torch.func.vmap(function, in_dims=(0, None))(x, w)
+    apart = torch.stack([function(one, w) for one in x])
+    torch.testing.assert_close(together, apart)
+    per_sample = torch.func.vmap(torch.func.grad(lambda w, x: function(x, w).square().sum()), in_dims=(None, 0))(w, x)
+    for gradient, one in zip(per_sample, x, strict=True):
+        leaf = w.clone().requires_grad_()
+        function(one, leaf).square().sum().backward()
+        torch.testing.assert_close(gradient, leaf.grad)
+    tangent = torch.func.jvp(lambda x: function(x, w), (x[0],), (x[1],))[1]
+    torch.testing.assert_close(tangent, function(x[1], w))
+
+
+def test_gradcheck() -> None:
+    x, w, b = signal(2, 9, 4, dtype=torch.float64), signal(3, 2, 6, dtype=torch.float64), signal(6, dtype=torch.float64)
+    inputs = tuple(t.requires_grad_() for t in (x, w, b))
+
+    def function(x: Any, w: Any, b: Any) -> Any:
+        return xconv.conv1d(x, w, b, stride=2, dilation=2, groups=2, padding="causal", padding_mode="replicate")
+
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs)
+
+
+def test_against_the_frameworks_own_layers() -> None:
+    x = signal(2, 6, 40)
+    layer = torch.nn.Conv1d(6, 8, 5, stride=2, padding=3, dilation=2, groups=2)
+    mine = xconv.conv1d(x, layer.weight, layer.bias, stride=2, padding=3, dilation=2, groups=2, layout="NCW")
+    assert torch.equal(mine, layer(x))
+    up = torch.nn.ConvTranspose1d(6, 8, 5, stride=3, padding=2, output_padding=1, dilation=2, groups=2)
+    mine = xconv.conv1d_transpose(
+        x, up.weight, up.bias, stride=3, padding=2, output_padding=1, dilation=2, groups=2, layout="NCW"
+    )
+    torch.testing.assert_close(mine, up(x))
+    image = torch.nn.Conv2d(6, 4, (3, 2), stride=(2, 1), padding=(1, 2))
+    mine = xconv.conv2d(signal(2, 6, 9, 10), image.weight, image.bias, stride=(2, 1), padding=(1, 2), layout="NCHW")
+    assert torch.equal(mine, image(signal(2, 6, 9, 10)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast(dtype: Any) -> None:
+    x, w, b = signal(2, 20, 4).requires_grad_(), signal(3, 4, 6).requires_grad_(), signal(6)
+    with torch.autocast("cpu", dtype=dtype):
+        y = xconv.conv1d(x, w, b)
+        mixed = xconv.conv1d(x.to(dtype), w, b)
+    assert y.dtype == mixed.dtype == dtype
+    y.float().sum().backward()
+    assert x.grad.dtype == w.grad.dtype == torch.float32
+
+
+def test_parameters_devices_and_views() -> None:
+    x, w = signal(20, 2, 4).transpose(0, 1), torch.nn.Parameter(signal(3, 4, 6))
+    y = xconv.conv1d(x, w)
+    assert type(y) is torch.Tensor
+    assert y.requires_grad
+    assert torch.equal(y, xconv.conv1d(x.contiguous(), w))
+    with pytest.raises(xconv.ArgumentError, match="weight: got an array on meta, expected one on cpu"):
+        xconv.conv1d(x, w.to("meta"))
+    assert xconv.conv1d(x.to("meta"), w.to("meta")).shape == (2, 18, 6)
+
+
+def test_channels_first_is_contiguous_and_not_copied() -> None:
+    y = xconv.conv1d(signal(2, 4, 20), signal(6, 4, 3), layout="NCW")
+    assert y.is_contiguous()
+    image = signal(2, 12, 14, 4)
+    assert xconv.conv1d_columns(image, signal(3, 4, 6)).is_contiguous()
+
+
+def test_no_grad_and_inference_mode() -> None:
+    x, w = signal(2, 20, 4), signal(3, 4, 6).requires_grad_()
+    with torch.no_grad():
+        assert not xconv.conv1d(x, w).requires_grad
+    with torch.inference_mode():
+        assert xconv.conv1d(x, w).is_inference()
+
+
+def test_numpy_input_and_output_share_no_autograd() -> None:
+    y = xconv.conv1d(np.ones((1, 5, 1), "float32"), np.ones((2, 1, 1), "float32"))
+    assert isinstance(y, np.ndarray)
+
+
+def test_exact_float32_restores_what_was_set() -> None:
+    backend = xconv.get_backend("torch")
+    before = torch.backends.cudnn.conv.fp32_precision
+    with backend.exact_float32():
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cudnn.conv.fp32_precision == before
