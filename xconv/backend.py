@@ -228,6 +228,10 @@ class Backend(ABC):
         """The vector-Jacobian products of a function with respect to its inputs; if asked, differentiable themselves."""
 
     @abstractmethod
+    def relu(self, array: Array) -> Array:
+        """The rectified array."""
+
+    @abstractmethod
     def compiled(self, function: Callable[..., Array], mode: str) -> Callable[..., Array]:
         """The function under one of the framework's tracing compilers, whole or not at all."""
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from xconv.backend import Backend, Formulation
 from xconv.plan import choose
 from xconv.problem import ConvProblem, Size
-from xconv_tensorflow.formulations import FORMULATIONS
+from xconv_tensorflow.formulations import FORMULATIONS, conv2d
 
 Tensor: TypeAlias = Any
 
@@ -139,11 +139,9 @@ class TensorFlowBackend(Backend):
     def conv2d(
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
-        plain = vertical.groups == vertical.dilation == horizontal.dilation == 1
-        if not plain or not vertical.is_static or not horizontal.is_static:
+        if not vertical.groups == vertical.dilation == horizontal.dilation == 1:
             return self._conv2d_by_rows(vertical, horizontal, x, weight, bias)
-        pads = [[0, 0], list(vertical.padding), list(horizontal.padding), [0, 0]]
-        y = tf.nn.conv2d(x, weight, [1, vertical.stride, horizontal.stride, 1], pads)
+        y = conv2d(vertical, horizontal, x, weight)
         return y if bias is None else y + bias
 
     def _conv2d_by_rows(
@@ -182,6 +180,9 @@ class TensorFlowBackend(Backend):
             tf.convert_to_tensor(gradient)
             for gradient in tape.gradient(y, inputs, output_gradients=cotangent, unconnected_gradients=zero)
         ]
+
+    def relu(self, array: Tensor) -> Tensor:
+        return tf.nn.relu(array)
 
     def compiled(self, function: Callable[..., Tensor], mode: str) -> Callable[..., Tensor]:
         compiled: Callable[..., Tensor] = tf.function(function, jit_compile=mode == "xla")

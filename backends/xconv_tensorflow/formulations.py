@@ -57,20 +57,11 @@ class Conv2d:
         if not _known_pads(problem):
             return self.weight_gradient(problem.padded(), axis, _pad(x, axis, problem.padding), dy)
         along_width = _along_width(x, axis)
-        padding = _pads(problem, along_width)
-        explicit = [] if padding == "VALID" else [amount for pair in padding for amount in pair]
         kernel, channels = problem.kernel, (problem.in_channels, problem.out_channels)
-        gradient = tf.raw_ops.Conv2DBackpropFilter(
-            input=_as_image(x),
-            filter_sizes=[1, kernel, *channels] if along_width else [kernel, 1, *channels],
-            out_backprop=_as_image(dy),
-            strides=_steps(problem.stride, along_width),
-            padding="EXPLICIT" if explicit else "VALID",
-            explicit_paddings=explicit,
-        )
-        gradient = tf.squeeze(gradient, 0 if along_width else 1)
-        # of nothing, which only an unknown size can turn out to be, the op leaves its result uninitialised
-        return gradient if problem.is_static else tf.where(tf.size(dy) > 0, gradient, tf.zeros_like(gradient))
+        shape = [1, kernel, *channels] if along_width else [kernel, 1, *channels]
+        strides, padding = _steps(problem.stride, along_width), _pads(problem, along_width)
+        gradient = _kernel_gradient(_as_image(x), shape, _as_image(dy), strides, padding, problem.is_static)
+        return tf.squeeze(gradient, 0 if along_width else 1)
 
 
 class Taps:
@@ -103,6 +94,43 @@ class Taps:
 
 
 FORMULATIONS = (Conv2d(), Taps())
+
+
+def conv2d(vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor) -> Tensor:
+    """The framework's own 2-D convolution, for one group and no dilation."""
+    padding: Any = [[0, 0], list(vertical.padding), list(horizontal.padding), [0, 0]]
+    if not (_known_pads(vertical) and _known_pads(horizontal)):
+        x, padding = tf.pad(x, padding), "VALID"
+    strides = [1, vertical.stride, horizontal.stride, 1]
+    if vertical.is_static and horizontal.is_static:
+        return tf.nn.conv2d(x, weight, strides, padding)
+
+    @tf.custom_gradient
+    def maybe_empty(x: Tensor, weight: Tensor) -> tuple[Tensor, Any]:
+        def gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
+            dx = tf.nn.conv2d_transpose(dy, weight, tf.shape(x), strides, padding)
+            return dx, _kernel_gradient(x, weight.shape.as_list(), dy, strides, padding, known=False)
+
+        y = tf.nn.conv2d(x, weight, strides, padding)
+        # oneDNN gives an empty batch the input's shape
+        sizes = [tf.shape(x)[0], vertical.output_length, horizontal.output_length, vertical.out_channels]
+        return tf.reshape(y, sizes), gradient
+
+    return maybe_empty(x, weight)
+
+
+def _kernel_gradient(x: Tensor, shape: list[int], dy: Tensor, strides: list[int], padding: Any, known: bool) -> Tensor:
+    explicit = [] if padding == "VALID" else [amount for pair in padding for amount in pair]
+    gradient = tf.raw_ops.Conv2DBackpropFilter(
+        input=x,
+        filter_sizes=shape,
+        out_backprop=dy,
+        strides=strides,
+        padding="EXPLICIT" if explicit else "VALID",
+        explicit_paddings=explicit,
+    )
+    # of nothing, which only an unknown size can turn out to be, the op leaves its result uninitialised
+    return gradient if known else tf.where(tf.size(dy) > 0, gradient, tf.zeros_like(gradient))
 
 
 def _times(problem: ConvProblem, x: Tensor, tap: Tensor) -> Tensor:

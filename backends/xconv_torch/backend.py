@@ -158,6 +158,9 @@ class TorchBackend(Backend):
         found = torch.autograd.grad(y, leaves, cotangent, create_graph=differentiable, materialize_grads=True)
         return list(found)
 
+    def relu(self, array: Tensor) -> Tensor:
+        return torch.relu(array)
+
     def compiled(self, function: Callable[..., Tensor], mode: str) -> Callable[..., Tensor]:
         torch.compiler.reset()  # else a function that is compiled for many cases meets the recompilation limit
         compiled: Callable[..., Tensor] = torch.compile(function, fullgraph=True, backend=mode)

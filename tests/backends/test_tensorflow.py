@@ -35,6 +35,8 @@ GAPS: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = 
     "asymmetric": ("conv1d", (2, 20, 3), (3, 3, 4), {"padding": (3, 1)}),
     "grouped 2-D": ("conv2d", (2, 12, 9, 4), (3, 2, 2, 6), {"groups": 2, "padding": "same"}),
     "dilated 2-D": ("conv2d", (2, 12, 9, 3), (3, 2, 3, 4), {"dilation": (2, 3), "stride": (1, 2), "padding": "same"}),
+    "plain 2-D": ("conv2d", (2, 12, 9, 3), (3, 2, 3, 4), {"stride": (1, 2), "padding": "same"}),
+    "empty 2-D": ("conv2d", (0, 12, 9, 3), (3, 2, 3, 4), {"stride": (1, 2), "padding": "same"}),
     "grouped map": ("conv1d_columns", (2, 12, 9, 6), (3, 3, 4), {"groups": 2}),
     "borders": ("conv1d_rows", (2, 12, 9, 6), (3, 3, 4), {"groups": 2, "padding": 2, "padding_mode": "circular"}),
     "transposed grouped": ("conv1d_transpose", (2, 9, 4), (3, 3, 4), {"groups": 2, "stride": 2, "dilation": 2}),

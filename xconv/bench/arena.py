@@ -1,0 +1,204 @@
+"""Measure contenders against each other: the one interface behind which all timing happens.
+
+Each backend computes in a worker process of its own, because two thread pools in one process spin against each other. One
+worker is active at a time. Contenders of a group are timed in short blocks, in a random order that is then reversed, so
+that a slow spell of the machine hits all of them. A contender whose result is wrong gets no number.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import Any
+
+from xconv.bench.catalogue import Layer
+from xconv.call import int_pair, padding_pair, resolve
+from xconv.cost import Cost, cost
+
+BLOCK_S = 0.02
+"""Seconds that a block of calls is meant to take; a longer call is a block alone."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A layer, who computes it, and how.
+
+    ``direction`` is "forward" or "forward+backward"; ``activation`` is "" or "relu", applied to the result; ``signal``
+    names a real input instead of random numbers (:mod:`xconv.bench.signals`).
+    """
+
+    label: str
+    backend: str
+    layer: Layer
+    direction: str = "forward"
+    activation: str = ""
+    signal: str = ""
+    formulation: str = "auto"
+
+    def cost(self) -> Cost:
+        """Operations and bytes of one call: a backward pass is two more convolutions."""
+        layer = self.layer
+        if len(layer.weight_shapes) == 1:
+            once = cost(resolve(layer.operation, layer.x_shape, layer.weight_shapes[0], **layer.options))
+        else:
+            x_shape: Sequence[int] = layer.x_shape
+            once = Cost(0, 0, 0)
+            for axis, step in ((1, "conv1d_rows"), (0, "conv1d_columns")):
+                options = {
+                    **layer.options,
+                    "stride": int_pair(step, "stride", layer.options.get("stride", 1))[axis],
+                    "padding": padding_pair(step, layer.options.get("padding", "valid"))[axis],
+                }
+                call = resolve(step, x_shape, layer.weight_shapes[1 - axis], **options)
+                once, x_shape = once + cost(call), call.result_shape(x_shape)
+        if self.direction == "forward":
+            return once
+        return Cost(once.parameters, 3 * once.macs, 3 * once.bytes)
+
+
+@dataclass
+class Measurement:
+    """What one contender took: seconds per call, one sample a block; or why it has no number."""
+
+    contender: Contender
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    first_call: float = 0.0
+    error: str = ""
+    use_cpu_time: bool = True
+
+    @property
+    def samples(self) -> list[float]:
+        """CPU time at one thread, which repeats under load; wall time otherwise."""
+        return self.cpu if self.use_cpu_time else self.wall
+
+    @property
+    def seconds(self) -> float:
+        """The median sample."""
+        return statistics.median(self.samples)
+
+
+class Worker:
+    """A process that computes with one backend and answers one JSON line for each it is sent."""
+
+    def __init__(self, backend: str, threads: int, device: str) -> None:
+        count = str(threads)
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": count,
+            "MKL_NUM_THREADS": count,
+            "TF_NUM_INTRAOP_THREADS": count,
+            "TF_NUM_INTEROP_THREADS": count,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        command = [sys.executable, "-m", "xconv.bench.worker", backend, count, device]
+        self.backend = backend
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        self.about = self._answer()
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send a request and wait for the answer."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return {"error": f"the {self.backend} worker has ended"}
+        return self._answer()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            return {"error": f"the {self.backend} worker ended with exit status {self._process.wait()}"}
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+class Arena:
+    """Workers, one a backend, and the measuring of groups of contenders. Use it as a context manager."""
+
+    def __init__(self, *, threads: int = 1, device: str = "cpu", rounds: int = 10, seed: int = 0) -> None:
+        self.threads, self.device, self.rounds = threads, device, rounds
+        self._random = random.Random(seed)
+        self._workers: dict[str, Worker] = {}
+
+    def __enter__(self) -> Arena:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
+
+    def about(self) -> dict[str, Any]:
+        """Versions, threads and devices of the workers that have run."""
+        return {name: worker.about for name, worker in self._workers.items()}
+
+    def measure(
+        self, contenders: Sequence[Contender], progress: Callable[[str], None] | None = None
+    ) -> list[Measurement]:
+        """Verify all contenders, then time them interleaved; one measurement each, in the order given."""
+        use_cpu = self.threads == 1 and self.device == "cpu"
+        found = [Measurement(contender, use_cpu_time=use_cpu) for contender in contenders]
+        for number, measurement in enumerate(found):
+            answer = self._worker(measurement).ask(do="prepare", key=number, **_described(measurement.contender))
+            measurement.error = answer.get("error", "")
+            measurement.first_call = answer.get("first_call", 0.0)
+            if progress:
+                progress(measurement.contender.label)
+        running = [(number, measurement) for number, measurement in enumerate(found) if not measurement.error]
+        for _ in range(self.rounds // 2):
+            order = self._random.sample(running, len(running))
+            for number, measurement in itertools.chain(order, reversed(order)):
+                answer = self._worker(measurement).ask(do="time", key=number, seconds=BLOCK_S)
+                if "error" in answer:
+                    measurement.error = answer["error"]
+                else:
+                    measurement.wall.append(answer["wall"])
+                    measurement.cpu.append(answer["cpu"])
+            running = [pair for pair in running if not pair[1].error]
+            if progress:
+                progress("")
+        for worker in self._workers.values():
+            worker.ask(do="forget")
+        return found
+
+    def _worker(self, measurement: Measurement) -> Worker:
+        name = measurement.contender.backend
+        if name not in self._workers:
+            self._workers[name] = Worker(name, self.threads, self.device)
+        return self._workers[name]
+
+
+def _described(contender: Contender) -> dict[str, Any]:
+    layer = asdict(contender.layer)
+    return {
+        "layer": layer,
+        "direction": contender.direction,
+        "activation": contender.activation,
+        "signal": contender.signal,
+        "formulation": contender.formulation,
+    }

@@ -1,0 +1,57 @@
+"""The catalogue: real layers as data, each with the paper it is from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+TIERS = ("smoke", "default", "full")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a known model. Shapes are channels last; ``chosen`` says which sizes are not the model's own."""
+
+    name: str
+    domain: str
+    source: str
+    operation: str
+    x_shape: tuple[int, ...]
+    weight_shapes: tuple[tuple[int, ...], ...]
+    options: dict[str, Any]
+    tier: str
+    chosen: str = ""
+
+
+@cache
+def _all() -> tuple[Layer, ...]:
+    data = json.loads(files("xconv.bench").joinpath("catalogue.json").read_text("utf-8"))
+    return tuple(
+        Layer(
+            name=entry["name"],
+            domain=entry["domain"],
+            source=entry["source"],
+            operation=entry["operation"],
+            x_shape=tuple(entry["x"]),
+            weight_shapes=tuple(tuple(shape) for shape in entry["weights"]),
+            options=entry["options"],
+            tier=entry["tier"],
+            chosen=entry.get("chosen", ""),
+        )
+        for entry in data["cases"]
+    )
+
+
+def catalogue(tier: str = "full") -> list[Layer]:
+    """The layers of a tier and of the smaller ones.
+
+    >>> [layer.name for layer in catalogue("smoke")][:2]
+    ['seed_long', 'seed_short']
+    >>> len(catalogue("full")) > len(catalogue("default")) > len(catalogue("smoke"))
+    True
+    """
+    within = TIERS[: TIERS.index(tier) + 1]
+    return [layer for layer in _all() if layer.tier in within]

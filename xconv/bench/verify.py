@@ -1,0 +1,82 @@
+"""Correct before timed: a layer's result on small integers, bit for bit, or no number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+import xconv
+from xconv import reference
+from xconv.backend import Backend
+from xconv.bench.catalogue import Layer
+from xconv.call import Call, dilated_extent, resolve
+from xconv.parity import Case, check
+
+
+class WrongResult(AssertionError):
+    """A result that is not what the reference has; a benchmark of it would mean nothing."""
+
+
+def verify(backend: Backend, layer: Layer, device: str, *, formulation: str = "auto", gradients: bool = True) -> None:
+    """Check a short version of the layer whole, gradients included, and the full size at its ends and in between.
+
+    Raises:
+        WrongResult: an element differs.
+    """
+    short = shortened(layer)
+    layout = "NWC" if len(short.x_shape) == 3 else "NHWC"
+    case = Case(short.name, short.operation, short.x_shape, short.weight_shapes, _tuples(short.options), False, layout)
+    for finding in check(
+        backend, case, kind="integers", device=device, formulation=formulation, gradients=gradients
+    ):
+        if not finding.ok:
+            raise WrongResult(f"{layer.name}, shortened to {short.x_shape}: {finding}")
+    if len(layer.weight_shapes) == 1 and layer.operation not in ("conv2d", "conv1d_transpose"):
+        _check_places(backend, layer, device, formulation)
+
+
+def shortened(layer: Layer) -> Layer:
+    """The same layer on the smallest input that has a first, an inner and a last place of the kernel.
+
+    >>> from xconv.bench.catalogue import catalogue
+    >>> shortened(catalogue("smoke")[0]).x_shape
+    (2, 8, 1)
+    """
+    batch, *spatial, channels = layer.x_shape
+    dilation, stride = layer.options.get("dilation", 1), layer.options.get("stride", 1)
+    extents = [dilated_extent(shape[0], dilation if isinstance(dilation, int) else 1) for shape in layer.weight_shapes]
+    extents += [shape[1] for shape in layer.weight_shapes if layer.operation == "conv2d"]
+    steps = stride if isinstance(stride, int) else max(stride)
+    enough = max(extents) + 3 * steps
+    return replace(layer, x_shape=(min(batch, 2), *(min(size, enough) for size in spatial), channels))
+
+
+def _check_places(backend: Backend, layer: Layer, device: str, formulation: str) -> None:
+    call = resolve(layer.operation, layer.x_shape, layer.weight_shapes[0], **_tuples(layer.options))
+    rng = np.random.default_rng(0)
+    x = rng.integers(-2, 3, layer.x_shape, dtype="int8").astype("float32")
+    w = rng.integers(-2, 3, layer.weight_shapes[0], dtype="int8").astype("float32")
+    how = {} if formulation == "auto" or layer.operation == "conv2d_as_1d" else {"formulation": formulation}
+    tensors = [backend.from_numpy(array, device) for array in (x, w)]
+    y = backend.to_numpy(getattr(xconv, layer.operation)(*tensors, **_tuples(layer.options), **how))
+    count = call.problem.output_length
+    for start in {0, count // 3, max(count - 2, 0)}:
+        for batch in {0, layer.x_shape[0] - 1}:
+            wanted = _window(call, x[batch : batch + 1], w, start, min(start + 2, count))
+            got = y[batch : batch + 1].take(range(start, min(start + 2, count)), axis=call.axis)
+            if not np.array_equal(got, wanted):
+                raise WrongResult(f"{layer.name}: batch {batch}, outputs {start} to {start + 1} differ")
+
+
+def _window(call: Call, x: np.ndarray, w: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """The reference's outputs from start to stop, from the input that they see and no more."""
+    p = call.problem
+    first, last = start * p.stride - p.padding[0], (stop - 1) * p.stride - p.padding[0] + p.extent
+    seen = x.take(range(max(first, 0), min(last, p.length)), axis=call.axis)
+    pads = (max(-first, 0), max(last - p.length, 0))
+    return reference.forward(replace(p, length=seen.shape[call.axis], padding=pads), call.axis, seen, w)
+
+
+def _tuples(options: dict[str, object]) -> dict[str, object]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
