@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
+import numpy as np
 import pytest
 
 from xconv.backend import Backend
 from xconv.parity import Case, Finding, cases, check
+from xconv.parity.check import compute, expected
 
 ALL = cases("default")
 SMOKE = cases("smoke")
@@ -43,3 +47,16 @@ def test_compiled_agrees_with_the_reference(backend: Backend, case: Case) -> Non
     for mode in backend.modes:
         if mode != "inductor":  # minutes of C++; tests/backends/test_torch.py runs a few
             assert_ok(check(backend, case, kind="integers", mode=mode), case)
+
+
+@pytest.mark.parametrize("case", ALL[::3], ids=lambda case: case.name)
+def test_frameworks_agree_with_each_other(loaded: dict[str, Backend], case: Case) -> None:
+    """On integers the same bits; on random data no further apart than their two errors together."""
+    for kind in ("integers", "normal"):
+        inputs = case.inputs(kind, "float32")
+        bounds = expected(case, inputs, "float32")
+        results = {name: compute(backend, case, inputs, "float32") for name, backend in loaded.items()}
+        for one, other in combinations(results, 2):
+            for array, bound in bounds.items():
+                apart = np.abs(results[one][array] - results[other][array])
+                assert (apart <= (0 if kind == "integers" else 2 * bound.error)).all(), (one, other, array, kind)

@@ -2,6 +2,6 @@
 
 from xconv.parity.cases import Case, cases
 from xconv.parity.check import Finding, check
-from xconv.parity.report import ParityReport, run
+from xconv.parity.report import ParityReport, Row, run
 
-__all__ = ["Case", "Finding", "ParityReport", "cases", "check", "run"]
+__all__ = ["Case", "Finding", "ParityReport", "Row", "cases", "check", "run"]

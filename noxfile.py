@@ -1,0 +1,84 @@
+"""The project's sessions: ``nox -s tests``, ``bench``, ``parity``, ``lint``, ``typecheck``.
+
+Each makes its own environment with pip and the versions of constraints.txt. What stands behind ``--`` is passed on:
+``nox -s bench -- --tier full``, ``nox -s tests -- -k gradients``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "typecheck", "tests"]
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.needs_version = ">=2024.10"
+
+ROOT = Path(__file__).parent
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+def install(session: nox.Session, *what: str) -> None:
+    session.install("-c", "constraints.txt", *what)
+
+
+def install_frameworks(session: nox.Session, extra: str) -> None:
+    # torch first and alone: a range that names it beside others may resolve to another build of it
+    install(session, "torch")
+    install(session, "-e", f".[{extra}]")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Every test, and TensorFlow's once more with the other setting of oneDNN."""
+    install_frameworks(session, "dev")
+    session.run("pytest", "-n", "2", "-q", *session.posargs, env={**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "1"})
+    if not session.posargs:
+        session.run(
+            "pytest", "-n", "2", "-q", "--xconv-backends", "tensorflow",
+            "tests/test_parity.py", "tests/test_formulations.py", "tests/test_gradients.py", "tests/test_properties.py",
+            "tests/backends/test_tensorflow.py",
+            env={**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "0"},
+        )  # fmt: skip
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure: ``-- --tier default|full``, ``-- --case whisper_conv1``, ``-- --threads 2``, ``-- --device cuda:0``."""
+    install_frameworks(session, "all,bench")
+    results = ROOT / "bench-results"
+    results.mkdir(exist_ok=True)
+    session.run(
+        "pytest", "benchmarks", "-q", "--benchmark-quiet", f"--benchmark-json={results / 'latest.json'}", *session.posargs
+    )
+    session.log(f"pytest-benchmark's JSON is in {results / 'latest.json'}")
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """Do the backends agree here? ``-- --tier default``, ``-- --backend torch``, ``-- --device cuda:0``."""
+    install_frameworks(session, "all")
+    session.run("xconv", "parity", *session.posargs, env={"TF_CPP_MIN_LOG_LEVEL": "3"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format and lint."""
+    install(session, "ruff")
+    session.run("ruff", "format", *(["--check"] if os.environ.get("CI") else []), ".")
+    session.run("ruff", "check", ".")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """Strict type checking."""
+    install(session, "torch")
+    install(session, "-e", ".", "mypy", "pytest", "hypothesis", "scipy", "tqdm", "types-tabulate", "types-tqdm", "nox")
+    session.run("mypy")

@@ -1,0 +1,91 @@
+"""The command line, as its users meet it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import xconv
+from xconv.backend import Backend
+from xconv.cli import main, write_whole
+from xconv.parity import Row, cases, run
+
+
+def test_parity_agrees(backend: Backend, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "report.json"
+    assert main(["parity", "--backend", backend.name, "--device", "cpu", "--dtype", "float32", "--json", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "results agree with the reference" in said
+    report = json.loads(file.read_text())
+    assert report["ok"]
+    assert report["backends"] == {backend.name: backend.version()}
+    assert {row["verdict"] for row in report["rows"]} == {"exact", "within bound"}
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--backend", "troch"], "did you mean 'torch'"),
+        (["--dtype", "float23"], "'float32'"),
+        (["--device", "cuda:9"], "'cpu'"),
+    ],
+)
+def test_wrong_use(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["parity", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_help_and_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["parity", "--help"])
+    assert done.value.code == 0
+    assert "float64 reference" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as done:
+        main(["partiy"])
+    assert done.value.code == 2
+
+
+def test_a_mismatch_is_exit_code_1(backend: Backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    right = backend.compute
+    monkeypatch.setattr(backend, "compute", lambda *a, **k: right(*a, **k) * 2)
+    assert main(["parity", "--backend", backend.name, "--device", "cpu", "--dtype", "float32"]) == 1
+    assert "MISMATCH: conv1d" in capsys.readouterr().out
+
+
+def test_a_backend_that_raises_is_a_row(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(backend, "compute", broken)
+    report = run([backend.name], ["cpu"], ["float32"], cases=cases("smoke")[:2])
+    assert not report.ok
+    assert {(row.verdict, row.detail) for row in report.rows} == {("error", "RuntimeError: out of memory")}
+
+
+def test_one_seed_gives_one_report(backend: Backend) -> None:
+    def rows(seed: int) -> list[Row]:
+        return run([backend.name], ["cpu"], ["float32"], cases=cases("smoke")[:9], seed=seed).rows
+
+    assert rows(1) == rows(1)
+    assert rows(1) != rows(2)
+
+
+def test_backends_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backends", "--json"]) == 0
+    found = {entry["backend"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert set(found) == set(xconv.backends())
+    assert all(entry["devices"][0] == "cpu" for entry in found.values())
+    assert main(["backends"]) == 0
+    assert "formulations" in capsys.readouterr().out
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    file.write_text("before")
+    with pytest.raises(TypeError):
+        write_whole(file, 3)  # type: ignore[arg-type]
+    assert file.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [file]
