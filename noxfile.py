@@ -26,11 +26,12 @@ ONE_THREAD = {
 
 
 def install(session: nox.Session, *what: str) -> None:
+    """Install with the project's own versions."""
     session.install("-c", "constraints.txt", *what)
 
 
 def install_frameworks(session: nox.Session, extra: str) -> None:
-    # torch first and alone: a range that names it beside others may resolve to another build of it
+    """Install an extra; torch first and alone, because a range of it may resolve to another build."""
     install(session, "torch")
     install(session, "-e", f".[{extra}]")
 
@@ -56,7 +57,12 @@ def bench(session: nox.Session) -> None:
     results = ROOT / "bench-results"
     results.mkdir(exist_ok=True)
     session.run(
-        "pytest", "benchmarks", "-q", "--benchmark-quiet", f"--benchmark-json={results / 'latest.json'}", *session.posargs
+        "pytest",
+        "benchmarks",
+        "-q",
+        "--benchmark-quiet",
+        f"--benchmark-json={results / 'latest.json'}",
+        *session.posargs,
     )
     session.log(f"pytest-benchmark's JSON is in {results / 'latest.json'}")
 

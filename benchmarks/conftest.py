@@ -1,7 +1,7 @@
 """How the suites are measured and told: one arena, one progress bar, replayed samples, and tables at the end.
 
-A suite is a list of groups of contenders. The first test of a group measures all of it, interleaved; each test then replays
-its own samples through pytest-benchmark, so that its JSON, groups and comparisons all work.
+A suite is a list of groups of contenders. The first test of a group measures all of it, interleaved; each test then
+replays its own samples through pytest-benchmark, so that its JSON, groups and comparisons all work.
 """
 
 from __future__ import annotations
@@ -89,7 +89,12 @@ def measured(
         with (
             capture.global_and_fixture_disabled(),
             tqdm(
-                total=len(names), initial=len(results), unit="group", desc=f"{group:45.45}", leave=False, file=sys.stderr
+                total=len(names),
+                initial=len(results),
+                unit="group",
+                desc=f"{group:45.45}",
+                leave=False,
+                file=sys.stderr,
             ) as bar,
         ):
             results[group] = arena.measure(contenders, progress=lambda _: bar.refresh())

@@ -24,7 +24,9 @@ def groups(tier: str, backends: Sequence[str]) -> dict[str, list[Contender]]:
             continue
         x, padding = (*size, inputs), {"padding": "same"}
 
-        def layer(operation: str, *weights: tuple[int, ...], x: tuple[int, ...] = x, padding: dict[str, str] = padding) -> Layer:
+        def layer(
+            operation: str, *weights: tuple[int, ...], x: tuple[int, ...] = x, padding: dict[str, str] = padding
+        ) -> Layer:
             return Layer(operation, "vision", "separable against true 2-D", operation, x, weights, padding, "smoke")
 
         made[f"separable against 2-D, {name}"] = everyone(

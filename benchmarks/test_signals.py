@@ -23,7 +23,14 @@ def groups(tier: str, backends: Sequence[str]) -> dict[str, list[Contender]]:
         (
             "rows, then columns",
             Layer(
-                "blur", "vision", source, "spatially_separable_conv2d", PHOTOGRAPH, ((9, 1, 3), (9, 1, 3)), each, "smoke"
+                "blur",
+                "vision",
+                source,
+                "spatially_separable_conv2d",
+                PHOTOGRAPH,
+                ((9, 1, 3), (9, 1, 3)),
+                each,
+                "smoke",
             ),
         ),
     ]

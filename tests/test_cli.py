@@ -15,7 +15,9 @@ from xconv.parity import Row, cases, run
 
 def test_parity_agrees(backend: Backend, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "report.json"
-    assert main(["parity", "--backend", backend.name, "--device", "cpu", "--dtype", "float32", "--json", str(file)]) == 0
+    assert (
+        main(["parity", "--backend", backend.name, "--device", "cpu", "--dtype", "float32", "--json", str(file)]) == 0
+    )
     said = capsys.readouterr().out
     assert "results agree with the reference" in said
     report = json.loads(file.read_text())
@@ -48,7 +50,9 @@ def test_help_and_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert done.value.code == 2
 
 
-def test_a_mismatch_is_exit_code_1(backend: Backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mismatch_is_exit_code_1(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     right = backend.compute
     monkeypatch.setattr(backend, "compute", lambda *a, **k: right(*a, **k) * 2)
     assert main(["parity", "--backend", backend.name, "--device", "cpu", "--dtype", "float32"]) == 1

@@ -79,12 +79,54 @@ TABLE = [
     Bad("padding case", "conv1d", f32(*NWC), f32(*KIO), {"padding": "SAME"}, "padding", ("did you mean 'same'?",)),
     Bad("padding nested", "conv2d", f32(*NHWC), f32(*KHW), {"padding": (1, (2, -1))}, "padding", (">= 0",)),
     Bad("mode", "conv1d", f32(*NWC), f32(*KIO), {"padding_mode": "reflekt"}, "padding_mode", ("mean 'reflect'?",)),
-    Bad("reflect", "conv1d", f32(2, 4, 3), f32(*KIO), {"padding": 4, "padding_mode": "reflect"}, "padding", ("at most 3",)),
-    Bad("circular", "conv1d", f32(2, 4, 3), f32(*KIO), {"padding": 5, "padding_mode": "circular"}, "padding", ("at most 4",)),
-    Bad("replicate of nothing", "conv1d", f32(2, 0, 3), f32(*KIO), {"padding": 4, "padding_mode": "replicate"}, "x", ("length 0",)),
-    Bad("transpose mode", "conv1d_transpose", f32(2, 20, 8), f32(*KIO), {"padding_mode": "reflect"}, "padding_mode", ("zeros",)),
-    Bad("transpose crops all", "conv1d_transpose", f32(2, 1, 8), f32(*KIO), {"padding": 3}, "padding", ("at least one",)),
-    Bad("output padding", "conv1d_transpose", f32(2, 20, 8), f32(*KIO), {"stride": 2, "output_padding": 2}, "output_padding", ("0 to 1",)),
+    Bad(
+        "reflect",
+        "conv1d",
+        f32(2, 4, 3),
+        f32(*KIO),
+        {"padding": 4, "padding_mode": "reflect"},
+        "padding",
+        ("at most 3",),
+    ),
+    Bad(
+        "circular",
+        "conv1d",
+        f32(2, 4, 3),
+        f32(*KIO),
+        {"padding": 5, "padding_mode": "circular"},
+        "padding",
+        ("at most 4",),
+    ),
+    Bad(
+        "replicate of nothing",
+        "conv1d",
+        f32(2, 0, 3),
+        f32(*KIO),
+        {"padding": 4, "padding_mode": "replicate"},
+        "x",
+        ("length 0",),
+    ),
+    Bad(
+        "transpose mode",
+        "conv1d_transpose",
+        f32(2, 20, 8),
+        f32(*KIO),
+        {"padding_mode": "reflect"},
+        "padding_mode",
+        ("zeros",),
+    ),
+    Bad(
+        "transpose crops all", "conv1d_transpose", f32(2, 1, 8), f32(*KIO), {"padding": 3}, "padding", ("at least one",)
+    ),
+    Bad(
+        "output padding",
+        "conv1d_transpose",
+        f32(2, 20, 8),
+        f32(*KIO),
+        {"stride": 2, "output_padding": 2},
+        "output_padding",
+        ("0 to 1",),
+    ),
     Bad("layout", "conv1d", f32(*NWC), f32(*KIO), {"layout": "NLC"}, "layout", ("'NWC'", "did you mean")),
     Bad("layout of maps", "conv1d", f32(*NWC), f32(*KIO), {"layout": "NHWC"}, "layout", ("conv1d_rows",)),
     Bad("layout number", "conv1d", f32(*NWC), f32(*KIO), {"layout": 3}, "layout", ("got 3",)),
@@ -92,10 +134,34 @@ TABLE = [
     Bad("bias dtype", "conv1d", f32(*NWC), f32(*KIO), {}, "bias", ("float64",), np.ones(8)),
     Bad("integers", "conv1d", np.ones(NWC, "int64"), np.ones(KIO, "int64"), {}, "x", ("int64", "convert")),
     Bad("booleans", "conv1d", np.ones(NWC, bool), f32(*KIO), {}, "x", ("bool",)),
-    Bad("separable channels", "spatially_separable_conv2d", f32(*NHWC), [f32(3, 4, 2), f32(3, 2, 5)], {}, "x", ("4 channels",)),
-    Bad("separable middle", "spatially_separable_conv2d", f32(*NHWC), [f32(3, 3, 2), f32(3, 4, 5)], {}, "x", ("4 channels",)),
-    Bad("separable column", "spatially_separable_conv2d", f32(*NHWC), [f32(3, 3, 2), f32(15, 2, 5)], {}, "weight_columns", ("axis H",)),
-]  # fmt: skip
+    Bad(
+        "separable channels",
+        "spatially_separable_conv2d",
+        f32(*NHWC),
+        [f32(3, 4, 2), f32(3, 2, 5)],
+        {},
+        "x",
+        ("4 channels",),
+    ),
+    Bad(
+        "separable middle",
+        "spatially_separable_conv2d",
+        f32(*NHWC),
+        [f32(3, 3, 2), f32(3, 4, 5)],
+        {},
+        "x",
+        ("4 channels",),
+    ),
+    Bad(
+        "separable column",
+        "spatially_separable_conv2d",
+        f32(*NHWC),
+        [f32(3, 3, 2), f32(15, 2, 5)],
+        {},
+        "weight_columns",
+        ("axis H",),
+    ),
+]
 
 NUMPY_ONLY = [
     Bad("ragged list", "conv1d", [[[1.0], [2.0]], [[1.0]]], f32(1, 1, 1), {}, "x", ("ragged", "one length")),
@@ -166,7 +232,7 @@ def test_unknown_formulation(backend: Backend) -> None:
 
 
 def test_absent_device(backend: Backend) -> None:
-    with pytest.raises(xconv.ArgumentError, match="device: got 'cuda:9', expected one .* cpu"):
+    with pytest.raises(xconv.ArgumentError, match=r"device: got 'cuda:9', expected one .* cpu"):
         xconv.conv1d(f32(*NWC), f32(*KIO), device="cuda:9", backend=backend.name)
 
 

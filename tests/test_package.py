@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import xconv
-from xconv import backend as registry
-from xconv.backend import BackendSpec
+from xconv import registry
+from xconv.backend import Backend
+from xconv.registry import BackendSpec
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,8 +35,8 @@ def test_import_alone_does_not_even_need_numpy() -> None:
 
 
 def test_numpy_call_loads_only_its_backend() -> None:
-    code = "import sys, numpy as np, xconv; a = np.ones((1, 1, 1), 'f4'); xconv.conv1d(a, a); print('tensorflow' in sys.modules)"
-    assert python(code) == "False"
+    code = "import sys, numpy as np, xconv; a = np.ones((1, 1, 1), 'f4'); xconv.conv1d(a, a); "
+    assert python(code + "print('tensorflow' in sys.modules)") == "False"
 
 
 def test_backends_are_entry_points() -> None:
@@ -70,13 +71,13 @@ except xconv.BackendError as error:
 
 
 def test_broken_backends_do_not_break_xconv(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load() -> registry.Backend:
+    def load() -> Backend:
         raise ImportError("libcuda.so: not found")
 
     spec = BackendSpec("broken", ("broken",), "json", "pip install broken", load)
     monkeypatch.setitem(registry._SPECS, "broken", spec)
     monkeypatch.setitem(registry._BROKEN, "worse", "SyntaxError: invalid syntax")
-    with pytest.raises(xconv.BackendError, match="installed but failed to load: libcuda.so"):
+    with pytest.raises(xconv.BackendError, match=r"installed but failed to load: libcuda\.so"):
         xconv.get_backend("broken")
     with pytest.raises(xconv.BackendError, match="registered but could not be loaded: SyntaxError"):
         xconv.get_backend("worse")
@@ -92,7 +93,12 @@ def test_wheel_holds_the_core_and_both_backends(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     [wheel] = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    for wanted in ("xconv/py.typed", "xconv/bench/catalogue.json", "xconv_torch/backend.py", "xconv_tensorflow/py.typed"):
+    for wanted in (
+        "xconv/py.typed",
+        "xconv/bench/catalogue.json",
+        "xconv_torch/backend.py",
+        "xconv_tensorflow/py.typed",
+    ):
         assert wanted in names
     target = tmp_path / "site"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, wheel], check=True)
@@ -124,5 +130,7 @@ def test_signatures_agree() -> None:
 
 def test_backends_read_side_by_side() -> None:
     """Same names in the same places."""
-    trees = [sorted(p.name for p in (ROOT / "backends" / name).glob("*.py")) for name in ("xconv_torch", "xconv_tensorflow")]
+    trees = [
+        sorted(p.name for p in (ROOT / "backends" / name).glob("*.py")) for name in ("xconv_torch", "xconv_tensorflow")
+    ]
     assert trees[0] == trees[1]

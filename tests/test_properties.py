@@ -44,7 +44,9 @@ def geometries(draw: st.DrawFn) -> Case:
     return Case("drawn", operation, shape, (weight,), options, draw(st.booleans()), layout)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, derandomize=True)
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, derandomize=True
+)
 @given(case=geometries(), seed=st.integers(0, 99))
 def test_any_geometry_agrees_bit_for_bit_or_is_refused(backend: Backend, case: Case, seed: int) -> None:
     note(case.script(backend.name, seed))

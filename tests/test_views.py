@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,11 +84,13 @@ def test_result_is_not_shared_with_the_input(backend: Backend) -> None:
 @pytest.mark.parametrize("place", [(0, 0, 0), (1, 7, 3), (0, 15, 5)])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_nan_and_infinity_stay_in_their_place(backend: Backend, place: tuple[int, ...], value: float, groups: int) -> None:
+def test_nan_and_infinity_stay_in_their_place(
+    backend: Backend, place: tuple[int, ...], value: float, groups: int
+) -> None:
     x = X.copy()
     x[place] = value
     w = np.where(W == 0, 1, W)[:, : 6 // groups].astype("float32")
-    options = {"padding": "same", "groups": groups}
+    options: dict[str, Any] = {"padding": "same", "groups": groups}
     with np.errstate(invalid="ignore"):
         wanted = xconv.reference.apply(xconv.call.resolve("conv1d", x.shape, w.shape, **options), x, w)
     for formulation in ("auto", *(f.name for f in backend.formulations)):

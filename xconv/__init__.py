@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from xconv.backend import backends, get_backend
 from xconv.errors import ArgumentError, BackendError, UnsupportedError, XconvError
 from xconv.ops import (
     conv1d,
@@ -23,6 +22,7 @@ from xconv.ops import (
 )
 from xconv.plan import Plan, plan
 from xconv.problem import ConvProblem
+from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
     from xconv import bench, cost, parity, reference

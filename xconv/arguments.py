@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from xconv.backend import DEFAULT, Array, Backend, get_backend, name_of_array
+from xconv.backend import Array, Backend
 from xconv.errors import ArgumentError
 from xconv.problem import DTYPES, Size
+from xconv.registry import DEFAULT, get_backend, name_of_array
 
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 

@@ -1,20 +1,12 @@
-"""What a backend is, what a formulation is, and where the installed ones are found.
-
-A backend registers under the entry-point group ``xconv.backends`` with a light module: importing it imports no
-framework. The framework is loaded when an array of it arrives, or when it is asked for by name.
-"""
+"""What a backend is, and what a formulation is."""
 
 from __future__ import annotations
 
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from xconv.errors import BackendError, nearest
 from xconv.problem import ConvProblem, Size
 
 if TYPE_CHECKING:
@@ -22,9 +14,6 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = Any
 """An array of some framework: a tensor, a symbolic tensor, a traced value."""
-
-DEFAULT = "torch"
-"""The entry point that computes NumPy arrays when no ``backend=`` is given."""
 
 
 class Formulation(Protocol):
@@ -225,7 +214,7 @@ class Backend(ABC):
     def gradients(
         self, function: Callable[..., Array], inputs: Sequence[Array], cotangent: Array, differentiable: bool = False
     ) -> list[Array]:
-        """The vector-Jacobian products of a function with respect to its inputs; if asked, differentiable themselves."""
+        """The vector-Jacobian products of a function at its inputs; if asked, differentiable themselves."""
 
     @abstractmethod
     def relu(self, array: Array) -> Array:
@@ -246,80 +235,3 @@ class Backend(ABC):
     @abstractmethod
     def version(self) -> str:
         """The framework's version."""
-
-
-@dataclass(frozen=True)
-class BackendSpec:
-    """What the core knows of a backend before its framework is imported.
-
-    ``array_modules`` are the top-level modules in which the framework defines its array types, ``requires`` is the
-    module that must be importable, and ``install`` the command that makes it so. ``load`` returns the one
-    :class:`Backend`; written as ``from ... import BACKEND; return BACKEND`` it can run inside ``torch.compile``.
-    """
-
-    name: str
-    array_modules: tuple[str, ...]
-    requires: str
-    install: str
-    load: Callable[[], Backend]
-
-    def installed(self) -> bool:
-        """Whether the framework is there (it is not imported to find out)."""
-        return importlib.util.find_spec(self.requires) is not None
-
-
-def _registered() -> tuple[dict[str, BackendSpec], dict[str, str]]:
-    specs: dict[str, BackendSpec] = {}
-    broken: dict[str, str] = {}
-    for point in entry_points(group="xconv.backends"):
-        try:
-            specs[point.name] = point.load()
-        except Exception as error:  # noqa: BLE001 - a stranger's broken package must not break `import xconv`
-            broken[point.name] = f"{type(error).__name__}: {error}"
-    return specs, broken
-
-
-# Read once, at import: inside torch.compile the entry points of the environment could not be read.
-_SPECS, _BROKEN = _registered()
-_OF_MODULE = {module: name for name, spec in _SPECS.items() for module in spec.array_modules}
-
-
-def backends() -> list[str]:
-    """The names of the backends that are installed and whose framework is there.
-
-    >>> "torch" in backends() or "tensorflow" in backends()
-    True
-    """
-    return sorted(name for name, spec in _SPECS.items() if spec.installed())
-
-
-def get_backend(name: str) -> Backend:
-    """The backend of that name; its framework is imported if it was not.
-
-    Raises:
-        BackendError: no such backend, or its framework is missing or fails to load; the text says what to install.
-    """
-    spec = _SPECS.get(name)
-    if spec is None:
-        if name in _BROKEN:
-            raise BackendError(f"backend {name!r} is registered but could not be loaded: {_BROKEN[name]}")
-        hint = nearest(name, _SPECS)
-        known = ", ".join(sorted(_SPECS)) or "none"
-        raise BackendError(f"no backend is called {name!r}; known: {known}." + (f" Hint: {hint}" if hint else ""))
-    try:
-        return spec.load()
-    except ImportError as error:
-        if spec.installed():
-            raise BackendError(f"backend {name!r} is installed but failed to load: {error}") from error
-        raise BackendError(f"backend {name!r} needs {spec.requires}, which is not installed: {spec.install}") from error
-
-
-def name_of_array(value: object) -> str | None:
-    """The name of the backend that owns an array: "numpy" for NumPy's own, None for what is no known array."""
-    for kind in type(value).__mro__:
-        module = kind.__module__.partition(".")[0]
-        if module in _OF_MODULE:
-            return _OF_MODULE[module]
-        if module == "numpy":
-            return "numpy"
-    return None

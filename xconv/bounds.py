@@ -57,7 +57,8 @@ def round_to(dtype: str, values: npt.ArrayLike) -> Floats:
     exact = np.asarray(values, np.float64)
     if dtype == "bfloat16":
         fraction, exponent = np.frexp(exact)
-        return np.ldexp(np.rint(np.ldexp(fraction, 8)), exponent - 8)
+        rounded: Floats = np.ldexp(np.rint(np.ldexp(fraction, 8)), exponent - 8)
+        return rounded
     return exact.astype(dtype).astype(np.float64)
 
 
@@ -104,7 +105,7 @@ def enclose(
 
     >>> x = Enclosure.exact([1.0, 2.0])
     >>> enclose(lambda a, b: a * b, x, x, terms=1, dtype="float32").error / 2**-24
-    array([1.00000006, 4.00000024])
+    array([1.00000006, 4.00000025])
     """
     sums = "float64" if dtype == "float64" else "float32"
     value = product(a.value, b.value)

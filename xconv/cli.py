@@ -38,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
         "and against a derived error bound on random data. Exit code 0: all agree; 1: something differs; 2: wrong use, "
         "or a backend or device that is not there.",
     )
-    parity.add_argument("--backend", action="append", metavar="NAME", help="a backend (default: all installed); repeatable")
+    parity.add_argument(
+        "--backend", action="append", metavar="NAME", help="a backend (default: all installed); repeatable"
+    )
     parity.add_argument("--device", action="append", metavar="NAME", help='"cpu", "cuda:0" (default: all); repeatable')
     parity.add_argument("--dtype", action="append", metavar="NAME", help="float32, ... (default: all four); repeatable")
     parity.add_argument("--tier", choices=["smoke", "default"], default="smoke", help="how many cases (default: smoke)")

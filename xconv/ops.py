@@ -4,12 +4,12 @@ Each is a thin name over one problem, so what is said of one holds for all:
 
 - ``x`` is a torch tensor, a TensorFlow tensor (eager or symbolic) or variable, or a NumPy array; the result is of the
   same type, on the same device, in the same gradient graph. NumPy arrays are computed by ``backend`` on ``device``.
-- ``layout`` names the axes of ``x`` and of the result. Channels last takes kernels ``(kernel, in/groups, out)``, channels
-  first ``(out, in/groups, kernel)``.
+- ``layout`` names the axes of ``x`` and of the result. Channels last takes kernels ``(kernel, in/groups, out)``,
+  channels first ``(out, in/groups, kernel)``.
 - It is a correlation: the kernel is not flipped.
-- ``padding``: ``"valid"``, ``"same"`` (odd pads on the high side, with any stride), ``"same_lower"``, ``"causal"`` (all on
-  the low side), ``"full"``, an integer, or ``(low, high)``. ``padding_mode``: ``"zeros"``, ``"reflect"``, ``"replicate"``,
-  ``"circular"``.
+- ``padding``: ``"valid"``, ``"same"`` (odd pads on the high side, with any stride), ``"same_lower"``, ``"causal"``
+  (all on the low side), ``"full"``, an integer, or ``(low, high)``. ``padding_mode``: ``"zeros"``, ``"reflect"``,
+  ``"replicate"``, ``"circular"``.
 - ``formulation`` names the way it is computed; ``"auto"`` takes the one that is expected to be fastest.
 - dtypes float32, float64, float16, bfloat16; float16 and bfloat16 are summed in float32 and rounded once.
 - :class:`~xconv.errors.ArgumentError` is raised for anything that does not fit, before a framework is reached.
@@ -19,11 +19,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xconv.arguments import collect
-from xconv.backend import Array, Backend, Formulation
-from xconv.call import Call, int_pair, padding_pair, resolve
-from xconv.errors import ArgumentError
-from xconv.plan import choose
+from xconv.backend import Array
+from xconv.run import run, run_separable
 
 
 def conv1d(
@@ -71,10 +68,21 @@ def conv1d(
     >>> xconv.conv1d(x, difference, padding="causal").ravel()
     array([0., 1., 1., 1., 1., 1.], dtype=float32)
     """
-    return _run(
-        "conv1d", x, weight, bias, formulation, backend, device, stride=stride, padding=padding, padding_mode=padding_mode,
-        dilation=dilation, groups=groups, layout=layout,
-    )  # fmt: skip
+    return run(
+        "conv1d",
+        x,
+        weight,
+        bias,
+        formulation,
+        backend,
+        device,
+        stride=stride,
+        padding=padding,
+        padding_mode=padding_mode,
+        dilation=dilation,
+        groups=groups,
+        layout=layout,
+    )
 
 
 def conv2d_as_1d(
@@ -98,10 +106,21 @@ def conv2d_as_1d(
     >>> bool((xconv.conv2d_as_1d(x, w) == xconv.conv1d(x, w)).all())
     True
     """
-    return _run(
-        "conv2d_as_1d", x, weight, bias, "conv2d", backend, device, stride=stride, padding=padding, padding_mode=padding_mode,
-        dilation=dilation, groups=groups, layout=layout,
-    )  # fmt: skip
+    return run(
+        "conv2d_as_1d",
+        x,
+        weight,
+        bias,
+        "conv2d",
+        backend,
+        device,
+        stride=stride,
+        padding=padding,
+        padding_mode=padding_mode,
+        dilation=dilation,
+        groups=groups,
+        layout=layout,
+    )
 
 
 def conv1d_rows(
@@ -128,10 +147,21 @@ def conv1d_rows(
     >>> xconv.conv1d_rows(image, np.ones((3, 3, 8), "float32"), padding="same").shape
     (1, 4, 6, 8)
     """
-    return _run(
-        "conv1d_rows", x, weight, bias, formulation, backend, device, stride=stride, padding=padding, padding_mode=padding_mode,
-        dilation=dilation, groups=groups, layout=layout,
-    )  # fmt: skip
+    return run(
+        "conv1d_rows",
+        x,
+        weight,
+        bias,
+        formulation,
+        backend,
+        device,
+        stride=stride,
+        padding=padding,
+        padding_mode=padding_mode,
+        dilation=dilation,
+        groups=groups,
+        layout=layout,
+    )
 
 
 def conv1d_columns(
@@ -158,10 +188,21 @@ def conv1d_columns(
     >>> xconv.conv1d_columns(image, np.ones((3, 3, 8), "float32")).shape
     (1, 2, 6, 8)
     """
-    return _run(
-        "conv1d_columns", x, weight, bias, formulation, backend, device, stride=stride, padding=padding, padding_mode=padding_mode,
-        dilation=dilation, groups=groups, layout=layout,
-    )  # fmt: skip
+    return run(
+        "conv1d_columns",
+        x,
+        weight,
+        bias,
+        formulation,
+        backend,
+        device,
+        stride=stride,
+        padding=padding,
+        padding_mode=padding_mode,
+        dilation=dilation,
+        groups=groups,
+        layout=layout,
+    )
 
 
 def spatially_separable_conv2d(
@@ -204,29 +245,18 @@ def spatially_separable_conv2d(
            [1., 1., 1.],
            [1., 1., 1.]], dtype=float32)
     """
-    name = "spatially_separable_conv2d"
-    arrays = {"x": x, "weight_rows": weight_rows, "weight_columns": weight_columns, "bias": bias}
-    arguments = collect(name, arrays, backend, device)
-    pads, strides = padding_pair(name, padding), int_pair(name, "stride", stride)
-    dilations = int_pair(name, "dilation", dilation)
-    x_shape, bias_shape = arguments.shape("x") or (), arguments.shape("bias")
-    calls = []
-    for step, axis, weight in (("conv1d_rows", 1, "weight_rows"), ("conv1d_columns", 0, "weight_columns")):
-        try:
-            call = resolve(
-                step, x_shape, arguments.shape(weight) or (), bias_shape if axis == 0 else None,
-                dtype=arguments.dtype, stride=strides[axis], padding=pads[axis], padding_mode=padding_mode,
-                dilation=dilations[axis], groups=groups, layout=layout if layout is not None else "NHWC",
-            )  # fmt: skip
-        except ArgumentError as error:
-            raise error.renamed(name, {"weight": weight}) from None
-        x_shape = call.result_shape(x_shape)
-        calls.append(call)
-    owner = arguments.load()
-    rows, columns = (choose_for(call, owner, formulation, name) for call in calls)
-    given = arguments.arrays
-    middle = execute(calls[0], owner, rows, given["x"], given["weight_rows"], None)
-    return arguments.close(execute(calls[1], owner, columns, middle, given["weight_columns"], given["bias"]))
+    return run_separable(
+        {"x": x, "weight_rows": weight_rows, "weight_columns": weight_columns, "bias": bias},
+        formulation,
+        backend,
+        device,
+        stride=stride,
+        padding=padding,
+        padding_mode=padding_mode,
+        dilation=dilation,
+        groups=groups,
+        layout=layout,
+    )
 
 
 def conv2d(
@@ -264,10 +294,21 @@ def conv2d(
     array([[4., 6., 6.],
            [6., 9., 9.]], dtype=float32)
     """
-    return _run(
-        "conv2d", x, weight, bias, "auto", backend, device, stride=stride, padding=padding, padding_mode=padding_mode,
-        dilation=dilation, groups=groups, layout=layout,
-    )  # fmt: skip
+    return run(
+        "conv2d",
+        x,
+        weight,
+        bias,
+        "auto",
+        backend,
+        device,
+        stride=stride,
+        padding=padding,
+        padding_mode=padding_mode,
+        dilation=dilation,
+        groups=groups,
+        layout=layout,
+    )
 
 
 def conv1d_transpose(
@@ -315,48 +356,19 @@ def conv1d_transpose(
     >>> xconv.conv1d_transpose(x, np.ones((2, 1, 1), "float32"), stride=2).ravel()
     array([1., 1., 2., 2., 3., 3.], dtype=float32)
     """
-    return _run(
-        "conv1d_transpose", x, weight, bias, formulation, backend, device, stride=stride, padding=padding,
-        padding_mode=padding_mode, output_padding=output_padding, dilation=dilation, groups=groups, layout=layout,
-    )  # fmt: skip
-
-
-def _run(
-    operation: str,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    formulation: str,
-    backend: str | None,
-    device: str | None,
-    **options: Any,
-) -> Array:
-    arguments = collect(operation, {"x": x, "weight": weight, "bias": bias}, backend, device)
-    shapes = arguments.shape("x") or (), arguments.shape("weight") or (), arguments.shape("bias")
-    call = resolve(operation, *shapes, dtype=arguments.dtype, **options)
-    owner = arguments.load()
-    chosen = None if call.vertical is not None else choose_for(call, owner, formulation, operation)
-    given = arguments.arrays
-    return arguments.close(execute(call, owner, chosen, given["x"], given["weight"], given["bias"]))
-
-
-def choose_for(call: Call, backend: Backend, formulation: str, operation: str) -> Formulation:
-    """The formulation of a resolved 1-D call."""
-    return choose(
-        backend, call.direction, call.problem, formulation=formulation, layout=call.layout.name, operation=operation
+    return run(
+        "conv1d_transpose",
+        x,
+        weight,
+        bias,
+        formulation,
+        backend,
+        device,
+        stride=stride,
+        padding=padding,
+        padding_mode=padding_mode,
+        output_padding=output_padding,
+        dilation=dilation,
+        groups=groups,
+        layout=layout,
     )
-
-
-def execute(
-    call: Call, backend: Backend, formulation: Formulation | None, x: Array, weight: Array, bias: Array | None
-) -> Array:
-    """Run a resolved call on a backend's own arrays, in the caller's layout."""
-    if not call.layout.channels_last:
-        x = backend.permute(x, call.layout.to_channels_last)
-        weight = backend.permute(weight, call.weight_axes)
-    if call.vertical is not None:
-        y = backend.run_2d(call.vertical, call.problem, x, weight, bias)
-    else:
-        assert formulation is not None
-        y = backend.run(formulation, call.direction, call.problem, call.axis, x, weight, bias)
-    return y if call.layout.channels_last else backend.permute(y, call.layout.from_channels_last)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xconv.backend import get_backend
 from xconv.errors import ArgumentError, UnsupportedError, nearest
 from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.registry import get_backend
 
 if TYPE_CHECKING:
     from xconv.backend import Backend, Formulation

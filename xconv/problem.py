@@ -204,12 +204,12 @@ def explicit_padding(operation: str, padding: object) -> tuple[int, int]:
     return low, high
 
 
-def positive(operation: str, argument: str, value: object) -> int:
+def positive(operation: str, argument: str, value: Any) -> int:
     """An integer >= 1, or an error that names the argument."""
-    if not _is_integer(value) or int(value) < 1:  # type: ignore[call-overload]
+    if not _is_integer(value) or value < 1:
         hint = "1 means no dilation" if argument == "dilation" else ""
         raise ArgumentError(operation, argument, repr(value), "an integer >= 1", hint)
-    return int(value)  # type: ignore[call-overload]
+    return int(value)
 
 
 def check_window(operation: str, problem: ConvProblem, axis: str) -> None:

@@ -1,7 +1,7 @@
 """Ways to compute a 1-D convolution in TensorFlow.
 
-On the CPU TensorFlow has no gradient of a grouped or a dilated convolution, and depthwise with stride and dilation gives
-wrong values. :class:`Taps` needs neither: it is slices and products, right everywhere, traced or not.
+On the CPU TensorFlow has no gradient of a grouped or a dilated convolution, and depthwise with stride and dilation
+gives wrong values. :class:`Taps` needs neither: it is slices and products, right everywhere, traced or not.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def _as_kernel(weight: Tensor, along_width: bool) -> Tensor:
 
 
 def _with_batch(y: Tensor, problem: ConvProblem, axis: int, x: Tensor) -> Tensor:
-    """The result with the sizes it must have: oneDNN gives an empty batch the input's, and a batch may turn out empty."""
+    """The result with the sizes it must have: oneDNN gives a batch that turns out empty the input's."""
     if problem.is_static:
         return y
     sizes = _sizes(x)

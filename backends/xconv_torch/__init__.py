@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from xconv.backend import Backend, BackendSpec
+from xconv.backend import Backend
+from xconv.registry import BackendSpec
 
 
 def _load() -> Backend:

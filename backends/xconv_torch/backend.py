@@ -34,7 +34,11 @@ class TorchBackend(Backend):
 
     def prepare(self, array: Tensor) -> Tensor:
         kind = array.device.type
-        if kind != "meta" and torch.is_autocast_enabled(kind) and array.dtype in (torch.float32, torch.float16, torch.bfloat16):
+        if (
+            kind != "meta"
+            and torch.is_autocast_enabled(kind)
+            and array.dtype in (torch.float32, torch.float16, torch.bfloat16)
+        ):
             return array.to(torch.get_autocast_dtype(kind))
         return array
 
@@ -169,7 +173,7 @@ class TorchBackend(Backend):
     @contextmanager
     def exact_float32(self) -> Iterator[None]:
         # only the new switches are touched: reading an old one after a new one was set raises
-        switches = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+        switches = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
         before = [switch.fp32_precision for switch in switches]
         for switch in switches:
             switch.fp32_precision = "ieee"

@@ -50,7 +50,7 @@ class Conv1d:
 
 
 class Conv2d:
-    """``conv2d`` of an image that the tensor already is: of height one for signals, the map itself for rows and columns.
+    """``conv2d`` of the image that the tensor already is: of height one for signals, else the feature map itself.
 
     Channels-last memory is used as it is, without a transpose.
     """
@@ -148,7 +148,8 @@ def _as_signals(x: Tensor, axis: int) -> tuple[Tensor, Callable[[Tensor], Tensor
     batch = rows.shape[:2]
 
     def back(y: Tensor) -> Tensor:
-        out = y.transpose(1, 2).unflatten(0, batch)
+        out = y.transpose(1, 2)
+        out = out.reshape(*batch, *out.shape[1:])
         return out if axis == 2 else out.transpose(1, 2)
 
     return rows.flatten(0, 1).transpose(1, 2), back

@@ -47,7 +47,11 @@ GAPS: dict[str, tuple[tuple[str, ...], str, str]] = {
         "tf.nn.conv1d(K(1, 9, 2), K(3, 2, 2), 1, [[0, 0], [1, 0], [0, 0]])",
         "formulations.Conv2d",
     ),
-    "tensorflow: channels first": (OFF, "tf.nn.conv2d(K(1, 2, 3, 9), K(1, 3, 2, 2), 1, 'VALID', 'NCHW')", "ops.execute"),
+    "tensorflow: channels first": (
+        OFF,
+        "tf.nn.conv2d(K(1, 2, 3, 9), K(1, 3, 2, 2), 1, 'VALID', 'NCHW')",
+        "ops.execute",
+    ),
     "tensorflow: grouped gradient": (
         OFF,
         "gradient(lambda x, w: tf.nn.conv2d(x, w, 1, 'VALID'), K(1, 1, 9, 4), K(1, 3, 2, 4))",

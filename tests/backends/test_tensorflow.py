@@ -92,10 +92,10 @@ def test_gap_is_closed(gap: str, mode: str) -> None:
 def test_unknown_batch_and_length(padding: Any, stride: int, padding_mode: str) -> None:
     w = integers(3, 4, 5)
     options = {"padding": padding, "stride": stride, "padding_mode": padding_mode}
+    w_tensor = tf.constant(w)
     traced = tf.function(
         lambda x: xconv.conv1d(x, w_tensor, **options), input_signature=[tf.TensorSpec((None, None, 4), tf.float32)]
     )
-    w_tensor = tf.constant(w)
     for n, length in ((1, 16), (2, 17), (3, 18), (0, 19)):
         x = integers(n, length, 4)
         wanted = reference.apply(resolve("conv1d", x.shape, w.shape, **options), x, w)
@@ -139,7 +139,7 @@ def test_inside_keras() -> None:
     keras = tf.keras
 
     @keras.utils.register_keras_serializable("xconv_tests")
-    class Layer(keras.layers.Layer):  # type: ignore[misc]
+    class Layer(keras.layers.Layer):  # type: ignore[misc, name-defined]
         def build(self, shape: Any) -> None:
             self.w = self.add_weight(shape=(3, shape[-1], 4))
 

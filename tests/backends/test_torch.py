@@ -75,7 +75,7 @@ def test_compiled_graph_holds_the_framework_op_only() -> None:
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_export(options: dict[str, Any]) -> None:
-    class Layer(torch.nn.Module):  # type: ignore[misc]
+    class Layer(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(signal(3, 4 // options.get("groups", 1), 6))

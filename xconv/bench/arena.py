@@ -1,8 +1,8 @@
 """Measure contenders against each other: the one interface behind which all timing happens.
 
-Each backend computes in a worker process of its own, because two thread pools in one process spin against each other. One
-worker is active at a time. Contenders of a group are timed in short blocks, in a random order that is then reversed, so
-that a slow spell of the machine hits all of them. A contender whose result is wrong gets no number.
+Each backend computes in a worker process of its own, because two thread pools in one process spin against each other.
+One worker is active at a time. Contenders of a group are timed in short blocks, in a random order that is then
+reversed, so that a slow spell of the machine hits all of them. A contender whose result is wrong gets no number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from xconv.bench.catalogue import Layer
-from xconv.call import int_pair, padding_pair, resolve
+from xconv.call import resolve_all
 from xconv.cost import Cost, cost
 
 BLOCK_S = 0.02
@@ -46,19 +46,9 @@ class Contender:
     def cost(self) -> Cost:
         """Operations and bytes of one call: a backward pass is two more convolutions."""
         layer = self.layer
-        if len(layer.weight_shapes) == 1:
-            once = cost(resolve(layer.operation, layer.x_shape, layer.weight_shapes[0], **layer.options))
-        else:
-            x_shape: Sequence[int] = layer.x_shape
-            once = Cost(0, 0, 0)
-            for axis, step in ((1, "conv1d_rows"), (0, "conv1d_columns")):
-                options = {
-                    **layer.options,
-                    "stride": int_pair(step, "stride", layer.options.get("stride", 1))[axis],
-                    "padding": padding_pair(step, layer.options.get("padding", "valid"))[axis],
-                }
-                call = resolve(step, x_shape, layer.weight_shapes[1 - axis], **options)
-                once, x_shape = once + cost(call), call.result_shape(x_shape)
+        once = Cost(0, 0, 0)
+        for call in resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **layer.options):
+            once += cost(call)
         if self.direction == "forward":
             return once
         return Cost(once.parameters, 3 * once.macs, 3 * once.bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -10,11 +11,12 @@ import xconv
 from xconv import reference
 from xconv.backend import Backend
 from xconv.bench.catalogue import Layer
-from xconv.call import Call, dilated_extent, resolve
+from xconv.call import Call, resolve
 from xconv.parity import Case, check
+from xconv.problem import dilated_extent
 
 
-class WrongResult(AssertionError):
+class WrongResultError(AssertionError):
     """A result that is not what the reference has; a benchmark of it would mean nothing."""
 
 
@@ -22,16 +24,14 @@ def verify(backend: Backend, layer: Layer, device: str, *, formulation: str = "a
     """Check a short version of the layer whole, gradients included, and the full size at its ends and in between.
 
     Raises:
-        WrongResult: an element differs.
+        WrongResultError: an element differs.
     """
     short = shortened(layer)
     layout = "NWC" if len(short.x_shape) == 3 else "NHWC"
     case = Case(short.name, short.operation, short.x_shape, short.weight_shapes, _tuples(short.options), False, layout)
-    for finding in check(
-        backend, case, kind="integers", device=device, formulation=formulation, gradients=gradients
-    ):
+    for finding in check(backend, case, kind="integers", device=device, formulation=formulation, gradients=gradients):
         if not finding.ok:
-            raise WrongResult(f"{layer.name}, shortened to {short.x_shape}: {finding}")
+            raise WrongResultError(f"{layer.name}, shortened to {short.x_shape}: {finding}")
     if len(layer.weight_shapes) == 1 and layer.operation not in ("conv2d", "conv1d_transpose"):
         _check_places(backend, layer, device, formulation)
 
@@ -66,7 +66,7 @@ def _check_places(backend: Backend, layer: Layer, device: str, formulation: str)
             wanted = _window(call, x[batch : batch + 1], w, start, min(start + 2, count))
             got = y[batch : batch + 1].take(range(start, min(start + 2, count)), axis=call.axis)
             if not np.array_equal(got, wanted):
-                raise WrongResult(f"{layer.name}: batch {batch}, outputs {start} to {start + 1} differ")
+                raise WrongResultError(f"{layer.name}: batch {batch}, outputs {start} to {start + 1} differ")
 
 
 def _window(call: Call, x: np.ndarray, w: np.ndarray, start: int, stop: int) -> np.ndarray:
@@ -78,5 +78,5 @@ def _window(call: Call, x: np.ndarray, w: np.ndarray, start: int, stop: int) -> 
     return reference.forward(replace(p, length=seen.shape[call.axis], padding=pads), call.axis, seen, w)
 
 
-def _tuples(options: dict[str, object]) -> dict[str, object]:
+def _tuples(options: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

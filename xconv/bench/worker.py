@@ -82,7 +82,11 @@ class Bench:
 
     def _function(self, layer: Layer, how: dict[str, str]) -> Callable[[], Any]:
         rng = np.random.default_rng(0)
-        x = signals.load(how["signal"], layer.x_shape) if how["signal"] else rng.standard_normal(layer.x_shape, "float32")
+        x = (
+            signals.load(how["signal"], layer.x_shape)
+            if how["signal"]
+            else rng.standard_normal(layer.x_shape, "float32")
+        )
         kernels = [rng.standard_normal(shape, "float32") for shape in layer.weight_shapes]
         tensors = [self.backend.from_numpy(array, self.device) for array in (x, *kernels)]
         options = {**layer.options, **({} if how["formulation"] == "auto" else {"formulation": how["formulation"]})}
@@ -95,7 +99,9 @@ class Bench:
 
         if how["direction"] == "forward":
             return lambda: forward(*tensors)
-        above = self.backend.from_numpy(rng.standard_normal(self.backend.shape(forward(*tensors)), "float32"), self.device)
+        above = self.backend.from_numpy(
+            rng.standard_normal(self.backend.shape(forward(*tensors)), "float32"), self.device
+        )
         return lambda: self.backend.gradients(forward, tensors, above)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 import xconv
 from xconv.bounds import round_to
-from xconv.call import Call, int_pair, padding_pair, resolve
+from xconv.call import Call, resolve_all
 from xconv.problem import PADDING_MODES, PADDING_NAMES
 from xconv.reference import Floats
 
@@ -40,21 +40,8 @@ class Case:
 
     def calls(self) -> list[Call]:
         """The resolved calls that it is made of: one, or two for the separable operation."""
-        options, bias = {**self.options, "layout": self.layout}, self._shape_of_bias()
         x_shape, *weights = self.passed_shapes()
-        if len(weights) == 1:
-            return [resolve(self.operation, x_shape, weights[0], bias, **options)]
-        made: list[Call] = []
-        for axis, step, weight in ((1, "conv1d_rows", weights[0]), (0, "conv1d_columns", weights[1])):
-            own = {
-                **options,
-                "stride": int_pair(step, "stride", options.get("stride", 1))[axis],
-                "dilation": int_pair(step, "dilation", options.get("dilation", 1))[axis],
-                "padding": padding_pair(step, options.get("padding", "valid"))[axis],
-            }
-            made.append(resolve(step, x_shape, weight, bias if axis == 0 else None, **own))
-            x_shape = made[-1].result_shape(x_shape)
-        return made
+        return resolve_all(self.operation, x_shape, weights, self._shape_of_bias(), **self.options, layout=self.layout)
 
     def inputs(self, kind: str, dtype: str, seed: int = 0) -> list[Floats]:
         """x, the weights, the bias if any, and a gradient for the result: float64 values that the dtype holds exactly.
@@ -64,7 +51,8 @@ class Case:
         """
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         calls = self.calls()
-        shapes = [*self.passed_shapes(), *([self._shape_of_bias()] if self.bias else [])]
+        bias = self._shape_of_bias()
+        shapes = [*self.passed_shapes(), *([] if bias is None else [bias])]
         before = shapes[0]
         for call in calls:
             before = call.result_shape(before)
@@ -202,7 +190,9 @@ def _all() -> Iterator[Case]:
     for i, geometry in enumerate(_GEOMETRIES):
         for j, operation in enumerate(("conv2d", "spatially_separable_conv2d")):
             padding = ("valid", "same", (1, (2, 0)), "causal", ("full", "same_lower"))[(i + j) % 5]
-            yield _two_axes(operation, i, geometry, padding, PADDING_MODES[i % 4 if padding != ("full", "same_lower") else 0])
+            yield _two_axes(
+                operation, i, geometry, padding, PADDING_MODES[i % 4 if padding != ("full", "same_lower") else 0]
+            )
     yield from _special()
 
 

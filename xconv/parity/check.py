@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def expected(case: Case, inputs: Sequence[Floats], dtype: str, gradients: bool =
         last = bias if i == len(calls) - 1 else None
         passed.append(
             enclose(
-                lambda x, w, call=call: reference.apply(call, x, w),
+                partial(reference.apply, call),
                 passed[-1],
                 weights[i],
                 terms=_terms(call, "y"),
@@ -119,14 +120,14 @@ def expected(case: Case, inputs: Sequence[Floats], dtype: str, gradients: bool =
     for i in reversed(range(len(calls))):
         call = calls[i]
         found[f"d{case.weight_names[i]}"] = enclose(
-            lambda x, dy, call=call: reference.weight_adjoint(call, x, dy),
+            partial(reference.weight_adjoint, call),
             passed[i],
             above,
             terms=_terms(call, "dweight"),
             dtype=dtype,
         )
         above = enclose(
-            lambda dy, w, call=call: reference.input_adjoint(call, dy, w),
+            partial(reference.input_adjoint, call),
             above,
             weights[i],
             terms=_terms(call, "dx"),

@@ -13,7 +13,8 @@ from tabulate import tabulate
 import xconv
 from xconv.backend import Backend
 from xconv.errors import ArgumentError
-from xconv.parity.cases import Case, cases as cases_of
+from xconv.parity.cases import Case
+from xconv.parity.cases import cases as cases_of
 from xconv.parity.check import Finding, check
 from xconv.problem import DTYPES
 
@@ -147,9 +148,7 @@ def _findings(
     backend: Backend, case: Case, kind: str, dtype: str, device: str, mode: str, gradients: bool, seed: int
 ) -> list[Finding]:
     try:
-        return check(
-            backend, case, kind=kind, dtype=dtype, device=device, mode=mode, gradients=gradients, seed=seed
-        )
+        return check(backend, case, kind=kind, dtype=dtype, device=device, mode=mode, gradients=gradients, seed=seed)
     except Exception as error:  # noqa: BLE001 - a backend that raises is a row, not a crash
         return [Finding("-", "error", float("inf"), float("inf"), (), f"{type(error).__name__}: {error}"[:200])]
 

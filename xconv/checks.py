@@ -1,0 +1,177 @@
+"""Options and shapes, checked one by one: what does not fit is refused with what would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xconv.errors import ArgumentError, nearest
+from xconv.layouts import LAYOUTS, Layout
+from xconv.problem import Size, dilated_extent, explicit_padding, positive, resolve_padding
+
+
+def int_pair(operation: str, argument: str, value: object) -> tuple[int, int]:
+    """An integer, or a pair (height, width).
+
+    >>> int_pair("conv2d", "stride", 2), int_pair("conv2d", "stride", (1, 2))
+    ((2, 2), (1, 2))
+    """
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2:
+            raise ArgumentError(operation, argument, repr(value), "an integer or a pair (height, width)")
+        return positive(operation, argument, value[0]), positive(operation, argument, value[1])
+    number = positive(operation, argument, value)
+    return number, number
+
+
+def padding_pair(operation: str, padding: object) -> tuple[object, object]:
+    """Padding of two axes: one for both, or a pair (height, width) of names, integers or (low, high).
+
+    >>> padding_pair("conv2d", "same"), padding_pair("conv2d", (1, (2, 0)))
+    (('same', 'same'), (1, (2, 0)))
+    """
+    if isinstance(padding, (tuple, list)):
+        if len(padding) != 2:
+            raise ArgumentError(operation, "padding", repr(padding), "a name, an integer, or a pair (height, width)")
+        return padding[0], padding[1]
+    return padding, padding
+
+
+def crop(operation: str, padding: object, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """What a transposed convolution drops from its full result, as (low, high)."""
+    # A transposed convolution crops what the forward one pads. "same" and "causal" give length * stride elements;
+    # "causal" drops the high end only, so that no output depends on a later input.
+    extent = dilated_extent(kernel, dilation)
+    if padding in ("same", "same_lower", "causal"):
+        total = max(extent - stride, 0)
+        low = {"same": total // 2, "same_lower": total - total // 2, "causal": 0}[str(padding)]
+        return low, total - low
+    low, high = resolve_padding(operation, padding, length=1, kernel=kernel, stride=1, dilation=dilation)
+    return low, high
+
+
+def output_padding_below(operation: str, value: object, stride: int) -> int:
+    """An output padding below a stride."""
+    extra = explicit_padding(operation, value)[0] if not isinstance(value, (tuple, list)) else -1
+    if not 0 <= extra < stride:
+        raise ArgumentError(
+            operation,
+            "output_padding",
+            repr(value),
+            f"an integer from 0 to {stride - 1}",
+            "it is below the stride; 'same' and 'causal' take none, their length is length * stride",
+        )
+    return extra
+
+
+def one_of(operation: str, argument: str, value: object, known: Sequence[str]) -> str:
+    """One of some names."""
+    if not isinstance(value, str) or value not in known:
+        raise ArgumentError(
+            operation, argument, repr(value), "one of " + ", ".join(map(repr, known)), nearest(str(value), known)
+        )
+    return value
+
+
+def find_layout(operation: str, value: object, rank: int) -> Layout:
+    """The layout of a name, for arrays of a rank; None is channels last."""
+    if value is None:
+        value = "NWC" if rank == 3 else "NHWC"
+    known = [name for name in LAYOUTS if len(name) == rank]
+    if isinstance(value, str) and value in LAYOUTS and value not in known:
+        other = "conv1d" if rank == 4 else "conv1d_rows or conv1d_columns"
+        raise ArgumentError(
+            operation, "layout", repr(value), " or ".join(map(repr, known)), f"{value} data is for {other}"
+        )
+    return LAYOUTS[one_of(operation, "layout", value, known)]
+
+
+def check_ranks(
+    operation: str,
+    x_shape: Sequence[Size],
+    weight_shape: Sequence[Size],
+    bias_shape: Sequence[Size] | None,
+    rank: int,
+) -> None:
+    """The numbers of axes, and a kernel that is not empty."""
+    kernel_rank = 4 if operation == "conv2d" else 3
+    if len(x_shape) != rank:
+        if len(x_shape) == rank - 1:
+            hint = "add the batch axis: x[None]"
+            if rank == 4:
+                hint += "; for (N, W, C) data use conv1d"
+        elif rank == 3 and len(x_shape) == 4:
+            hint = "a feature map (N, H, W, C) is for conv1d_rows, conv1d_columns or conv2d"
+        else:
+            hint = ""
+        raise ArgumentError(operation, "x", f"shape {_show(x_shape)}", f"{rank} axes", hint)
+    if len(weight_shape) != kernel_rank:
+        hint = ""
+        if kernel_rank == 3 and len(weight_shape) == 4:
+            hint = "a kernel with two spatial axes is for conv2d; drop the axis of size 1 to use it here"
+        elif kernel_rank == 4 and len(weight_shape) == 3:
+            hint = "a kernel with one spatial axis is for conv1d_rows or conv1d_columns: say which axis it slides along"
+        raise ArgumentError(operation, "weight", f"shape {_show(weight_shape)}", f"{kernel_rank} axes", hint)
+    if not all(isinstance(size, int) and size >= 1 for size in weight_shape):
+        raise ArgumentError(operation, "weight", f"shape {_show(weight_shape)}", "known sizes >= 1 on every axis")
+    if bias_shape is not None and len(bias_shape) != 1:
+        raise ArgumentError(operation, "bias", f"shape {_show(bias_shape)}", "one axis, of the output channels")
+
+
+def check_channels(
+    operation: str,
+    x_shape: Sequence[Size],
+    per_group: int,
+    groups: int,
+    where: Layout,
+    kernels: str,
+    out: int | None,
+) -> None:
+    """The channels of x against the weight's; ``out`` is None for a transposed kernel, which holds all of them."""
+    channels = x_shape[where.to_channels_last[-1]]
+    wanted = per_group if out is None else per_group * groups
+    if channels != wanted:
+        other = next(o for o in LAYOUTS.values() if len(o.name) == len(where.name) and o is not where)
+        elsewhere = x_shape[other.to_channels_last[-1]]
+        hint = ""
+        if isinstance(elsewhere, int) and elsewhere == wanted:
+            hint = f"the sizes fit layout={other.name!r}, with the weight as {_swapped(kernels)}"
+        elif out is not None and isinstance(channels, int) and channels > per_group and channels % per_group == 0:
+            hint = f"groups={channels // per_group} would fit"
+        raise ArgumentError(
+            operation,
+            "x",
+            f"shape {_show(x_shape)} in layout {where.name!r}, with {channels} channels",
+            f"{wanted} channels, as the weight {kernels} with groups={groups} has it",
+            hint,
+        )
+    for count, what in ((channels, "input"), (out, "output")):
+        if count is not None and count % groups:
+            raise ArgumentError(operation, "groups", str(groups), f"a divisor of the {count} {what} channels")
+
+
+def check_bias(operation: str, bias_shape: Sequence[Size] | None, out: int, other_end: int | None = None) -> None:
+    """The bias against the output channels; a weight in the other layout has them on its other end."""
+    if bias_shape is not None and bias_shape[0] != out:
+        hint = ""
+        if bias_shape[0] == other_end:
+            hint = f"the weight has {other_end} on its other end: is it in the other layout?"
+        raise ArgumentError(operation, "bias", f"length {bias_shape[0]}", f"length {out}, the output channels", hint)
+
+
+def _swapped(kernels: str) -> str:
+    """A kernel's axes in the other layout: the channels to the other end, in reverse.
+
+    >>> _swapped("(kh, kw, in/groups, out)"), _swapped("(out, in/groups, kernel)")
+    ('(out, in/groups, kh, kw)', '(kernel, in/groups, out)')
+    """
+    *_, last = axes = kernels.strip("()").split(", ")
+    window = [axis for axis in axes if axis.startswith("k")]
+    channels = [axis for axis in reversed(axes) if not axis.startswith("k")]
+    swapped = window + channels if last.startswith("k") else channels + window
+    return f"({', '.join(swapped)})"
+
+
+def _show(shape: Sequence[Size]) -> str:
+    return (
+        "(" + ", ".join(str(s) if isinstance(s, int) else "?" for s in shape) + ("," if len(shape) == 1 else "") + ")"
+    )
