@@ -1,0 +1,66 @@
+"""The README says what happens: its commands are CI's, and its output is what the programs print."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+SETUP = "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt nox && .venv/bin/nox -s "
+
+
+def shown(command: str) -> list[str]:
+    """The output that the README shows for a command, without its numbers."""
+    block = re.search(rf"```console\n\$ {re.escape(command)}\n(.*?)```", README, re.DOTALL)
+    assert block, f"the README does not show {command!r}"
+    return shape(block[1])
+
+
+def shape(text: str) -> list[str]:
+    """What stays the same from run to run: the words, in sets of lines, without numbers and spaces."""
+    lines = (re.sub(r"[\d.,+\-% ]+", " ", line).strip() for line in text.splitlines())
+    return sorted(line for line in lines if line)
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_both_commands_are_there_and_ci_calls_the_second() -> None:
+    assert SETUP + "bench\n" in README
+    assert SETUP + "tests\n" in README
+    assert SETUP + "tests\n" in (ROOT / ".ci/run").read_text("utf-8")
+
+
+def test_parity_output() -> None:
+    command = "xconv parity --backend torch --backend tensorflow --device cpu --dtype float32"
+    out = run(sys.executable, "-m", "xconv.cli", *command.split()[1:])
+    wanted = shown(command)
+    found = shape(out)
+    assert [line.split()[:5] for line in found] == [line.split()[:5] for line in wanted]
+    count = r"\d+ of \d+ results"
+    assert re.findall(count, out) == [c for c in re.findall(count, README) if c in out]
+
+
+def test_bench_output() -> None:
+    flags = ("-q", "-p", "no:cacheprovider", "--benchmark-quiet", "--rounds", "2")
+    out = run(sys.executable, "-m", "pytest", "benchmarks", *flags, "--case", "tiny")
+    assert set(shown("nox -s bench -- --case tiny")) <= set(shape(out))
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_example_runs(example: Path) -> None:
+    assert run(sys.executable, str(example))
+
+
+def test_links_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
