@@ -66,8 +66,18 @@ except xconv.BackendError as error:
     print(error)
 """
     assert python(code) == (
-        "backend 'tensorflow' needs tensorflow, which is not installed: pip install 'xconv[tensorflow]'"
+        "backend 'tensorflow' needs tensorflow, which is not installed: pip install 'xconv[tensorflow]'; "
+        "or pass backend='torch'"
     )
+
+
+def test_a_requested_backend_that_is_not_there_fails_the_run() -> None:
+    flags = ("-q", "-p", "no:cacheprovider", "--xconv-backends", "torch,jaxx", "tests/test_views.py", "-k", "nested")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *flags], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 1
+    assert "no backend is called 'jaxx'" in done.stdout
 
 
 def test_broken_backends_do_not_break_xconv(monkeypatch: pytest.MonkeyPatch) -> None:

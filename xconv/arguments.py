@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from xconv.backend import Array, Backend
-from xconv.errors import ArgumentError
+from xconv.errors import ArgumentError, BackendError
 from xconv.problem import DTYPES, Size
-from xconv.registry import DEFAULT, get_backend, name_of_array
+from xconv.registry import DEFAULT, backends, get_backend, name_of_array
 
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
@@ -39,7 +39,11 @@ class Arguments:
         """Bring NumPy arrays to the framework that computes them; a framework's own are there already."""
         if self.backend is not None:
             return self.backend
-        backend = get_backend(self.owner)
+        try:
+            backend = get_backend(self.owner)
+        except BackendError as error:
+            others = [name for name in backends() if name != self.owner]
+            raise BackendError(f"{error}" + (f"; or pass backend={others[0]!r}" if others else "")) from error
         if self.device != "cpu" and self.device not in backend.devices():
             raise ArgumentError(
                 self.operation,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +56,17 @@ def test_compile_without_a_call_before(options: dict[str, Any], dynamic: bool) -
     for n, length in ((2, 20), (3, 20), (3, 31), (5, 44)):
         x = signal(n, length, 4)
         assert torch.equal(compiled(x), function(x))
+
+
+def test_the_first_call_of_a_process_may_be_compiled() -> None:
+    code = (
+        "import torch, xconv\n"
+        "f = lambda x, w: xconv.conv1d(x, w, stride=2, padding='same')\n"
+        "f = torch.compile(f, fullgraph=True, backend='eager')\n"
+        "print(*f(torch.ones(2, 20, 3), torch.ones(5, 3, 8)).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["2", "10", "8"], done.stderr
 
 
 def test_compiled_graph_holds_the_framework_op_only() -> None:

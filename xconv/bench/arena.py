@@ -26,6 +26,9 @@ from xconv.cost import Cost, cost
 BLOCK_S = 0.02
 """Seconds that a block of calls is meant to take; a longer call is a block alone."""
 
+ENOUGH_S, FEWEST = 10.0, 4
+"""A contender that has been timed for this long, in at least this many blocks, gets no more of them."""
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -64,6 +67,10 @@ class Measurement:
     first_call: float = 0.0
     error: str = ""
     use_cpu_time: bool = True
+
+    def is_enough(self) -> bool:
+        """Whether more samples of a slow contender would take too long."""
+        return len(self.wall) >= FEWEST and sum(self.wall) > ENOUGH_S
 
     @property
     def samples(self) -> list[float]:
@@ -169,7 +176,7 @@ class Arena:
                 else:
                     measurement.wall.append(answer["wall"])
                     measurement.cpu.append(answer["cpu"])
-            running = [pair for pair in running if not pair[1].error]
+            running = [(number, m) for number, m in running if not m.error and not m.is_enough()]
             if progress:
                 progress("")
         for worker in self._workers.values():
