@@ -25,7 +25,7 @@ from xconv.problem import ConvProblem
 from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
-    from xconv import bench, cost, parity, reference
+    from xconv import bench, bounds, call, cost, parity, reference
 
 __version__ = "0.1.0"
 
@@ -55,8 +55,10 @@ __all__ = [
 _ROOMS = ("bench", "bounds", "cost", "parity", "reference")
 
 
-def __getattr__(name: str) -> Any:
-    # Rooms that most programs never enter are imported when they are named, so that `import xconv` stays cheap.
-    if name in _ROOMS:
-        return importlib.import_module(f"xconv.{name}")
-    raise AttributeError(f"module 'xconv' has no attribute {name!r}")
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # Rooms that most programs never enter are imported when they are named, so that `import xconv` stays cheap.
+        if name in _ROOMS:
+            return importlib.import_module(f"xconv.{name}")
+        raise AttributeError(f"module 'xconv' has no attribute {name!r}")

@@ -5,8 +5,11 @@ A sum of ``n`` products, in any order, with or without fused multiply-add, has t
 arithmetic (Higham 2002, "Accuracy and Stability of Numerical Algorithms", 2nd ed., section 3.1). It holds for every
 input. When rounding errors are independent and of mean zero, ``n`` may be replaced by ``lambda sqrt(n)``, and the bound
 fails for an element with a probability of at most ``2 n exp(-lambda^2 / 2)`` (Higham and Mary 2019, "A new approach to
-probabilistic rounding error analysis", SIAM J. Sci. Comput. 41(5), theorem 3.1, to first order). The smaller one is
-taken, with lambda = 9: for an element with a million terms it fails less than once in 1e11.
+probabilistic rounding error analysis", SIAM J. Sci. Comput. 41(5), theorem 3.1, to first order). That is true of
+random data of mean zero, and false of a constant signal: so it must be asked for, with ``independent=True``. Then the
+smaller of the two is taken, with lambda = 9: for an element with a million terms it fails less than once in 1e11.
+
+Both are for sums of products. Winograd and Fourier methods compute other sums, and need bounds of their own.
 
 An :class:`Enclosure` carries the exact value and the error that it may have by now; a chain of operations passes it on.
 """
@@ -25,27 +28,31 @@ from xconv.reference import Floats
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 """Half the distance from 1 to the next number: the largest relative error of one rounding to nearest."""
 
-SMALLEST_NORMAL = {"float64": 2.0**-1022, "float32": 2.0**-126, "float16": 2.0**-14, "bfloat16": 2.0**-126}
-"""Below it precision is lost, and hardware may flush to zero: the absolute error of an underflow."""
+SMALLEST_NORMAL = {"float64": 2.0**-1022, "float32": 2.0**-126}
+"""Below it hardware may flush to zero: the most that an underflow takes, of an operation or of an operand."""
+
+HALF_SUBNORMAL = {"float16": 2.0**-25, "bfloat16": 2.0**-134}
+"""Half the distance of the numbers around zero: the absolute error of rounding to them."""
 
 LAMBDA = 9.0
 """Standard deviations that the probabilistic bound allows."""
 
 
-def gamma(terms: int, dtype: str = "float32") -> float:
-    """The factor before ``sum |x| |w|`` for a sum of that many products: the smaller of the two bounds.
+def gamma(terms: int, dtype: str = "float32", independent: bool = False) -> float:
+    """The factor before ``sum |x| |w|`` for a sum of that many products.
 
     >>> gamma(15, "float32") == 15 * 2**-24 / (1 - 15 * 2**-24)
     True
-    >>> round(gamma(10_000, "float32") / 2**-24)
-    900
+    >>> [round(gamma(10_000, "float32", independent) / 2**-24) for independent in (False, True)]
+    [10006, 900]
     """
     u = UNIT_ROUNDOFF[dtype]
     if terms <= 0:
         return 0.0
     worst = terms * u / (1 - terms * u) if terms * u < 1 else math.inf
-    likely = math.expm1(LAMBDA * math.sqrt(terms) * u + terms * u * u / (1 - u))
-    return min(worst, likely)
+    if not independent:
+        return worst
+    return min(worst, math.expm1(LAMBDA * math.sqrt(terms) * u + terms * u * u / (1 - u)))
 
 
 def round_to(dtype: str, values: npt.ArrayLike) -> Floats:
@@ -89,6 +96,7 @@ def enclose(
     terms: int,
     dtype: str,
     bias: Enclosure | None = None,
+    independent: bool = False,
 ) -> Enclosure:
     """The enclosure of a sum of products, computed in a dtype.
 
@@ -98,7 +106,8 @@ def enclose(
         b: its second operand.
         terms: products that are summed into one element.
         dtype: of the result. float16 and bfloat16 are summed in float32 and rounded once.
-        bias: added to the sum, along the last axis or already of the result's shape.
+        bias: added to the sum; it broadcasts to the result's shape.
+        independent: whether rounding errors may be taken as independent, with mean zero.
 
     With exact operands the error is ``gamma(terms) |a| * |b|``, and one rounding to the dtype. With inexact ones, what
     ``(|a| + error_a) * (|b| + error_b)`` exceeds ``|a| * |b|`` by comes on top.
@@ -116,8 +125,10 @@ def enclose(
         terms += 1
         value, largest = value + bias.value, largest + bias.largest
         error = error + bias.error
-    # the reference is float64 itself: its own rounding is part of the distance
-    error = error + (gamma(terms, sums) + gamma(terms, "float64")) * largest + terms * SMALLEST_NORMAL[sums]
+    # the reference is float64 itself: the rounding of its value, magnitude and largest is part of the distance
+    error = error + (gamma(terms, sums, independent) + 3 * gamma(terms, "float64")) * largest
+    # each product and each sum may underflow
+    error = error + 2 * terms * SMALLEST_NORMAL[sums]
     if sums != dtype:
-        error = error + UNIT_ROUNDOFF[dtype] * (np.abs(value) + error) + SMALLEST_NORMAL[dtype]
+        error = error + UNIT_ROUNDOFF[dtype] * (np.abs(value) + error) + HALF_SUBNORMAL[dtype]
     return Enclosure(value, error)

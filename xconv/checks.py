@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xconv.errors import ArgumentError, nearest
 from xconv.layouts import LAYOUTS, Layout
-from xconv.problem import Size, dilated_extent, explicit_padding, positive, resolve_padding
+from xconv.problem import Size, dilated_extent, positive, resolve_padding
 
 
 def int_pair(operation: str, argument: str, value: object) -> tuple[int, int]:
@@ -51,7 +51,7 @@ def crop(operation: str, padding: object, kernel: int, stride: int, dilation: in
 
 def output_padding_below(operation: str, value: object, stride: int) -> int:
     """An output padding below a stride."""
-    extra = explicit_padding(operation, value)[0] if not isinstance(value, (tuple, list)) else -1
+    extra = value if isinstance(value, int) and not isinstance(value, bool) else -1
     if not 0 <= extra < stride:
         raise ArgumentError(
             operation,
@@ -128,6 +128,10 @@ def check_channels(
 ) -> None:
     """The channels of x against the weight's; ``out`` is None for a transposed kernel, which holds all of them."""
     channels = x_shape[where.to_channels_last[-1]]
+    if not isinstance(channels, int):
+        raise ArgumentError(
+            operation, "x", f"shape {_show(x_shape)}", "a known number of channels", "give it in the input signature"
+        )
     wanted = per_group if out is None else per_group * groups
     if channels != wanted:
         other = next(o for o in LAYOUTS.values() if len(o.name) == len(where.name) and o is not where)

@@ -60,6 +60,8 @@ def _parity(arguments: argparse.Namespace) -> int:
 
     from xconv.parity import run
 
+    if arguments.json and not arguments.json.resolve().parent.is_dir():
+        raise xconv.ArgumentError("parity", "--json", str(arguments.json), "a file in a folder that exists")
     with tqdm(desc="checking", unit="case", leave=False, disable=None) as bar:
 
         def progress(done: int, total: int) -> None:
@@ -88,8 +90,12 @@ def _backends(arguments: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     found = []
-    for name in sorted(xconv.backends(), reverse=True):
-        backend = xconv.get_backend(name)
+    for name in sorted(xconv.backends(), key=lambda name: name != "torch"):
+        try:
+            backend = xconv.get_backend(name)
+        except xconv.BackendError as error:
+            found.append({"backend": name, "version": f"does not load: {error}", "devices": [], "formulations": []})
+            continue
         found.append(
             {
                 "backend": name,

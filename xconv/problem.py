@@ -47,6 +47,13 @@ class ConvProblem:
     padding_mode: str = "zeros"
     dtype: str = "float32"
 
+    def __post_init__(self) -> None:
+        for name in ("kernel", "stride", "dilation", "groups", "in_channels", "out_channels"):
+            positive("ConvProblem", name, getattr(self, name))
+        for name in ("in_channels", "out_channels"):
+            if getattr(self, name) % self.groups:
+                raise ArgumentError("ConvProblem", "groups", str(self.groups), f"a divisor of {name}")
+
     @property
     def extent(self) -> int:
         """Elements from the first to the last tap of the dilated kernel: ``(kernel - 1) * dilation + 1``."""
@@ -120,23 +127,6 @@ class ConvProblem:
     def padded(self) -> ConvProblem:
         """The same convolution of an input that has been padded already."""
         return replace(self, length=self.padded_length, padding=(0, 0), padding_mode="zeros")
-
-    def input_gradient_as_forward(self) -> ConvProblem:
-        """The input gradient as a convolution of its own.
-
-        Its input is the output's gradient with ``stride - 1`` zeros between neighbours, its kernel is flipped and has
-        in and out swapped within each group. A pad may be negative: then it crops.
-        """
-        spread = (self.output_length - 1) * self.stride + 1
-        low = self.extent - 1 - self.padding[0]
-        return replace(
-            self,
-            length=spread,
-            in_channels=self.out_channels,
-            out_channels=self.in_channels,
-            stride=1,
-            padding=(low, self.length + self.extent - 1 - spread - low),
-        )
 
 
 def dilated_extent(kernel: int, dilation: int) -> int:

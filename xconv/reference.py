@@ -1,4 +1,4 @@
-"""The convolution in float64, written from its definition, and the error that any float arithmetic may make.
+"""The convolution in float64, written from its definition.
 
 Arrays are channels last, as a backend sees them: rank 3 or 4, an axis that slides, the weight (kernel, in/groups, out).
 Nothing here is meant to be fast: it is what the fast ones are compared with.

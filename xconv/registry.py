@@ -78,8 +78,8 @@ def get_backend(name: str) -> Backend:
         raise BackendError(f"no backend is called {name!r}; known: {known}." + (f" Hint: {hint}" if hint else ""))
     try:
         return spec.load()
-    except ImportError as error:
-        if spec.installed():
+    except Exception as error:
+        if spec.installed() or not isinstance(error, ImportError):
             raise BackendError(f"backend {name!r} is installed but failed to load: {error}") from error
         raise BackendError(f"backend {name!r} needs {spec.requires}, which is not installed: {spec.install}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,8 +59,7 @@ class TensorFlowBackend(Backend):
             return tf.convert_to_tensor(array)
 
     def to_numpy(self, array: Tensor) -> np.ndarray:
-        result: np.ndarray = np.asarray(array)
-        return result
+        return np.array(array)  # a copy: TensorFlow's own memory must not be written
 
     def permute(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
         return tf.transpose(array, axes)
@@ -92,8 +92,8 @@ class TensorFlowBackend(Backend):
     # --- computing ---
 
     def accumulator(self, array: Tensor) -> str | None:
-        narrow = array.dtype in (tf.float16, tf.bfloat16) and not _on_gpu(array)
-        return "float32" if narrow else None
+        # everywhere: the sum over taps would round each tap, and conv2d's own gradients are not all to be had
+        return "float32" if array.dtype in (tf.float16, tf.bfloat16) else None
 
     def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         if problem.depthwise:
@@ -118,7 +118,8 @@ class TensorFlowBackend(Backend):
     def _direction(
         self, formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor
     ) -> Tensor:
-        if formulation.name == "conv2d" and problem.groups == problem.dilation == 1 and problem.is_static:
+        native = formulation.name in ("conv1d", "conv2d") and problem.groups == problem.dilation == 1
+        if native and problem.is_static:
             return _compute(formulation, direction, problem, axis, a, b)
 
         @tf.custom_gradient
@@ -206,9 +207,23 @@ class TensorFlowBackend(Backend):
 
 
 def _compute(formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor) -> Tensor:
+    if tf.executing_eagerly() and len(_logical_devices()) > 1:
+        with tf.device(a.device):  # the result stays where its operands are
+            return _compute_here(formulation, direction, problem, axis, a, b)
+    return _compute_here(formulation, direction, problem, axis, a, b)
+
+
+def _compute_here(
+    formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor
+) -> Tensor:
     if direction == "forward":
         return formulation.forward(problem, axis, a, b, None)
     return getattr(formulation, direction)(problem, axis, a, b)
+
+
+@cache
+def _logical_devices() -> list[Any]:
+    return list(tf.config.list_logical_devices())
 
 
 def _operands(direction: str, which: int, a: Tensor, b: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
@@ -218,12 +233,6 @@ def _operands(direction: str, which: int, a: Tensor, b: Tensor, upstream: Tensor
     if direction == "input_gradient":  # a = dy, b = weight, upstream is shaped like x
         return (upstream, b) if which == 0 else (upstream, a)
     return (b, upstream) if which == 0 else (a, upstream)  # a = x, b = dy, upstream is shaped like the weight
-
-
-def _on_gpu(x: Tensor) -> bool:
-    if tf.is_symbolic_tensor(x):
-        return bool(tf.config.list_physical_devices("GPU"))
-    return "GPU" in x.device
 
 
 def _tf_device(device: str) -> str:

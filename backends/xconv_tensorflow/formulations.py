@@ -6,6 +6,7 @@ gives wrong values. :class:`Taps` needs neither: it is slices and products, righ
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import tensorflow as tf
@@ -64,6 +65,35 @@ class Conv2d:
         return tf.squeeze(gradient, 0 if along_width else 1)
 
 
+class Conv1d:
+    """``tf.nn.conv1d`` of signals; a feature map's rows or columns become a batch of signals."""
+
+    name = "conv1d"
+
+    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
+        return None if direction == "forward" else "TensorFlow has no op for it"
+
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        padded = _pad(x, axis, problem.padding)
+        if len(x.shape) == 4 and axis == 1:
+            padded = tf.transpose(padded, (0, 2, 1, 3))
+        *batch, length, channels = _sizes(padded)
+        signals = padded if len(x.shape) == 3 else tf.reshape(padded, [batch[0] * batch[1], length, channels])
+        y = tf.nn.conv1d(signals, weight, problem.stride, "VALID", dilations=problem.dilation)
+        if problem.groups > 1:
+            y = tf.ensure_shape(y, [None] * 3)  # the fence, as above
+        y = tf.reshape(y, [*batch, problem.output_length, problem.out_channels])
+        if len(x.shape) == 4 and axis == 1:
+            y = tf.transpose(y, (0, 2, 1, 3))
+        return y if bias is None else y + bias
+
+    def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
+        raise NotImplementedError(self.unsupported("input_gradient", problem))
+
+    def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
+        raise NotImplementedError(self.unsupported("weight_gradient", problem))
+
+
 class Taps:
     """A sum over the taps: each is a shifted, strided slice of the input times one tap of the kernel."""
 
@@ -82,10 +112,18 @@ class Taps:
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
         groups, kernel = problem.groups, problem.kernel
-        flipped = tf.reshape(weight[::-1], (kernel, problem.group_in, groups, problem.group_out))
-        swapped = tf.reshape(tf.transpose(flipped, (0, 3, 2, 1)), (kernel, problem.group_out, problem.in_channels))
-        adjoint = problem.input_gradient_as_forward()
-        return self.forward(adjoint, axis, _spread(dy, axis, problem.stride), swapped, None)
+        grouped = tf.reshape(weight, (kernel, problem.group_in, groups, problem.group_out))
+        swapped = tf.reshape(tf.transpose(grouped, (0, 3, 2, 1)), (kernel, problem.group_out, problem.in_channels))
+        adjoint = replace(problem, in_channels=problem.out_channels, out_channels=problem.in_channels)
+        reach = (problem.output_length - 1) * problem.stride + 1
+        dx = None
+        for tap in range(kernel):
+            # each product goes back where it came from; no weight is multiplied by a zero in between
+            product = _spread(_times(adjoint, dy, swapped[tap]), axis, problem.stride)
+            low = tap * problem.dilation - problem.padding[0]
+            placed = _pad(product, axis, (low, problem.length - low - reach))
+            dx = placed if dx is None else dx + placed
+        return dx
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
         padded = _pad(x, axis, problem.padding)
@@ -93,7 +131,7 @@ class Taps:
         return tf.stack(taps)
 
 
-FORMULATIONS = (Conv2d(), Taps())
+FORMULATIONS = (Conv2d(), Conv1d(), Taps())
 
 
 def conv2d(vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor) -> Tensor:

@@ -97,11 +97,28 @@ class TorchBackend(Backend):
     def cast(self, array: Tensor, dtype: str) -> Tensor:
         return array.to(_DTYPES[dtype])
 
+    def pad_borders(self, problem: ConvProblem, axis: int, x: Tensor) -> Tensor:
+        (low, high), length, mode = problem.padding, problem.length, problem.padding_mode
+        if isinstance(low, int) and isinstance(high, int):
+            return super().pad_borders(problem, axis, x)
+        # exported with an unknown length, whose pads may be 0 or more: one gather has no branch on them
+        place = torch.arange(problem.padded_length, device=x.device) - low
+        if mode == "reflect":
+            place = (length - 1) - ((length - 1) - place.abs()).abs()
+        elif mode == "replicate":
+            place = place.clamp(min=0).minimum(torch.full_like(place, length - 1))
+        else:
+            place = place.remainder(length)
+        return x.index_select(axis, place)
+
     # --- computing ---
 
     def accumulator(self, array: Tensor) -> str | None:
         # On the CPU: float16 is slow and bfloat16 is rounded between steps; CUDA sums both in float32 itself.
+        # Under autocast the choice of precision is the user's.
         narrow = array.dtype in (torch.float16, torch.bfloat16) and array.device.type == "cpu"
+        if narrow and torch.is_autocast_enabled("cpu"):
+            return None
         return "float32" if narrow else None
 
     def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
@@ -132,7 +149,7 @@ class TorchBackend(Backend):
     ) -> Tensor:
         problems = (vertical, horizontal)
         image, pads = x.permute(0, 3, 1, 2), [p.padding[0] for p in problems]
-        if any(p.padding[0] != p.padding[1] for p in problems):
+        if any(not _is_even(p.padding) for p in problems):
             image, pads = F.pad(image, (*horizontal.padding, *vertical.padding)), [0, 0]
         kernel = weight.permute(3, 2, 0, 1)
         return F.conv2d(
@@ -173,7 +190,8 @@ class TorchBackend(Backend):
     @contextmanager
     def exact_float32(self) -> Iterator[None]:
         # only the new switches are touched: reading an old one after a new one was set raises
-        switches = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+        switches = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]  # type: ignore[attr-defined]
+        switches += [torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul]  # type: ignore[attr-defined]
         before = [switch.fp32_precision for switch in switches]
         for switch in switches:
             switch.fp32_precision = "ieee"
@@ -188,6 +206,11 @@ class TorchBackend(Backend):
 
     def version(self) -> str:
         return str(torch.__version__)
+
+
+def _is_even(padding: tuple[Size, Size]) -> bool:
+    # a symbolic pad is not compared, as in formulations._pad_evenly
+    return all(isinstance(amount, int) for amount in padding) and padding[0] == padding[1]
 
 
 BACKEND = TorchBackend()

@@ -15,9 +15,11 @@ import numpy as np
 import xconv
 from xconv.bounds import round_to
 from xconv.call import Call, resolve_all
+from xconv.errors import ArgumentError, nearest
 from xconv.problem import PADDING_MODES, PADDING_NAMES
 from xconv.reference import Floats
 
+TIERS = ("smoke", "default", "full")
 CHANNELS_FIRST = {"NWC": "NCW", "NHWC": "NCHW"}
 
 
@@ -202,6 +204,8 @@ def cases(tier: str = "default") -> list[Case]:
     >>> len({case.name for case in cases()}) == len(cases())
     True
     """
+    if tier not in TIERS:
+        raise ArgumentError("parity.cases", "tier", repr(tier), f"one of {', '.join(map(repr, TIERS))}", nearest(tier, TIERS))
     found = []
     for case in _all():
         found.append(case)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -67,8 +68,9 @@ class ParityReport:
                 "backends": self.versions,
                 "seed": self.seed,
                 "ok": self.ok,
-                "rows": [asdict(row) for row in self.rows],
-            }
+                "rows": [_finite(asdict(row)) for row in self.rows],
+            },
+            allow_nan=False,
         )
 
     def __str__(self) -> str:
@@ -88,6 +90,11 @@ class ParityReport:
         for row in [row for row in self.rows if not row.ok][:20]:
             text += f"\n{row.verdict}: {row.case} {row.array} on {row.backend} {row.dtype} {row.mode}: {row.detail}"
         return text
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: it is written as the text "inf"."""
+    return {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
 
 
 def run(
@@ -159,7 +166,7 @@ def _modes_of(backend: Backend, modes: Sequence[str]) -> list[str]:
 
 def _in_order(names: list[str]) -> list[str]:
     # torch before TensorFlow: the other way round has crashed (pytorch#93884)
-    return sorted(names, reverse=True)
+    return sorted(names, key=lambda name: name != "torch")
 
 
 def _known(argument: str, given: Sequence[Any], known: Sequence[str]) -> list[str]:
