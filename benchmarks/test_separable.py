@@ -32,12 +32,14 @@ def groups(tier: str, backends: Sequence[str]) -> dict[str, list[Contender]]:
         made[f"separable against 2-D, {name}"] = everyone(
             [
                 ("conv2d", layer("conv2d", (k, k, inputs, outputs))),
-                (
-                    "rows, then columns",
-                    layer("spatially_separable_conv2d", (k, inputs, middle), (k, middle, outputs)),
-                ),
-                ("rows alone", layer("conv1d_rows", (k, inputs, outputs))),
-                ("columns alone", layer("conv1d_columns", (k, inputs, outputs))),
+                ("rows, then columns", layer("spatially_separable_conv2d", (k, inputs, middle), (k, middle, outputs))),
+            ],
+            backends,
+        )
+        made[f"rows against columns, {name}"] = everyone(
+            [
+                ("rows", layer("conv1d_rows", (k, inputs, outputs))),
+                ("columns", layer("conv1d_columns", (k, inputs, outputs))),
             ],
             backends,
         )

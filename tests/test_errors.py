@@ -119,6 +119,25 @@ TABLE = [
         "transpose crops all", "conv1d_transpose", f32(2, 1, 8), f32(*KIO), {"padding": 3}, "padding", ("at least one",)
     ),
     Bad(
+        "output padding negative",
+        "conv1d_transpose",
+        f32(2, 20, 8),
+        f32(*KIO),
+        {"stride": 2, "output_padding": -1},
+        "output_padding",
+        ("got -1", "0 to 1"),
+    ),
+    Bad(
+        "output padding of same",
+        "conv1d_transpose",
+        f32(2, 20, 8),
+        f32(*KIO),
+        {"stride": 2, "padding": "same", "output_padding": 1},
+        "output_padding",
+        ("length * stride",),
+    ),
+    Bad("stride array", "conv1d", f32(*NWC), f32(*KIO), {"stride": np.array(1.9)}, "stride", ("1.9", "integer")),
+    Bad(
         "output padding",
         "conv1d_transpose",
         f32(2, 20, 8),
@@ -168,6 +187,7 @@ NUMPY_ONLY = [
     Bad("text", "conv1d", np.full(NWC, "a"), f32(*KIO), {}, "x", ("dtype str",)),
     Bad("objects", "conv1d", np.full(NWC, None), f32(*KIO), {}, "x", ("dtype object",)),
     Bad("complex", "conv1d", np.ones(NWC, "complex64"), f32(*KIO), {}, "x", ("complex64",)),
+    Bad("masked", "conv1d", np.ma.masked_less(f32(*NWC), 0), f32(*KIO), {}, "x", ("masked", "filled")),
     Bad("no array", "conv1d", "signal.wav", f32(*KIO), {}, "x", ("str", "NumPy array")),
     Bad("no weight", "conv1d", f32(*NWC), None, {}, "weight", ("NoneType",)),
     Bad("a number", "conv1d", 3.0, f32(*KIO), {}, "x", ("float",)),

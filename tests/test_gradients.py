@@ -15,7 +15,7 @@ CASES = [case for case in cases("default")[::5] if len(case.weight_shapes) == 1]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_second_order(backend: Backend, case: Case) -> None:
+def test_second_order(backend: Backend, device: str, case: Case) -> None:
     """The gradient of <d(|y|^2 / 2)/dx, v>: with respect to x and to the weight."""
     [call] = case.calls()
     x, w = case.inputs("integers", "float64")[:2]
@@ -25,7 +25,7 @@ def test_second_order(backend: Backend, case: Case) -> None:
     def inner(x: Any, w: Any) -> Any:
         return backend.gradients(case.run, [x, w], case.run(x, w), differentiable=True)[0]
 
-    tensors = [backend.from_numpy(array, "cpu") for array in (x, w, v)]
+    tensors = [backend.from_numpy(array, device) for array in (x, w, v)]
     dx, dw = map(backend.to_numpy, backend.gradients(inner, tensors[:2], tensors[2]))
 
     y, z = reference.apply(call, x, w), reference.apply(call, v, w)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import ndimage, signal
 
-import xconv
 from xconv import reference
 from xconv.bounds import Enclosure, enclose, gamma, round_to
 from xconv.call import resolve
 from xconv.parity import Case, cases
+from xconv.parity.check import expected
 
 RNG = np.random.default_rng(7)
 MODES = {"zeros": "constant", "reflect": "mirror", "replicate": "nearest", "circular": "grid-wrap"}
@@ -104,7 +104,43 @@ def test_bound_is_met_and_not_idle() -> None:
     assert (np.abs(narrower - bound.value) > bound.error).any()
 
 
-def test_chain_of_enclosures_holds() -> None:
-    case = next(c for c in cases() if c.operation == "spatially_separable_conv2d")
-    assert len(case.calls()) == 2
-    assert xconv.reference is reference
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_chain_of_enclosures_holds(dtype: str) -> None:
+    """Two matrix products, computed one product and one sum at a time and rounded in between."""
+    a, b, c = (round_to(dtype, RNG.standard_normal(shape)) for shape in ((20, 60), (60, 40), (40, 30)))
+
+    def summed(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        total = np.zeros((x.shape[0], y.shape[1]), "float32")
+        for i in range(x.shape[1]):
+            total = total + x[:, i : i + 1].astype("float32") * y[i].astype("float32")
+        return round_to(dtype, total)
+
+    middle = enclose(np.matmul, Enclosure.exact(a), Enclosure.exact(b), terms=60, dtype=dtype)
+    whole = enclose(np.matmul, middle, Enclosure.exact(c), terms=40, dtype=dtype)
+    error = np.abs(summed(summed(a, b), c) - a @ b @ c)
+    assert (error <= whole.error).all()
+    alone = enclose(np.matmul, Enclosure.exact(a @ b), Enclosure.exact(c), terms=40, dtype=dtype)
+    assert (alone.error < whole.error).all()
+    if dtype == "float16":
+        assert (error > alone.error).any()
+
+
+def test_a_constant_signal_needs_the_bound_that_always_holds() -> None:
+    """Rounding 0.1 * 1 again and again errs to one side: the probabilistic bound is not for it."""
+    n = 200_000
+    exact = enclose(
+        lambda x, w: (x * w).sum(keepdims=True),
+        Enclosure.exact(np.full(n, np.float32(0.1))),
+        Enclosure.exact(np.ones(n)),
+        terms=n,
+        dtype="float32",
+    )
+    error = abs(float(np.cumsum(np.full(n, 0.1, "float32"))[-1]) - exact.value[0])
+    assert gamma(n, "float32", independent=True) * exact.value[0] < error <= exact.error[0]
+
+
+def test_integers_too_large_to_be_exact_are_refused() -> None:
+    case = Case("large", "conv1d", (1, 9, 1), ((3, 1, 1),), bias=False)
+    inputs = [array * 2000 for array in case.inputs("integers", "float32")]
+    with pytest.raises(ValueError, match="not exact in float32"):
+        expected(case, inputs, "float32", kind="integers")

@@ -25,7 +25,7 @@ from xconv.problem import ConvProblem
 from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
-    from xconv import bench, bounds, call, cost, parity, reference
+    from xconv import bench, bounds, cost, parity, reference
 
 __version__ = "0.1.0"
 
@@ -38,6 +38,7 @@ __all__ = [
     "XconvError",
     "backends",
     "bench",
+    "bounds",
     "conv1d",
     "conv1d_columns",
     "conv1d_rows",

@@ -83,12 +83,16 @@ def collect(operation: str, arrays: dict[str, Any], backend: str | None, device:
                 "convert one of them; a gradient does not flow from one framework to the other",
             )
     if owner == "numpy":
-        return _of_numpy(operation, arrays, backend or DEFAULT, device)
+        return _of_numpy(operation, arrays, DEFAULT if backend is None else backend, device)
     if backend not in (None, owner):
         raise ArgumentError(
             operation, "backend", repr(backend), f"{owner!r} or nothing: x is an array of {owner}", "pass NumPy arrays"
         )
     found = get_backend(str(owner))
+    for name, value in arrays.items():
+        reason = None if value is None else found.unusable(value)
+        if reason is not None:
+            raise ArgumentError(operation, name, reason, "a dense array of known rank", "convert it, or set its shape")
     arrays = {name: None if value is None else found.prepare(value) for name, value in arrays.items()}
     dtype = _one_dtype(operation, {name: found.dtype(value) for name, value in arrays.items() if value is not None})
     places = {name: found.device(value) for name, value in arrays.items() if value is not None}
@@ -97,7 +101,7 @@ def collect(operation: str, arrays: dict[str, Any], backend: str | None, device:
             raise ArgumentError(
                 operation, name, f"an array on {place}", f"one on {places['x']}, as x is", "move one of them"
             )
-    if device is not None and _device(operation, device) != places["x"]:
+    if device is not None and places["x"] is not None and _device(operation, device) != places["x"]:
         raise ArgumentError(
             operation, "device", repr(device), f"nothing: x is an array on {places['x']}", "move x and the weight there"
         )
@@ -106,11 +110,18 @@ def collect(operation: str, arrays: dict[str, Any], backend: str | None, device:
 
 def _of_numpy(operation: str, arrays: dict[str, Any], owner: str, device: str | None) -> Arguments:
     dtype = _one_dtype(operation, {name: array.dtype.name for name, array in arrays.items() if array is not None})
-    arrays = {
-        name: array if array is None or array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-        for name, array in arrays.items()
-    }
-    return Arguments(operation, arrays, owner, None, _device(operation, device or "cpu"), dtype)
+    for name, array in arrays.items():
+        if array is not None and hasattr(array, "mask"):
+            raise ArgumentError(
+                operation, name, "a masked array", "an array without a mask", "fill it: x.filled(0) or x.filled(nan)"
+            )
+        if array is not None and not (array.dtype.isnative and _whole_strides(array)):
+            arrays[name] = array.astype(array.dtype.newbyteorder("="), order="C")
+    return Arguments(operation, arrays, owner, None, _device(operation, "cpu" if device is None else device), dtype)
+
+
+def _whole_strides(array: Any) -> bool:
+    return all(stride % array.itemsize == 0 for stride in array.strides)
 
 
 def _as_array(operation: str, name: str, value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from xconv.problem import ConvProblem, Size
@@ -52,6 +53,10 @@ class Backend(ABC):
     """The names of the framework's tracing compilers, for :meth:`compiled`."""
 
     # --- arrays ---
+
+    @abstractmethod
+    def unusable(self, array: Array) -> str | None:
+        """Why an array of this framework cannot be convolved (it is sparse, ragged, ...), or None."""
 
     @abstractmethod
     def prepare(self, array: Array) -> Array:
@@ -150,9 +155,13 @@ class Backend(ABC):
             narrow = self.dtype(a)
             a, b, bias = (None if array is None else self.cast(array, wide) for array in (a, b, bias))
             return self.cast(self.run(formulation, direction, problem, axis, a, b, bias), narrow)
+        if direction == "forward" and not isinstance(problem.length, int):
+            a = self.fits(problem, a)
         if problem.padding_mode != "zeros":
             a = self.pad_borders(problem, axis, a)
             problem = problem.padded()
+        if direction == "forward":
+            problem, a = self._single_place(problem, axis, a)
         if problem.is_empty:
             shape = list(problem.weight_shape)
             if direction != "weight_gradient":
@@ -160,7 +169,8 @@ class Backend(ABC):
                 shape = list(self.shape(a))
                 shape[axis] = problem.output_length if forward else problem.length
                 shape[-1] = problem.out_channels if forward else problem.in_channels
-            return self.zeros(tuple(shape), a, b, *(() if bias is None else (bias,)))
+            nothing = self.zeros(tuple(shape), a, b)
+            return nothing if bias is None else nothing + bias
         return self.compute(formulation, direction, problem, axis, a, b, bias)
 
     def run_2d(
@@ -172,13 +182,39 @@ class Backend(ABC):
             narrow = self.dtype(x)
             x, weight, bias = (None if array is None else self.cast(array, wide) for array in (x, weight, bias))
             return self.cast(self.run_2d(vertical, horizontal, x, weight, bias), narrow)
+        for problem in (vertical, horizontal):
+            if not isinstance(problem.length, int):
+                x = self.fits(problem, x)
         if vertical.padding_mode != "zeros":
             x = self.pad_borders(horizontal, 2, self.pad_borders(vertical, 1, x))
             vertical, horizontal = vertical.padded(), horizontal.padded()
         if vertical.is_empty or horizontal.is_empty:
             shape = (self.shape(x)[0], vertical.output_length, horizontal.output_length, vertical.out_channels)
-            return self.zeros(shape, x, weight, *(() if bias is None else (bias,)))
+            nothing = self.zeros(shape, x, weight)
+            return nothing if bias is None else nothing + bias
+        vertical, x = self._single_place(vertical, 1, x)
+        horizontal, x = self._single_place(horizontal, 2, x)
         return self.conv2d(vertical, horizontal, x, weight, bias)
+
+    def _single_place(self, problem: ConvProblem, axis: int, x: Array) -> tuple[ConvProblem, Array]:
+        """A problem whose kernel has one place, without its stride and its unseen elements.
+
+        oneDNN's AVX-512 kernels compute wrong values for one input channel, a stride, one place and several rows.
+        """
+        count, low, seen = problem.output_length, problem.padding[0], problem.extent - problem.padding[0]
+        if problem.stride == 1 or not problem.is_static or count != 1 or seen < 1:
+            return problem, x
+        length = min(problem.length, seen)
+        x = x if length == problem.length else self.narrow(x, axis, 0, length)
+        return replace(problem, stride=1, length=length, padding=(low, seen - length)), x
+
+    def fits(self, problem: ConvProblem, x: Array) -> Array:
+        """``x``, after a check when the program runs that the kernel and borders fit a length that was unknown.
+
+        A framework whose own ops refuse what does not fit may leave it to them.
+        """
+        del problem
+        return x
 
     def pad_borders(self, problem: ConvProblem, axis: int, x: Array) -> Array:
         """``x`` with the border values of a padding mode on both sides of an axis."""

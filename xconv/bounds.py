@@ -114,7 +114,7 @@ def enclose(
 
     >>> x = Enclosure.exact([1.0, 2.0])
     >>> enclose(lambda a, b: a * b, x, x, terms=1, dtype="float32").error / 2**-24
-    array([1.00000006, 4.00000025])
+    array([1.00000007, 4.00000026])
     """
     sums = "float64" if dtype == "float64" else "float32"
     value = product(a.value, b.value)

@@ -192,7 +192,7 @@ def _resolve_transposed(given: _Given, stride: int, dilation: int, output_paddin
     check_channels(operation, given.x_shape, inputs, given.groups, given.layout, transposed, None)
     check_bias(operation, given.bias_shape, group_out * given.groups)
     low, high = crop(operation, given.padding, kernel, stride, dilation)
-    named = given.padding in ("same", "same_lower", "causal")
+    named = isinstance(given.padding, str) and given.padding in ("same", "same_lower", "causal")
     extra = output_padding_below(operation, output_padding, 1 if named else stride)
     if named:
         length = shape[1] * stride

@@ -41,7 +41,7 @@ def crop(operation: str, padding: object, kernel: int, stride: int, dilation: in
     # A transposed convolution crops what the forward one pads. "same" and "causal" give length * stride elements;
     # "causal" drops the high end only, so that no output depends on a later input.
     extent = dilated_extent(kernel, dilation)
-    if padding in ("same", "same_lower", "causal"):
+    if isinstance(padding, str) and padding in ("same", "same_lower", "causal"):
         total = max(extent - stride, 0)
         low = {"same": total // 2, "same_lower": total - total // 2, "causal": 0}[str(padding)]
         return low, total - low
@@ -155,7 +155,7 @@ def check_channels(
 
 def check_bias(operation: str, bias_shape: Sequence[Size] | None, out: int, other_end: int | None = None) -> None:
     """The bias against the output channels; a weight in the other layout has them on its other end."""
-    if bias_shape is not None and bias_shape[0] != out:
+    if bias_shape is not None and isinstance(bias_shape[0], int) and bias_shape[0] != out:
         hint = ""
         if bias_shape[0] == other_end:
             hint = f"the weight has {other_end} on its other end: is it in the other layout?"

@@ -7,40 +7,58 @@ from collections.abc import Iterable
 
 
 class XconvError(Exception):
-    """The base of every error that xconv raises on purpose."""
+    """The base of every error that xconv raises on purpose.
+
+    Their constructors are plain, so that tracers can make them again with where in a traced program they arose.
+    """
 
 
 class ArgumentError(XconvError, ValueError):
     """An argument that no backend could use, found before a framework is reached.
 
-    The text has the same four parts on every backend: which argument of which operation, what it was,
-    what was expected, and what to try.
+    Made of the operation, the argument, what it was, what was expected, and a hint. The text has the same parts on
+    every backend.
 
     >>> print(ArgumentError("conv1d", "stride", "0", "an integer >= 1", "stride counts samples"))
     conv1d: stride: got 0, expected an integer >= 1. Hint: stride counts samples.
     """
 
-    def __init__(self, operation: str, argument: str, got: str, expected: str, hint: str = "") -> None:
-        self.operation = operation
-        self.argument = argument
-        self.got = got
-        self.expected = expected
-        self.hint = hint
-        tail = f" Hint: {hint.rstrip('.')}." if hint else ""
-        super().__init__(f"{operation}: {argument}: got {got}, expected {expected}.{tail}")
+    __init__ = Exception.__init__
+
+    @property
+    def operation(self) -> str:
+        """The operation that was called."""
+        return str(self.args[0])
+
+    @property
+    def argument(self) -> str:
+        """The argument that does not fit."""
+        return str(self.args[1])
+
+    def __str__(self) -> str:
+        if len(self.args) < 4:
+            return str(self.args[0]) if self.args else ""
+        operation, argument, got, expected, *hints = self.args
+        hint = str(hints[0]) if hints else ""
+        tail = f" Hint: {hint}{'' if hint.endswith('?') else '.'}" if hint else ""
+        return f"{operation}: {argument}: got {got}, expected {expected}.{tail}"
 
     def renamed(self, operation: str, arguments: dict[str, str]) -> ArgumentError:
         """The same error in the words of an operation that is made of this one."""
-        argument = arguments.get(self.argument, self.argument)
-        return ArgumentError(operation, argument, self.got, self.expected, self.hint)
+        renamed: ArgumentError = ArgumentError(operation, arguments.get(self.argument, self.argument), *self.args[2:])
+        return renamed
 
 
 class BackendError(XconvError, ImportError):
     """A backend that is asked for and is not there: not installed, not registered, or it fails to load."""
 
+    __init__ = Exception.__init__
+
 
 class UnsupportedError(XconvError, NotImplementedError):
     """A named formulation that cannot compute this problem; the text says why and which ones can."""
+
+    __init__ = Exception.__init__
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

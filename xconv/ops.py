@@ -339,7 +339,7 @@ def conv1d_transpose(
             ``"causal"`` too, and crops the high end only, so that no output depends on a later input; ``"full"`` undoes
             the padding "full" of :func:`conv1d`.
         padding_mode: only "zeros".
-        output_padding: elements added on the high side, below ``stride``, as in torch.
+        output_padding: elements added on the high side; below ``stride``.
         dilation: elements between neighbouring taps, from 1.
         groups: channel groups.
         layout: "NWC" or "NCW".

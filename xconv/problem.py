@@ -6,6 +6,7 @@ once, so that nothing behind this module ever sees a name.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -250,4 +251,8 @@ def _empty_same(problem: ConvProblem) -> bool:
 def _is_integer(value: object) -> bool:
     if isinstance(value, (int, bool)):
         return not isinstance(value, bool)
-    return hasattr(value, "__index__") and getattr(value, "ndim", 0) == 0
+    try:
+        operator.index(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True

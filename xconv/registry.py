@@ -69,6 +69,8 @@ def get_backend(name: str) -> Backend:
     Raises:
         BackendError: no such backend, or its framework is missing or fails to load; the text says what to install.
     """
+    if not isinstance(name, str):
+        raise BackendError(f"a backend is asked for by its name, not by {name!r}; known: {', '.join(sorted(_SPECS))}")
     spec = _SPECS.get(name)
     if spec is None:
         if name in _BROKEN:

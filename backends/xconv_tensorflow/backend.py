@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
 from xconv.backend import Backend, Formulation
+from xconv.errors import UnsupportedError
 from xconv.plan import choose
 from xconv.problem import ConvProblem, Size
-from xconv_tensorflow.formulations import FORMULATIONS, conv2d
+from xconv_tensorflow.formulations import FORMULATIONS, conv2d, known_pads
 
 Tensor: TypeAlias = Any
 
@@ -59,6 +60,8 @@ class TensorFlowBackend(Backend):
             return tf.convert_to_tensor(array)
 
     def to_numpy(self, array: Tensor) -> np.ndarray:
+        if tf.is_symbolic_tensor(array):
+            raise UnsupportedError("a NumPy array inside a tf.function has no value to come back as: pass a tensor")
         return np.array(array)  # a copy: TensorFlow's own memory must not be written
 
     def permute(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -89,6 +92,30 @@ class TensorFlowBackend(Backend):
     def cast(self, array: Tensor, dtype: str) -> Tensor:
         return tf.cast(array, dtype)
 
+    def unusable(self, array: Tensor) -> str | None:
+        if isinstance(array, (tf.RaggedTensor, tf.SparseTensor)):
+            return f"a {type(array).__name__}"
+        unranked = isinstance(array, tf.Tensor) and array.shape.rank is None
+        return "a tensor of unknown rank" if unranked else None
+
+    def fits(self, problem: ConvProblem, x: Tensor) -> Tensor:
+        (low, high), length, mode = problem.padding, problem.length, problem.padding_mode
+        empty_same = tf.logical_and(
+            tf.equal(length, 0), tf.equal(problem.padded_length, max(problem.extent - problem.stride, 0))
+        )
+        checks = [
+            tf.debugging.Assert(
+                tf.logical_or(problem.padded_length >= problem.extent, empty_same),
+                [f"xconv: the kernel spans {problem.extent} elements, the padded input has", problem.padded_length],
+            )
+        ]
+        most = {"reflect": length - 1, "circular": length}.get(mode)
+        if most is not None:
+            text = f"xconv: padding_mode {mode!r} pads by more than the input has, which is"
+            checks.append(tf.debugging.Assert(tf.maximum(low, high) <= most, [text, length]))
+        with tf.control_dependencies([check for check in checks if check is not None]):
+            return tf.identity(x)
+
     # --- computing ---
 
     def accumulator(self, array: Tensor) -> str | None:
@@ -112,8 +139,9 @@ class TensorFlowBackend(Backend):
         b: Tensor,
         bias: Tensor | None,
     ) -> Tensor:
-        y = self._direction(formulation, direction, problem, axis, a, b)
-        return y if bias is None else y + bias
+        with _beside(a):
+            y = self._direction(formulation, direction, problem, axis, a, b)
+            return y if bias is None else y + bias
 
     def _direction(
         self, formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor
@@ -122,28 +150,27 @@ class TensorFlowBackend(Backend):
         if native and problem.is_static:
             return _compute(formulation, direction, problem, axis, a, b)
 
-        @tf.custom_gradient
-        def with_gradient(a: Tensor, b: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
-            def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
-                return (
-                    self._other(_ADJOINTS[direction][0], problem, axis, *_operands(direction, 0, a, b, upstream)),
-                    self._other(_ADJOINTS[direction][1], problem, axis, *_operands(direction, 1, a, b, upstream)),
-                )
+        def compute(wanted: str, a: Tensor, b: Tensor) -> Tensor:
+            form = formulation if wanted == direction else choose(self, wanted, problem)
+            return _compute(form, wanted, problem, axis, a, b)
 
-            return _compute(formulation, direction, problem, axis, a, b), gradient
-
-        return with_gradient(a, b)
-
-    def _other(self, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor) -> Tensor:
-        return self._direction(choose(self, direction, problem), direction, problem, axis, a, b)
+        return _linked(compute, direction, a, b)
 
     def conv2d(
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
         if not vertical.groups == vertical.dilation == horizontal.dilation == 1:
             return self._conv2d_by_rows(vertical, horizontal, x, weight, bias)
-        y = conv2d(vertical, horizontal, x, weight)
-        return y if bias is None else y + bias
+        if not (known_pads(vertical) and known_pads(horizontal)):
+            x = tf.pad(x, [[0, 0], list(vertical.padding), list(horizontal.padding), [0, 0]])
+            vertical, horizontal = vertical.padded(), horizontal.padded()
+        compute = partial(conv2d, vertical, horizontal)
+        with _beside(x):
+            if vertical.is_static and horizontal.is_static:
+                y = compute("forward", x, weight)
+            else:
+                y = _linked(compute, "forward", x, weight)
+            return y if bias is None else y + bias
 
     def _conv2d_by_rows(
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
@@ -206,19 +233,35 @@ class TensorFlowBackend(Backend):
         return str(tf.__version__)
 
 
+def _linked(compute: Callable[[str, Tensor, Tensor], Tensor], direction: str, a: Tensor, b: Tensor) -> Tensor:
+    """A direction whose gradients are the two others, and theirs in turn."""
+
+    @tf.custom_gradient
+    def with_gradient(a: Tensor, b: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
+            first, second = _ADJOINTS[direction]
+            with _beside(upstream):
+                return (
+                    _linked(compute, first, *_operands(direction, 0, a, b, upstream)),
+                    _linked(compute, second, *_operands(direction, 1, a, b, upstream)),
+                )
+
+        return compute(direction, a, b), gradient
+
+    return with_gradient(a, b)
+
+
 def _compute(formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor) -> Tensor:
-    if tf.executing_eagerly() and len(_logical_devices()) > 1:
-        with tf.device(a.device):  # the result stays where its operands are
-            return _compute_here(formulation, direction, problem, axis, a, b)
-    return _compute_here(formulation, direction, problem, axis, a, b)
-
-
-def _compute_here(
-    formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor
-) -> Tensor:
     if direction == "forward":
         return formulation.forward(problem, axis, a, b, None)
     return getattr(formulation, direction)(problem, axis, a, b)
+
+
+def _beside(array: Tensor) -> AbstractContextManager[Any]:
+    """A scope in which eager results are where their operand is; a single device needs none."""
+    if tf.executing_eagerly() and len(_logical_devices()) > 1:
+        return tf.device(array.device)  # type: ignore[no-any-return]
+    return nullcontext()
 
 
 @cache

@@ -27,7 +27,7 @@ class Conv2d:
         return None
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if not _known_pads(problem):
+        if not known_pads(problem):
             return self.forward(problem.padded(), axis, _pad(x, axis, problem.padding), weight, bias)
         along_width = _along_width(x, axis)
         y = tf.nn.conv2d(
@@ -44,7 +44,7 @@ class Conv2d:
         return y if bias is None else y + bias
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
-        if not _known_pads(problem):
+        if not known_pads(problem):
             low, high = problem.padding
             return _pad(self.input_gradient(problem.padded(), axis, dy, weight), axis, (-low, -high))
         along_width, image = _along_width(dy, axis), _as_image(dy)
@@ -55,7 +55,7 @@ class Conv2d:
         return _from_image(dx, len(dy.shape))
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
-        if not _known_pads(problem):
+        if not known_pads(problem):
             return self.weight_gradient(problem.padded(), axis, _pad(x, axis, problem.padding), dy)
         along_width = _along_width(x, axis)
         kernel, channels = problem.kernel, (problem.in_channels, problem.out_channels)
@@ -120,10 +120,11 @@ class Taps:
         for tap in range(kernel):
             # each product goes back where it came from; no weight is multiplied by a zero in between
             product = _spread(_times(adjoint, dy, swapped[tap]), axis, problem.stride)
-            low = tap * problem.dilation - problem.padding[0]
-            placed = _pad(product, axis, (low, problem.length - low - reach))
+            start = tap * problem.dilation
+            placed = _pad(product, axis, (start, problem.padded_length - start - reach))
             dx = placed if dx is None else dx + placed
-        return dx
+        low, high = problem.padding
+        return _pad(dx, axis, (-low, -high))
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
         padded = _pad(x, axis, problem.padding)
@@ -134,27 +135,22 @@ class Taps:
 FORMULATIONS = (Conv2d(), Conv1d(), Taps())
 
 
-def conv2d(vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor) -> Tensor:
-    """The framework's own 2-D convolution, for one group and no dilation."""
-    padding: Any = [[0, 0], list(vertical.padding), list(horizontal.padding), [0, 0]]
-    if not (_known_pads(vertical) and _known_pads(horizontal)):
-        x, padding = tf.pad(x, padding), "VALID"
+def conv2d(vertical: ConvProblem, horizontal: ConvProblem, direction: str, a: Tensor, b: Tensor) -> Tensor:
+    """A direction of the framework's own 2-D convolution, for one group, no dilation and pads that are known."""
     strides = [1, vertical.stride, horizontal.stride, 1]
-    if vertical.is_static and horizontal.is_static:
-        return tf.nn.conv2d(x, weight, strides, padding)
-
-    @tf.custom_gradient
-    def maybe_empty(x: Tensor, weight: Tensor) -> tuple[Tensor, Any]:
-        def gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
-            dx = tf.nn.conv2d_transpose(dy, weight, tf.shape(x), strides, padding)
-            return dx, _kernel_gradient(x, weight.shape.as_list(), dy, strides, padding, known=False)
-
-        y = tf.nn.conv2d(x, weight, strides, padding)
-        # oneDNN gives an empty batch the input's shape
-        sizes = [tf.shape(x)[0], vertical.output_length, horizontal.output_length, vertical.out_channels]
-        return tf.reshape(y, sizes), gradient
-
-    return maybe_empty(x, weight)
+    padding = [[0, 0], list(vertical.padding), list(horizontal.padding), [0, 0]]
+    known = vertical.is_static and horizontal.is_static
+    if direction == "weight_gradient":
+        shape = [vertical.kernel, *horizontal.weight_shape]
+        return _kernel_gradient(a, shape, b, strides, padding, known)
+    batch = _sizes(a)[0]
+    if direction == "forward":
+        sizes = [batch, vertical.output_length, horizontal.output_length, vertical.out_channels]
+        y = tf.nn.conv2d(a, b, strides, padding)
+    else:
+        sizes = [batch, vertical.length, horizontal.length, vertical.in_channels]
+        y = tf.nn.conv2d_transpose(a, b, sizes, strides, padding)
+    return y if known else _reshaped(y, sizes)
 
 
 def _kernel_gradient(x: Tensor, shape: list[int], dy: Tensor, strides: list[int], padding: Any, known: bool) -> Tensor:
@@ -274,10 +270,19 @@ def _with_batch(y: Tensor, problem: ConvProblem, axis: int, x: Tensor) -> Tensor
         return y
     sizes = _sizes(x)
     sizes[axis], sizes[-1] = problem.output_length, problem.out_channels
-    return tf.reshape(y, sizes)
+    return _reshaped(y, sizes)
 
 
-def _known_pads(problem: ConvProblem) -> bool:
+def _reshaped(y: Tensor, sizes: list[Size]) -> Tensor:
+    """A reshape that Grappler cannot prove idle, and so does not drop: oneDNN's empty result may need it."""
+    hidden = tf.raw_ops.PlaceholderWithDefault(input=tf.stack(sizes), shape=[len(sizes)])
+    result = tf.reshape(y, hidden)
+    result.set_shape([size if isinstance(size, int) else None for size in sizes])
+    return result
+
+
+def known_pads(problem: ConvProblem) -> bool:
+    """Whether no pad depends on a length that is not known."""
     return all(isinstance(amount, int) for amount in problem.padding)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,11 @@ class TorchBackend(Backend):
     modes = ("aot_eager", "inductor")
 
     # --- arrays ---
+
+    def unusable(self, array: Tensor) -> str | None:
+        if array.layout != torch.strided:
+            return f"a tensor of layout {array.layout}"
+        return "a nested tensor" if array.is_nested else None
 
     def prepare(self, array: Tensor) -> Tensor:
         kind = array.device.type
@@ -100,7 +106,8 @@ class TorchBackend(Backend):
     def pad_borders(self, problem: ConvProblem, axis: int, x: Tensor) -> Tensor:
         (low, high), length, mode = problem.padding, problem.length, problem.padding_mode
         if isinstance(low, int) and isinstance(high, int):
-            return super().pad_borders(problem, axis, x)
+            padded: Tensor = super().pad_borders(problem, axis, x)
+            return padded
         # exported with an unknown length, whose pads may be 0 or more: one gather has no branch on them
         place = torch.arange(problem.padded_length, device=x.device) - low
         if mode == "reflect":
@@ -109,21 +116,21 @@ class TorchBackend(Backend):
             place = place.clamp(min=0).minimum(torch.full_like(place, length - 1))
         else:
             place = place.remainder(length)
-        return x.index_select(axis, place)
+        gathered: Tensor = x.index_select(axis, place)
+        return gathered
 
     # --- computing ---
 
     def accumulator(self, array: Tensor) -> str | None:
         # On the CPU: float16 is slow and bfloat16 is rounded between steps; CUDA sums both in float32 itself.
-        # Under autocast the choice of precision is the user's.
         narrow = array.dtype in (torch.float16, torch.bfloat16) and array.device.type == "cpu"
-        if narrow and torch.is_autocast_enabled("cpu"):
-            return None
         return "float32" if narrow else None
 
     def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         if problem.depthwise and problem.dilation > 1:
             return "conv1d", "dilated depthwise is slow in channels-last conv2d"
+        if problem.out_channels == 1 and problem.dtype == "float64":
+            return "conv1d", "torch refuses conv2d's second gradients for one output channel in float64"
         if layout == "NCW":
             return "conv1d", "the caller's layout is the op's own"
         return "conv2d", "takes channels-last memory, rows and columns without a transpose"
@@ -138,11 +145,12 @@ class TorchBackend(Backend):
         b: Tensor,
         bias: Tensor | None,
     ) -> Tensor:
-        if direction == "forward":
-            y: Tensor = formulation.forward(problem, axis, a, b, bias)
-            return y
-        y = getattr(formulation, direction)(problem, axis, a, b)
-        return y if bias is None else y + bias
+        with _as_prepared(a):
+            if direction == "forward":
+                y: Tensor = formulation.forward(problem, axis, a, b, bias)
+                return y
+            y = getattr(formulation, direction)(problem, axis, a, b)
+            return y if bias is None else y + bias
 
     def conv2d(
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
@@ -152,15 +160,11 @@ class TorchBackend(Backend):
         if any(not _is_even(p.padding) for p in problems):
             image, pads = F.pad(image, (*horizontal.padding, *vertical.padding)), [0, 0]
         kernel = weight.permute(3, 2, 0, 1)
-        return F.conv2d(
-            image,
-            kernel.contiguous() if vertical.out_channels == 1 else kernel,  # as in formulations._as_kernel
-            bias,
-            [p.stride for p in problems],
-            pads,
-            [p.dilation for p in problems],
-            vertical.groups,
-        ).permute(0, 2, 3, 1)
+        if vertical.out_channels == 1:  # as in formulations._as_kernel
+            kernel = weight.squeeze(3).permute(2, 0, 1).contiguous().unsqueeze(0)
+        steps, spread = [p.stride for p in problems], [p.dilation for p in problems]
+        with _as_prepared(x):
+            return F.conv2d(image, kernel, bias, steps, pads, spread, vertical.groups).permute(0, 2, 3, 1)
 
     # --- for parity checks and benchmarks ---
 
@@ -206,6 +210,14 @@ class TorchBackend(Backend):
 
     def version(self) -> str:
         return str(torch.__version__)
+
+
+def _as_prepared(x: Tensor) -> AbstractContextManager[Any]:
+    """A scope without autocast, which has had its say in ``prepare``: it would narrow what was widened."""
+    kind = x.device.type
+    if kind != "meta" and torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()
 
 
 def _is_even(padding: tuple[Size, Size]) -> bool:

@@ -156,9 +156,10 @@ def _as_signals(x: Tensor, axis: int) -> tuple[Tensor, Callable[[Tensor], Tensor
 
 
 def _as_kernel(problem: ConvProblem, weight: Tensor) -> Tensor:
-    kernel = weight.permute(2, 1, 0)
-    # with one output channel torch takes the view for channels last, and refuses its gradient
-    return kernel.contiguous() if problem.out_channels == 1 else kernel
+    if problem.out_channels == 1:
+        # torch takes the permuted view for channels last, and refuses its gradient
+        return weight.squeeze(2).t().contiguous().unsqueeze(0)
+    return weight.permute(2, 1, 0)
 
 
 def _as_image(x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ GAPS: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = 
     "borders": ("conv1d_rows", (2, 12, 9, 6), (3, 3, 4), {"groups": 2, "padding": 2, "padding_mode": "circular"}),
     "transposed grouped": ("conv1d_transpose", (2, 9, 4), (3, 3, 4), {"groups": 2, "stride": 2, "dilation": 2}),
 }
-MODES = ("eager", "function", "unknown", "xla", "pinned")
+MODES = ("eager", "function", "unknown", "unknown batch", "xla", "pinned")
 
 
 @pytest.fixture(params=MODES)
@@ -72,8 +74,9 @@ def test_gap_is_closed(gap: str, mode: str) -> None:
         function = tf.function(everything)
     elif mode == "xla":
         function = tf.function(everything, jit_compile=True)
-    elif mode == "unknown":
-        spatial = [None if i != call.layout.to_channels_last[-1] else size for i, size in enumerate(x_shape)]
+    elif mode.startswith("unknown"):
+        known = range(1, len(x_shape)) if mode == "unknown batch" else [call.layout.to_channels_last[-1]]
+        spatial = [size if i in known else None for i, size in enumerate(x_shape)]
         unknown = tf.TensorSpec(spatial, tf.float32)
         function = tf.function(everything, input_signature=[unknown, tf.TensorSpec(w_shape, tf.float32), unknown])
     y, dx, dw, ddx, ddw = (np.asarray(a) for a in function(*map(tf.constant, (x, w, v))))
@@ -171,3 +174,78 @@ def test_exact_float32_restores_what_was_set() -> None:
     with backend.exact_float32():
         assert not tf.config.experimental.tensor_float_32_execution_enabled()
     assert tf.config.experimental.tensor_float_32_execution_enabled() == before
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "options", "words"),
+    [
+        ((1, 2, 4), (5, 4, 2), {}, "spans 5"),
+        ((1, 2, 4), (5, 2, 2), {"groups": 2}, "spans 5"),
+        ((1, 3, 4), (1, 2, 2), {"groups": 2, "padding": 4, "padding_mode": "reflect"}, "reflect"),
+        ((1, 3, 4), (2, 4, 2), {"padding": 4, "padding_mode": "circular"}, "circular"),
+    ],
+)
+def test_what_does_not_fit_an_unknown_length_is_refused_when_it_runs(
+    shape: tuple[int, ...], kernel: tuple[int, ...], options: dict[str, Any], words: str
+) -> None:
+    w = tf.ones(kernel)
+    function = tf.function(
+        lambda x: xconv.conv1d(x, w, **options), input_signature=[tf.TensorSpec((None, None, 4), tf.float32)]
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        function(tf.ones(shape))
+    assert function(tf.ones((1, 20, 4))).shape[0] == 1
+
+
+def test_tensors_that_cannot_be_convolved() -> None:
+    w = tf.ones((2, 1, 1))
+    with pytest.raises(xconv.ArgumentError, match="RaggedTensor"):
+        xconv.conv1d(tf.ragged.constant([[[1.0], [2.0]], [[1.0]]]), w)
+    unknown = tf.function(lambda x: xconv.conv1d(x, w), input_signature=[tf.TensorSpec(None, tf.float32)])
+    with pytest.raises(xconv.ArgumentError, match="unknown rank"):
+        unknown(tf.ones((1, 5, 1)))
+    unknown = tf.function(lambda x: xconv.conv1d(x, w), input_signature=[tf.TensorSpec((1, 5, None), tf.float32)])
+    with pytest.raises(xconv.ArgumentError, match="known number of channels"):
+        unknown(tf.ones((1, 5, 1)))
+
+
+def test_numpy_inside_a_function_is_refused() -> None:
+    with pytest.raises(xconv.UnsupportedError, match="pass a tensor"):
+        tf.function(lambda: xconv.conv1d(np.ones((1, 5, 1), "f4"), np.ones((2, 1, 1), "f4"), backend="tensorflow"))()
+
+
+def test_results_stay_on_their_device() -> None:
+    """With two logical devices, which is what two GPUs look like."""
+    code = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import xconv
+with tf.device("CPU:1"):
+    x, w = tf.ones((2, 9, 4)), tf.ones((3, 2, 4))
+y = xconv.conv1d(x, w, groups=2)
+with tf.device("CPU:1"):
+    v = tf.ones((3, 4, 4))
+z = xconv.conv1d(x, v)
+print(y.device[-5:], z.device[-5:])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["CPU:1", "CPU:1"], done.stderr[-1000:]
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_against_keras_layers(padding: str, stride: int) -> None:
+    """The same weights give what Keras gives; its own tests have its paddings."""
+    keras, x = tf.keras, tf.constant(integers(2, 20, 6))
+    layer = keras.layers.Conv1D(4, 3, strides=stride, padding=padding, groups=2, bias_initializer="ones")
+    assert np.array_equal(layer(x), xconv.conv1d(x, layer.kernel, layer.bias, stride=stride, padding=padding, groups=2))
+    up = keras.layers.Conv1DTranspose(4, 5, strides=stride, padding=padding, bias_initializer="ones")
+    wanted, mine = up(x), xconv.conv1d_transpose(x, up.kernel, up.bias, stride=stride, padding=padding)
+    np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_causal_against_keras() -> None:
+    x = tf.constant(integers(2, 20, 6))
+    layer = tf.keras.layers.Conv1D(4, 3, dilation_rate=2, padding="causal")
+    assert np.allclose(layer(x), xconv.conv1d(x, layer.kernel, padding="causal", dilation=2), atol=1e-5)

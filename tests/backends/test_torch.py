@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import xconv
+from xconv import reference
+from xconv.call import resolve_all
 from xconv.parity import Case, cases, check
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -27,6 +29,10 @@ def only_if_requested(request: pytest.FixtureRequest) -> None:
 
 def signal(*shape: int, dtype: Any = torch.float32) -> Any:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)), dtype=dtype)
+
+
+def integers(*shape: int) -> Any:
+    return torch.randint(-2, 3, shape, generator=torch.Generator().manual_seed(sum(shape))).float()
 
 
 OPTIONS: list[dict[str, Any]] = [
@@ -103,6 +109,38 @@ def test_export(options: dict[str, Any]) -> None:
         torch.testing.assert_close(program.module()(signal(*shape)), layer(signal(*shape)))
 
 
+EXPORTED = [
+    ("conv1d", (2, 20, 4), ((3, 4, 6),), {"stride": 2, "padding": "same", "padding_mode": "replicate"}),
+    ("conv1d", (2, 20, 4), ((3, 4, 6),), {"stride": 2, "padding": "same", "padding_mode": "circular"}),
+    ("conv1d_rows", (2, 20, 18, 4), ((3, 4, 6),), {"stride": 2, "padding": "same"}),
+    ("conv1d_columns", (2, 20, 18, 4), ((3, 4, 6),), {"stride": 2, "padding": "same_lower"}),
+    ("conv2d", (2, 20, 18, 4), ((3, 3, 4, 6),), {"stride": 2, "padding": "same"}),
+    ("spatially_separable_conv2d", (2, 20, 18, 4), ((3, 4, 2), (3, 2, 6)), {"stride": 2, "padding": "same"}),
+    ("conv1d_transpose", (2, 20, 4), ((3, 6, 4),), {"stride": 2, "padding": "same"}),
+    ("conv2d_as_1d", (2, 20, 4), ((3, 4, 6),), {"padding": "causal"}),
+]
+
+
+@pytest.mark.parametrize(("operation", "x_shape", "weight_shapes", "options"), EXPORTED, ids=str)
+def test_every_operation_exports_with_unknown_batch_and_length(
+    operation: str, x_shape: tuple[int, ...], weight_shapes: tuple[tuple[int, ...], ...], options: dict[str, Any]
+) -> None:
+    weights = [integers(*shape) for shape in weight_shapes]
+
+    class Layer(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return getattr(xconv, operation)(x, *weights, **options)
+
+    sizes = {0: torch.export.Dim("batch", min=2, max=64), 1: torch.export.Dim("length", min=16, max=4096)}
+    program = torch.export.export(Layer(), (integers(*x_shape),), dynamic_shapes={"x": sizes}).module()
+    for n, length in ((2, 20), (5, 33)):
+        x = integers(n, length, *x_shape[2:])
+        wanted = x.numpy()
+        for call, weight in zip(resolve_all(operation, x.shape, weight_shapes, **options), weights, strict=True):
+            wanted = reference.apply(call, wanted, weight)
+        assert np.array_equal(program(x), wanted)
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_func_vmap_and_grad(options: dict[str, Any]) -> None:
     x, w = signal(3, 2, 20, 4, dtype=torch.float64), signal(3, 4 // options.get("groups", 1), 6, dtype=torch.float64)
@@ -146,6 +184,36 @@ def test_against_the_frameworks_own_layers() -> None:
     image = torch.nn.Conv2d(6, 4, (3, 2), stride=(2, 1), padding=(1, 2))
     mine = xconv.conv2d(signal(2, 6, 9, 10), image.weight, image.bias, stride=(2, 1), padding=(1, 2), layout="NCHW")
     assert torch.equal(mine, image(signal(2, 6, 9, 10)))
+
+
+@pytest.mark.parametrize("operation", ["conv1d", "conv1d_transpose"])
+def test_autocast_rounds_once(operation: str) -> None:
+    x, w, b = signal(2, 200, 8).bfloat16(), signal(9, 8, 8).bfloat16(), signal(8).bfloat16()
+    function = getattr(xconv, operation)
+    with torch.autocast("cpu", torch.bfloat16):
+        narrow = function(x.float(), w.float(), b.float())
+    assert torch.equal(narrow, function(x, w, b))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_hessian_vector_products_with_one_output_channel(dtype: Any) -> None:
+    x, w = signal(2, 9, 4, dtype=dtype), signal(3, 4, 1, dtype=dtype)
+    _, product = torch.autograd.functional.hvp(lambda w: xconv.conv1d(x, w).pow(2).sum(), w, w)
+    # of a quadratic form, the Hessian times w is the gradient at w
+    torch.testing.assert_close(product, torch.func.grad(lambda w: xconv.conv1d(x, w).pow(2).sum())(w))
+
+
+def test_zero_length_transpose_keeps_the_bias_in_the_graph() -> None:
+    b = torch.ones(3, requires_grad=True)
+    y = xconv.conv1d_transpose(torch.zeros(1, 0, 2), torch.ones(5, 3, 2), b)
+    y.sum().backward()
+    assert torch.equal(y, torch.ones(1, 4, 3))
+    assert torch.equal(b.grad, torch.full((3,), 4.0))
+
+
+def test_tensors_that_cannot_be_convolved() -> None:
+    with pytest.raises(xconv.ArgumentError, match="sparse"):
+        xconv.conv1d(signal(1, 5, 1).to_sparse(), signal(2, 1, 1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -196,3 +264,9 @@ def test_exact_float32_restores_what_was_set() -> None:
     with backend.exact_float32():
         assert torch.backends.cudnn.conv.fp32_precision == "ieee"
     assert torch.backends.cudnn.conv.fp32_precision == before
+
+
+def test_bad_arguments_are_named_in_compiled_code_too() -> None:
+    compiled = torch.compile(lambda x, w: xconv.conv1d(x, w, stride=0), backend="eager")
+    with pytest.raises(xconv.ArgumentError, match="stride: got 0"):
+        compiled(signal(2, 9, 3), signal(3, 3, 4))

@@ -7,13 +7,13 @@ reversed, so that a slow spell of the machine hits all of them. A contender whos
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import random
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
@@ -98,11 +98,12 @@ class Worker:
         }
         command = [sys.executable, "-m", "xconv.bench.worker", backend, count, device]
         self.backend = backend
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the worker
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             text=True,
             env=environment,
         )
@@ -115,7 +116,7 @@ class Worker:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            return {"error": f"the {self.backend} worker has ended"}
+            return self._ended()
         return self._answer()
 
     def close(self) -> None:
@@ -127,9 +128,19 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            return {"error": f"the {self.backend} worker ended with exit status {self._process.wait()}"}
+            return self._ended()
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def is_running(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    def _ended(self) -> dict[str, Any]:
+        status = self._process.wait()
+        self._said.seek(0)
+        said = [line for line in self._said.read().splitlines() if line.strip()]
+        return {"error": f"the {self.backend} worker ended with exit status {status}: {said[-1] if said else ''}"}
 
 
 class Arena:
@@ -161,31 +172,36 @@ class Arena:
         use_cpu = self.threads == 1 and self.device == "cpu"
         found = [Measurement(contender, use_cpu_time=use_cpu) for contender in contenders]
         for number, measurement in enumerate(found):
-            answer = self._worker(measurement).ask(do="prepare", key=number, **_described(measurement.contender))
+            contender = _described(measurement.contender)
+            answer = self._worker(measurement).ask(do="prepare", key=number, block=BLOCK_S, **contender)
             measurement.error = answer.get("error", "")
             measurement.first_call = answer.get("first_call", 0.0)
             if progress:
                 progress(measurement.contender.label)
         running = [(number, measurement) for number, measurement in enumerate(found) if not measurement.error]
-        for _ in range(self.rounds // 2):
-            order = self._random.sample(running, len(running))
-            for number, measurement in itertools.chain(order, reversed(order)):
-                answer = self._worker(measurement).ask(do="time", key=number, seconds=BLOCK_S)
+        order: list[tuple[int, Measurement]] = []
+        for turn in range(self.rounds):
+            # a random order, then the same one reversed
+            order = self._random.sample(running, len(running)) if turn % 2 == 0 else order[::-1]
+            for number, measurement in order:
+                if measurement.error or measurement.is_enough():
+                    continue
+                answer = self._worker(measurement).ask(do="time", key=number)
                 if "error" in answer:
                     measurement.error = answer["error"]
                 else:
                     measurement.wall.append(answer["wall"])
                     measurement.cpu.append(answer["cpu"])
-            running = [(number, m) for number, m in running if not m.error and not m.is_enough()]
             if progress:
                 progress("")
         for worker in self._workers.values():
-            worker.ask(do="forget")
+            if worker.is_running():
+                worker.ask(do="forget")
         return found
 
     def _worker(self, measurement: Measurement) -> Worker:
         name = measurement.contender.backend
-        if name not in self._workers:
+        if name not in self._workers or not self._workers[name].is_running():
             self._workers[name] = Worker(name, self.threads, self.device)
         return self._workers[name]
 

@@ -13,8 +13,8 @@ from xconv.bench.arena import Measurement
 def table(measurements: Sequence[Measurement]) -> str:
     """A row for each contender, fastest first; one that was wrong or failed comes last, with the reason.
 
-    GFLOP/s and GB/s count the operations of the direct method and each array once, so that contenders of one group
-    compare by them too; samples/s counts the batch.
+    GFLOP/s and GB/s count the operations of the direct method and each array once; samples/s counts the batch. "ratio"
+    is to the fastest of the table in the same direction.
     """
     timed = sorted((m for m in measurements if not m.error), key=lambda m: m.seconds)
     rows = []
@@ -43,6 +43,8 @@ def spread(samples: Sequence[float]) -> float:
     >>> spread([1.0, 1.0, 2.0, 3.0, 3.0])
     0.5
     """
+    if len(samples) < 2:
+        return 0.0
     low, middle, high = statistics.quantiles(samples, n=4, method="inclusive")
     return (high - low) / 2 / middle
 

@@ -11,7 +11,7 @@ import xconv
 from xconv import reference
 from xconv.backend import Backend
 from xconv.bench.catalogue import Layer
-from xconv.call import Call, resolve
+from xconv.call import Call, resolve_all
 from xconv.parity import Case, check
 from xconv.problem import dilated_extent
 
@@ -21,7 +21,10 @@ class WrongResultError(AssertionError):
 
 
 def verify(backend: Backend, layer: Layer, device: str, *, formulation: str = "auto", gradients: bool = True) -> None:
-    """Check a short version of the layer whole, gradients included, and the full size at its ends and in between.
+    """Check a short version of the layer whole, gradients included, and the result of the full size in places.
+
+    The full size of a 1-D operation is checked at its first, some inner and its last outputs, that of the others whole
+    for the first and the last sample.
 
     Raises:
         WrongResultError: an element differs.
@@ -29,11 +32,17 @@ def verify(backend: Backend, layer: Layer, device: str, *, formulation: str = "a
     short = shortened(layer)
     layout = "NWC" if len(short.x_shape) == 3 else "NHWC"
     case = Case(short.name, short.operation, short.x_shape, short.weight_shapes, _tuples(short.options), False, layout)
-    for finding in check(backend, case, kind="integers", device=device, formulation=formulation, gradients=gradients):
+    name = pinned(layer, formulation).get("formulation", "auto")
+    for finding in check(backend, case, kind="integers", device=device, formulation=name, gradients=gradients):
         if not finding.ok:
             raise WrongResultError(f"{layer.name}, shortened to {short.x_shape}: {finding}")
-    if len(layer.weight_shapes) == 1 and layer.operation not in ("conv2d", "conv1d_transpose"):
-        _check_places(backend, layer, device, formulation)
+    _check_full_size(backend, layer, device, formulation)
+
+
+def pinned(layer: Layer, formulation: str) -> dict[str, str]:
+    """The option that names a formulation, for the operations that take one."""
+    fixed = formulation == "auto" or layer.operation in ("conv2d", "conv2d_as_1d")
+    return {} if fixed else {"formulation": formulation}
 
 
 def shortened(layer: Layer) -> Layer:
@@ -52,21 +61,30 @@ def shortened(layer: Layer) -> Layer:
     return replace(layer, x_shape=(min(batch, 2), *(min(size, enough) for size in spatial), channels))
 
 
-def _check_places(backend: Backend, layer: Layer, device: str, formulation: str) -> None:
-    call = resolve(layer.operation, layer.x_shape, layer.weight_shapes[0], **_tuples(layer.options))
+def _check_full_size(backend: Backend, layer: Layer, device: str, formulation: str) -> None:
+    options = _tuples(layer.options)
+    calls = resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **options)
     rng = np.random.default_rng(0)
-    x = rng.integers(-2, 3, layer.x_shape, dtype="int8").astype("float32")
-    w = rng.integers(-2, 3, layer.weight_shapes[0], dtype="int8").astype("float32")
-    how = {} if formulation == "auto" or layer.operation == "conv2d_as_1d" else {"formulation": formulation}
-    tensors = [backend.from_numpy(array, device) for array in (x, w)]
-    y = backend.to_numpy(getattr(xconv, layer.operation)(*tensors, **_tuples(layer.options), **how))
-    count = call.problem.output_length
-    for start in {0, count // 3, max(count - 2, 0)}:
-        for batch in {0, layer.x_shape[0] - 1}:
-            wanted = _window(call, x[batch : batch + 1], w, start, min(start + 2, count))
-            got = y[batch : batch + 1].take(range(start, min(start + 2, count)), axis=call.axis)
-            if not np.array_equal(got, wanted):
-                raise WrongResultError(f"{layer.name}: batch {batch}, outputs {start} to {start + 1} differ")
+    x, *weights = (
+        rng.integers(-2, 3, shape, dtype="int8").astype("float32") for shape in (layer.x_shape, *layer.weight_shapes)
+    )
+    tensors = [backend.from_numpy(array, device) for array in (x, *weights)]
+    y = backend.to_numpy(getattr(xconv, layer.operation)(*tensors, **options, **pinned(layer, formulation)))
+    call = calls[0]
+    by_places = len(calls) == 1 and call.vertical is None and call.direction == "forward"
+    for sample in {0, layer.x_shape[0] - 1}:
+        one, got = x[sample : sample + 1], y[sample : sample + 1]
+        if not by_places:
+            for step, weight in zip(calls, weights, strict=True):
+                one = reference.apply(step, one, weight)
+            if not np.array_equal(got, one):
+                raise WrongResultError(f"{layer.name}: sample {sample} differs")
+            continue
+        count = call.problem.output_length
+        for start in {0, count // 3, max(count - 2, 0)}:
+            wanted = _window(call, one, weights[0], start, min(start + 2, count))
+            if not np.array_equal(got.take(range(start, min(start + 2, count)), axis=call.axis), wanted):
+                raise WrongResultError(f"{layer.name}: sample {sample}, outputs {start} to {start + 1} differ")
 
 
 def _window(call: Call, x: np.ndarray, w: np.ndarray, start: int, stop: int) -> np.ndarray:

@@ -21,7 +21,7 @@ import xconv
 from xconv.backend import Backend
 from xconv.bench import signals
 from xconv.bench.catalogue import Layer
-from xconv.bench.verify import verify
+from xconv.bench.verify import pinned, verify
 
 
 class Bench:
@@ -32,8 +32,8 @@ class Bench:
         self._functions: dict[int, Callable[[], Any]] = {}
         self._calls: dict[int, int] = {}
 
-    def prepare(self, key: int, layer: dict[str, Any], **how: str) -> dict[str, Any]:
-        """Build the inputs, check the result, and make the first call."""
+    def prepare(self, key: int, block: float, layer: dict[str, Any], **how: str) -> dict[str, Any]:
+        """Build the inputs, check the result, make the first call, and see how many calls fill a block."""
         described = Layer(**layer)
         described = replace(
             described,
@@ -43,42 +43,36 @@ class Bench:
         gradients = how["direction"] != "forward"
         verify(self.backend, described, self.device, formulation=how["formulation"], gradients=gradients)
         function = self._function(described, how)
-        start = time.perf_counter()
-        function()
-        self.backend.synchronize(self.device)
-        first = time.perf_counter() - start
-        self._functions[key] = function
-        self._calls[key] = self._calls_per_block(function, first)
+        first, second = self._seconds(function, 1), self._seconds(function, 1)
+        calls = 1 if second > block else max(1, round(block / self._seconds(function, 3)))
+        self._functions[key], self._calls[key] = function, calls
         return {"first_call": first}
 
-    def time(self, key: int, seconds: float) -> dict[str, float]:
-        """One block: an untimed call, then as many as fill the given time."""
-        function, calls = self._functions[key], max(1, round(self._calls[key] * seconds / 0.02))
-        function()
+    def time(self, key: int) -> dict[str, float]:
+        """One block: an untimed call, unless calls are long, and then the timed ones."""
+        function, calls = self._functions[key], self._calls[key]
+        if calls > 1:
+            function()
         self.backend.synchronize(self.device)
         gc.disable()
-        wall, cpu = time.perf_counter(), time.process_time()
+        cpu = time.process_time()
+        wall = self._seconds(function, calls)
+        cpu = time.process_time() - cpu
+        gc.enable()
+        return {"wall": wall, "cpu": cpu / calls}
+
+    def _seconds(self, function: Callable[[], Any], calls: int) -> float:
+        start = time.perf_counter()
         for _ in range(calls):
             function()
         self.backend.synchronize(self.device)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        gc.enable()
-        return {"wall": wall / calls, "cpu": cpu / calls}
+        return (time.perf_counter() - start) / calls
 
     def forget(self) -> dict[str, Any]:
         """Let all inputs go."""
         self._functions.clear()
         gc.collect()
         return {}
-
-    def _calls_per_block(self, function: Callable[[], Any], first: float) -> int:
-        if first > 0.2:
-            return 1
-        start, calls = time.perf_counter(), 3
-        for _ in range(calls):
-            function()
-        self.backend.synchronize(self.device)
-        return max(1, int(0.02 * calls / (time.perf_counter() - start)))
 
     def _function(self, layer: Layer, how: dict[str, str]) -> Callable[[], Any]:
         rng = np.random.default_rng(0)
@@ -89,7 +83,7 @@ class Bench:
         )
         kernels = [rng.standard_normal(shape, "float32") for shape in layer.weight_shapes]
         tensors = [self.backend.from_numpy(array, self.device) for array in (x, *kernels)]
-        options = {**layer.options, **({} if how["formulation"] == "auto" else {"formulation": how["formulation"]})}
+        options = {**layer.options, **pinned(layer, how["formulation"])}
         options = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
         operation = getattr(xconv, layer.operation)
         activate = self.backend.relu if how["activation"] == "relu" else _nothing

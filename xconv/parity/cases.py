@@ -165,6 +165,11 @@ def _special() -> Iterator[Case]:
         yield Case(f"{operation}-length-1", operation, one, kernel, {"padding": "same"}, True, layout)
         none = (2, 0, *shape[2:]) if layout == "NHWC" else (2, 0, 3)
         yield Case(f"{operation}-length-0", operation, none, kernel, {"padding": "same"}, True, layout)
+    yield Case("conv1d_rows-one-place", "conv1d_rows", (2, 8, 7, 1), ((3, 1, 2),), {"stride": 8}, True, "NHWC")
+    yield Case("conv2d-one-place", "conv2d", (2, 8, 7, 1), ((2, 3, 1, 2),), {"stride": (2, 8)}, True, "NHWC")
+    one_tap = {"stride": 16, "padding": (0, 1)}
+    yield Case("conv1d_rows-one-place-padded", "conv1d_rows", (2, 20, 20, 1), ((16, 1, 3),), one_tap, True, "NHWC")
+    yield Case("conv1d_transpose-length-0", "conv1d_transpose", (2, 0, 5), ((3, 4, 5),))
     yield Case("conv1d-kernel-is-input", "conv1d", (2, 9, 3), ((9, 3, 5),))
     yield Case("conv1d-stride-beyond-kernel", "conv1d", (2, 17, 3), ((2, 3, 5),), {"stride": 5, "padding": "same"})
     yield Case("conv1d-unused-tail", "conv1d", (2, 18, 3), ((3, 3, 5),), {"stride": 4})
@@ -205,7 +210,9 @@ def cases(tier: str = "default") -> list[Case]:
     True
     """
     if tier not in TIERS:
-        raise ArgumentError("parity.cases", "tier", repr(tier), f"one of {', '.join(map(repr, TIERS))}", nearest(tier, TIERS))
+        raise ArgumentError(
+            "parity.cases", "tier", repr(tier), f"one of {', '.join(map(repr, TIERS))}", nearest(tier, TIERS)
+        )
     found = []
     for case in _all():
         found.append(case)
