@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
+from xconv.errors import UnsupportedError
 from xconv.problem import ConvProblem, Size
 
 Tensor: TypeAlias = Any
@@ -88,10 +89,10 @@ class Conv1d:
         return y if bias is None else y + bias
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
-        raise NotImplementedError(self.unsupported("input_gradient", problem))
+        raise UnsupportedError(self.unsupported("input_gradient", problem))
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
-        raise NotImplementedError(self.unsupported("weight_gradient", problem))
+        raise UnsupportedError(self.unsupported("weight_gradient", problem))
 
 
 class Taps:
