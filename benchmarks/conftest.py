@@ -95,6 +95,7 @@ def measured(
                 desc=f"{group:45.45}",
                 leave=False,
                 file=sys.stderr,
+                disable=None,
             ) as bar,
         ):
             results[group] = arena.measure(contenders, progress=lambda _: bar.refresh())
