@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import xconv
@@ -22,6 +24,24 @@ def requested(config: pytest.Config) -> list[str]:
     # torch first: TensorFlow imported before it has crashed some versions (pytorch#93884)
     names = str(config.getoption("--xconv-backends")).split(",")
     return sorted(names, key=lambda name: name != "torch")
+
+
+NEEDED = {
+    "test_torch.py": {"torch"},
+    "test_tensorflow.py": {"tensorflow"},
+    "test_framework_gaps.py": {"torch", "tensorflow"},
+}
+"""What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if NEEDED.get(collection_path.name, set()) - set(requested(config)) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # with one backend there is no other to compare it with
+    if len(requested(config)) < 2:
+        items[:] = [item for item in items if "test_frameworks_agree_with_each_other" not in item.name]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

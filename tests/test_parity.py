@@ -52,7 +52,7 @@ def test_compiled_agrees_with_the_reference(backend: Backend, case: Case) -> Non
 @pytest.mark.parametrize("case", ALL[::3], ids=lambda case: case.name)
 def test_frameworks_agree_with_each_other(loaded: dict[str, Backend], case: Case) -> None:
     """On integers the same bits; on random data no further apart than their two errors together."""
-    assert len(loaded) > 1 or pytest.skip("only one backend was asked for")
+    assert len(loaded) > 1
     for kind in ("integers", "normal"):
         inputs = case.inputs(kind, "float32")
         bounds = expected(case, inputs, "float32")

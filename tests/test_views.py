@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -77,7 +78,6 @@ def test_nested_lists(backend: Backend) -> None:
 
 
 def test_numpy_bfloat16(backend: Backend) -> None:
-    ml_dtypes = pytest.importorskip("ml_dtypes", reason="NumPy has no bfloat16 of its own")
     y = xconv.conv1d(X.astype(ml_dtypes.bfloat16), W.astype(ml_dtypes.bfloat16), backend=backend.name)
     assert y.dtype == ml_dtypes.bfloat16
     assert np.array_equal(y.astype("float64"), xconv.bounds.round_to("bfloat16", WANTED))

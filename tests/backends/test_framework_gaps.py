@@ -94,7 +94,6 @@ assert y.shape == taps.shape and np.allclose(y, taps), 'wrong values'
 @pytest.mark.parametrize("onednn", ["0", "1"])
 def test_the_gaps_are_still_there(onednn: str) -> None:
     """In a process of its own, for each oneDNN setting: it is read once, when TensorFlow is imported."""
-    pytest.importorskip("tensorflow", reason="the gaps of both frameworks are looked at together")
     code = PRELUDE + "closed = []\n"
     for name, (settings, body, instead) in GAPS.items():
         if onednn in settings:

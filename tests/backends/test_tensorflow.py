@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import subprocess
 import sys
 from typing import Any
@@ -13,8 +15,9 @@ import xconv
 from xconv import reference
 from xconv.call import resolve
 
-pytest.importorskip("torch", reason="imported before TensorFlow, which has crashed otherwise (pytorch#93884)")
-tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+with contextlib.suppress(ImportError):
+    importlib.import_module("torch")  # before TensorFlow, which has crashed otherwise (pytorch#93884)
+tf: Any = importlib.import_module("tensorflow")
 
 RNG = np.random.default_rng(5)
 

@@ -5,26 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 
 import xconv
 from xconv import reference
 from xconv.call import resolve_all
 from xconv.parity import Case, cases, check
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-pytestmark = pytest.mark.usefixtures("only_if_requested")
 F = torch.nn.functional
 torch_cases = [case for case in cases("default")[3::90] if 0 not in case.x_shape]
-
-
-@pytest.fixture
-def only_if_requested(request: pytest.FixtureRequest) -> None:
-    if "torch" not in str(request.config.getoption("--xconv-backends")):
-        pytest.skip("the torch backend was not asked for")
 
 
 def signal(*shape: int, dtype: Any = torch.float32) -> Any:
@@ -94,7 +87,7 @@ def test_compiled_graph_holds_the_framework_op_only() -> None:
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_export(options: dict[str, Any]) -> None:
-    class Layer(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Layer(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(signal(3, 4 // options.get("groups", 1), 6))
@@ -127,7 +120,7 @@ def test_every_operation_exports_with_unknown_batch_and_length(
 ) -> None:
     weights = [integers(*shape) for shape in weight_shapes]
 
-    class Layer(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Layer(torch.nn.Module):
         def forward(self, x: Any) -> Any:
             return getattr(xconv, operation)(x, *weights, **options)
 
@@ -198,7 +191,8 @@ def test_autocast_rounds_once(operation: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_hessian_vector_products_with_one_output_channel(dtype: Any) -> None:
     x, w = signal(2, 9, 4, dtype=dtype), signal(3, 4, 1, dtype=dtype)
-    _, product = torch.autograd.functional.hvp(lambda w: xconv.conv1d(x, w).pow(2).sum(), w, w)
+    functional: Any = torch.autograd.functional
+    _, product = functional.hvp(lambda w: xconv.conv1d(x, w).pow(2).sum(), w, w)
     # of a quadratic form, the Hessian times w is the gradient at w
     torch.testing.assert_close(product, torch.func.grad(lambda w: xconv.conv1d(x, w).pow(2).sum())(w))
 
@@ -208,6 +202,7 @@ def test_zero_length_transpose_keeps_the_bias_in_the_graph() -> None:
     y = xconv.conv1d_transpose(torch.zeros(1, 0, 2), torch.ones(5, 3, 2), b)
     y.sum().backward()
     assert torch.equal(y, torch.ones(1, 4, 3))
+    assert b.grad is not None
     assert torch.equal(b.grad, torch.full((3,), 4.0))
 
 
@@ -259,11 +254,11 @@ def test_numpy_input_and_output_share_no_autograd() -> None:
 
 
 def test_exact_float32_restores_what_was_set() -> None:
-    backend = xconv.get_backend("torch")
-    before = torch.backends.cudnn.conv.fp32_precision
+    backend, cudnn = xconv.get_backend("torch"), cast(Any, torch.backends.cudnn)
+    before = cudnn.conv.fp32_precision
     with backend.exact_float32():
-        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
-    assert torch.backends.cudnn.conv.fp32_precision == before
+        assert cudnn.conv.fp32_precision == "ieee"
+    assert cudnn.conv.fp32_precision == before
 
 
 def test_bad_arguments_are_named_in_compiled_code_too() -> None:
