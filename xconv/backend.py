@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from xconv.errors import UnsupportedError
 from xconv.problem import ConvProblem, Size
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ Array: TypeAlias = Any
 """An array of some framework: a tensor, a symbolic tensor, a traced value."""
 
 
-class Formulation(Protocol):
+class Formulation(ABC):
     """One way to compute the directions of a problem in one framework.
 
     Arrays are channels last, rank 3 ``(N, W, C)`` or rank 4 ``(N, H, W, C)``; ``axis`` is the one that slides; the
@@ -29,15 +30,30 @@ class Formulation(Protocol):
 
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
         """Why this form cannot compute a direction of a problem, or None if it can."""
+        del direction, problem
+        return None
 
+    def workspace(self, direction: str, problem: ConvProblem) -> Size:
+        """Bytes that it holds at its peak beside its operands and its result."""
+        del direction, problem
+        return 0
+
+    def transform_length(self, direction: str, problem: ConvProblem) -> int:
+        """The length of its Fourier transforms, whose error spreads over a block; 0 for sums of products."""
+        del direction, problem
+        return 0
+
+    @abstractmethod
     def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None) -> Array:
         """The convolution of ``x``."""
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Array, weight: Array) -> Array:
         """The adjoint with respect to ``x``, from the gradient of the result."""
+        raise UnsupportedError(f"{self.name} has no input gradient")
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Array, dy: Array) -> Array:
         """The adjoint with respect to the weight."""
+        raise UnsupportedError(f"{self.name} has no weight gradient")
 
 
 class Backend(ABC):

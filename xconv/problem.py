@@ -125,6 +125,25 @@ class ConvProblem:
         sizes = (self.outer, self.inner, self.output_length)
         return any(isinstance(size, int) and size == 0 for size in sizes)
 
+    def transposed(self) -> ConvProblem:
+        """For stride 1, the convolution of ``dy`` that is the input gradient.
+
+        Its weight is the flipped kernel with input and output channels swapped in each group. A pad may be negative: it
+        crops.
+
+        >>> p = ConvProblem(1, 10, 1, 2, 3, kernel=4, padding=(3, 0)).transposed()
+        >>> p.padding, p.in_channels, p.output_length
+        ((0, 3), 3, 10)
+        """
+        low, high = (self.extent - 1 - amount for amount in self.padding)
+        return replace(
+            self,
+            length=self.output_length,
+            in_channels=self.out_channels,
+            out_channels=self.in_channels,
+            padding=(low, high),
+        )
+
     def padded(self) -> ConvProblem:
         """The same convolution of an input that has been padded already."""
         return replace(self, length=self.padded_length, padding=(0, 0), padding_mode="zeros")

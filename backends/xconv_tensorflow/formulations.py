@@ -11,13 +11,13 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-from xconv.errors import UnsupportedError
+from xconv.backend import Formulation
 from xconv.problem import ConvProblem, Size
 
 Tensor: TypeAlias = Any
 
 
-class Conv2d:
+class Conv2d(Formulation):
     """``conv2d`` of an image: of height one for signals, the map itself for rows and columns."""
 
     name = "conv2d"
@@ -66,7 +66,7 @@ class Conv2d:
         return tf.squeeze(gradient, 0 if along_width else 1)
 
 
-class Conv1d:
+class Conv1d(Formulation):
     """``tf.nn.conv1d`` of signals; a feature map's rows or columns become a batch of signals."""
 
     name = "conv1d"
@@ -88,20 +88,11 @@ class Conv1d:
             y = tf.transpose(y, (0, 2, 1, 3))
         return y if bias is None else y + bias
 
-    def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
-        raise UnsupportedError(self.unsupported("input_gradient", problem))
 
-    def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
-        raise UnsupportedError(self.unsupported("weight_gradient", problem))
-
-
-class Taps:
+class Taps(Formulation):
     """A sum over the taps: each is a shifted, strided slice of the input times one tap of the kernel."""
 
     name = "taps"
-
-    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
-        return None
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padded = _pad(x, axis, problem.padding)

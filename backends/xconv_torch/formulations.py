@@ -11,16 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xconv.backend import Formulation
 from xconv.problem import ConvProblem
 
 
-class Conv1d:
+class Conv1d(Formulation):
     """``conv1d`` of channels-first signals; a feature map's rows or columns become a batch of signals."""
 
     name = "conv1d"
-
-    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
-        return None
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         signals, back = _as_signals(x, axis)
@@ -49,16 +47,13 @@ class Conv1d:
         return _weight_gradient(problem, signals, signals_dy, *window).permute(2, 1, 0)
 
 
-class Conv2d:
+class Conv2d(Formulation):
     """``conv2d`` of the image that the tensor already is: of height one for signals, else the feature map itself.
 
     Channels-last memory is used as it is, without a transpose.
     """
 
     name = "conv2d"
-
-    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
-        return None
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         along_width = _along_width(x, axis)
