@@ -49,10 +49,12 @@ class Formulation(ABC):
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Array, weight: Array) -> Array:
         """The adjoint with respect to ``x``, from the gradient of the result."""
+        del problem, axis, dy, weight
         raise UnsupportedError(f"{self.name} has no input gradient")
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Array, dy: Array) -> Array:
         """The adjoint with respect to the weight."""
+        del problem, axis, x, dy
         raise UnsupportedError(f"{self.name} has no weight gradient")
 
 

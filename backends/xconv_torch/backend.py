@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from xconv.backend import Backend, Formulation
 from xconv.problem import ConvProblem, Size
-from xconv_torch.formulations import FORMULATIONS
+from xconv_torch.formulations import FORMULATIONS, shapes
 
 _NAMES = {
     torch.float32: "float32",
@@ -146,15 +147,49 @@ class TorchBackend(Backend):
         bias: Tensor | None,
     ) -> Tensor:
         with _as_prepared(a):
+            if problem.kernel == 1 and problem.stride > 1:
+                return self._every(formulation, direction, problem, axis, a, b, bias)
             if direction == "forward":
                 y: Tensor = formulation.forward(problem, axis, a, b, bias)
                 return y
             y = getattr(formulation, direction)(problem, axis, a, b)
             return y if bias is None else y + bias
 
+    def _every(
+        self,
+        formulation: Formulation,
+        direction: str,
+        problem: ConvProblem,
+        axis: int,
+        a: Tensor,
+        b: Tensor,
+        bias: Tensor | None,
+    ) -> Tensor:
+        """A pointwise problem without its stride: of every stride-th element.
+
+        oneDNN's AVX-512 weight gradient of a strided pointwise channels-last convolution writes out of its bounds.
+        """
+        step, low = problem.stride, problem.padding[0]
+        dense = replace(problem, length=problem.output_length, stride=1, dilation=1, padding=(0, 0))
+        if direction != "input_gradient":
+            seen = shapes.pad(a, axis, problem.padding)
+            seen = seen[(slice(None),) * axis + (slice(None, None, step),)]
+            return self.compute(formulation, direction, dense, axis, seen, b, bias)
+        dx = self.compute(formulation, direction, dense, axis, a, b, None)
+        apart = shapes.pad(dx.unsqueeze(axis + 1), axis + 1, (0, step - 1)).flatten(axis, axis + 1)
+        dx = shapes.pad(apart, axis, (-low, problem.length + low - dense.length * step))
+        return dx if bias is None else dx + bias
+
     def conv2d(
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
+        for at, problem in ((1, vertical), (2, horizontal)):
+            if problem.kernel == 1 and problem.stride > 1:  # as in _every
+                x = shapes.pad(x, at, problem.padding)[(slice(None),) * at + (slice(None, None, problem.stride),)]
+        vertical, horizontal = (
+            replace(p, length=p.output_length, stride=1, padding=(0, 0)) if p.kernel == 1 and p.stride > 1 else p
+            for p in (vertical, horizontal)
+        )
         problems = (vertical, horizontal)
         image, pads = x.permute(0, 3, 1, 2), [p.padding[0] for p in problems]
         if any(not _is_even(p.padding) for p in problems):

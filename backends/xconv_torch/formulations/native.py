@@ -1,4 +1,4 @@
-"""Ways to compute a 1-D convolution in PyTorch.
+"""PyTorch's own convolutions.
 
 Each takes views and gives views: an NCW tensor that arrives permuted to channels last is permuted back for free.
 """
@@ -6,6 +6,7 @@ Each takes views and gives views: an NCW tensor that arrives permuted to channel
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -97,7 +98,24 @@ class Conv2d(Formulation):
         return gradient.squeeze(2 if along_width else 3).permute(2, 1, 0)
 
 
-FORMULATIONS = (Conv2d(), Conv1d())
+class Overpad(Formulation):
+    """``conv2d`` that pads both sides by the larger pad, and a slice of its result: no padded copy of the input."""
+
+    name = "overpad"
+
+    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
+        if direction != "forward":
+            return "a slice has no use there"
+        if not problem.is_static:
+            return "sizes are not known yet"
+        low, high = problem.padding
+        return None if problem.stride == 1 and low != high else "it is for uneven pads, and stride 1"
+
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        low, high = problem.padding
+        most = max(low, high)
+        y = Conv2d().forward(replace(problem, padding=(most, most)), axis, x, weight, bias)
+        return y.narrow(axis, most - low, problem.output_length)
 
 
 def _weight_gradient(

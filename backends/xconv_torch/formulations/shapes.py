@@ -1,0 +1,79 @@
+"""Views that the formulations share: none of them copies where a view serves."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xconv.problem import ConvProblem, Size
+
+CACHE = 1 << 20
+"""Bytes that a block of a chunked formulation aims at: about what a core keeps in its second-level cache."""
+
+
+def canonical(x: Tensor, axis: int) -> Tensor:
+    """(outer, length, inner, channels) of an array that slides along an axis."""
+    if x.ndim == 3:
+        return x.unsqueeze(2)
+    return x if axis == 1 else x.flatten(0, 1).unsqueeze(2)
+
+
+def from_canonical(y: Tensor, like: Tensor, axis: int) -> Tensor:
+    """The way back, to the rank and batch of ``like``."""
+    if like.ndim == 3:
+        return y.squeeze(2)
+    return y if axis == 1 else y.squeeze(2).unflatten(0, like.shape[:2])
+
+
+def pad(x: Tensor, axis: int, padding: tuple[Size, Size]) -> Tensor:
+    """Zeros on both sides of an axis; a negative amount crops, without a copy."""
+    low, high = padding
+    if isinstance(low, int) and isinstance(high, int):
+        if low < 0 or high < 0:
+            start = max(-low, 0)
+            x = x.narrow(axis, start, x.shape[axis] - start - max(-high, 0))
+            low, high = max(low, 0), max(high, 0)
+        if low == high == 0:
+            return x
+    return F.pad(x, (0, 0) * (x.ndim - 1 - axis) + (low, high))
+
+
+def adjoint_kernel(problem: ConvProblem, weight: Tensor) -> Tensor:
+    """The flipped kernel, input and output channels swapped in each group: (kernel, out / groups, in)."""
+    flipped = weight.flip(0)
+    if problem.groups == 1:
+        return flipped.transpose(1, 2)
+    grouped = flipped.unflatten(2, (problem.groups, problem.group_out))
+    return grouped.permute(0, 3, 2, 1).reshape(problem.kernel, problem.group_out, problem.in_channels)
+
+
+def tap(problem: ConvProblem, x: Tensor, index: int, start: int = 0, stop: int | None = None) -> Tensor:
+    """What one tap sees of a padded canonical array: the inputs of the outputs from ``start`` to ``stop``."""
+    stop = problem.output_length if stop is None else stop
+    first = index * problem.dilation + start * problem.stride
+    return x[:, first : first + (stop - start - 1) * problem.stride + 1 : problem.stride]
+
+
+def windows(problem: ConvProblem, x: Tensor) -> Tensor:
+    """The overlapping windows of a padded canonical array as a view: (outer, output length, inner, kernel, channels)."""
+    outer, length, inner, channel = x.stride()
+    size = (x.shape[0], problem.output_length, x.shape[2], problem.kernel, x.shape[3])
+    return x.as_strided(size, (outer, length * problem.stride, inner, length * problem.dilation, channel))
+
+
+def blocks(length: int, row: int, budget: int = CACHE) -> list[tuple[int, int]]:
+    """(start, stop) of blocks of positions, ``row`` bytes each, within a budget of bytes.
+
+    >>> blocks(10, 100, 400)
+    [(0, 4), (4, 8), (8, 10)]
+    """
+    step = max(budget // max(row, 1), 1)
+    return [(start, min(start + step, length)) for start in range(0, length, step)]
+
+
+def is_recorded(*tensors: Tensor | None) -> bool:
+    """Whether autograd, a functional transform or a compiler looks on, so that no buffer may be written in place."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return True
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
