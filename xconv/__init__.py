@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from xconv.errors import ArgumentError, BackendError, UnsupportedError, XconvError
+from xconv.errors import ArgumentError, BackendError, UnsupportedError, WisdomError, XconvError
 from xconv.ops import (
     conv1d,
     conv1d_columns,
@@ -25,7 +25,7 @@ from xconv.problem import ConvProblem
 from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
-    from xconv import bench, bounds, cost, parity, reference
+    from xconv import bench, bounds, cost, parity, reference, wisdom
 
 __version__ = "0.1.0"
 
@@ -35,6 +35,7 @@ __all__ = [
     "ConvProblem",
     "Plan",
     "UnsupportedError",
+    "WisdomError",
     "XconvError",
     "backends",
     "bench",
@@ -51,9 +52,10 @@ __all__ = [
     "plan",
     "reference",
     "spatially_separable_conv2d",
+    "wisdom",
 ]
 
-_ROOMS = ("bench", "bounds", "cost", "parity", "reference")
+_ROOMS = ("bench", "bounds", "cost", "parity", "reference", "wisdom")
 
 
 if not TYPE_CHECKING:
