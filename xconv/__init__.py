@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from xconv.allocator import keep_freed_memory
 from xconv.errors import ArgumentError, BackendError, UnsupportedError, WisdomError, XconvError
 from xconv.ops import (
     conv1d,
@@ -48,6 +49,7 @@ __all__ = [
     "conv2d_as_1d",
     "cost",
     "get_backend",
+    "keep_freed_memory",
     "parity",
     "plan",
     "reference",
