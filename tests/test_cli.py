@@ -9,7 +9,8 @@ import pytest
 
 import xconv
 from xconv.backend import Backend
-from xconv.cli import main, write_whole
+from xconv.cli import main
+from xconv.files import write_whole
 from xconv.parity import Row, cases, run
 
 

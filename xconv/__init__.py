@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from xconv.errors import ArgumentError, BackendError, UnsupportedError, XconvError
+from xconv.allocator import keep_freed_memory
+from xconv.errors import ArgumentError, BackendError, UnsupportedError, WisdomError, XconvError
 from xconv.ops import (
     conv1d,
     conv1d_columns,
@@ -25,7 +26,7 @@ from xconv.problem import ConvProblem
 from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
-    from xconv import bench, bounds, cost, parity, reference
+    from xconv import bench, bounds, cost, parity, reference, wisdom
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "ConvProblem",
     "Plan",
     "UnsupportedError",
+    "WisdomError",
     "XconvError",
     "backends",
     "bench",
@@ -47,13 +49,15 @@ __all__ = [
     "conv2d_as_1d",
     "cost",
     "get_backend",
+    "keep_freed_memory",
     "parity",
     "plan",
     "reference",
     "spatially_separable_conv2d",
+    "wisdom",
 ]
 
-_ROOMS = ("bench", "bounds", "cost", "parity", "reference")
+_ROOMS = ("bench", "bounds", "cost", "parity", "reference", "wisdom")
 
 
 if not TYPE_CHECKING:

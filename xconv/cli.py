@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import xconv
+from xconv.files import write_whole
 
 AGREE, DISAGREE, WRONG_USE = 0, 1, 2
 
@@ -110,18 +109,6 @@ def _backends(arguments: argparse.Namespace) -> int:
         rows = [[", ".join(v) if isinstance(v, list) else v for v in row.values()] for row in found]
         print(tabulate(rows, ["backend", "version", "devices", "formulations"]))
     return AGREE
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.resolve().parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 if __name__ == "__main__":

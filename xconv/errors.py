@@ -56,7 +56,16 @@ class BackendError(XconvError, ImportError):
 
 
 class UnsupportedError(XconvError, NotImplementedError):
-    """A named formulation that cannot compute this problem; the text says why and which ones can."""
+    """What is asked for and cannot be done here; the text says why.
+
+    A named formulation that cannot compute this problem (and which ones can), or a service that this platform lacks.
+    """
+
+    __init__ = Exception.__init__
+
+
+class WisdomError(XconvError, OSError):
+    """A file of wisdom that cannot be written; what was there before is left as it was."""
 
     __init__ = Exception.__init__
 
