@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,6 +13,9 @@ from xconv.problem import ConvProblem, Size
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from xconv.call import Call
+    from xconv.plan import Chosen
 
 Array: TypeAlias = Any
 """An array of some framework: a tensor, a symbolic tensor, a traced value."""
@@ -135,8 +138,61 @@ class Backend(ABC):
         """The wider dtype to compute in where the framework would sum in this array's narrow one, or None."""
 
     @abstractmethod
-    def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
-        """The formulation that "auto" takes, and the reason in a few words. Deterministic: no timing, no I/O."""
+    def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
+        """The formulation to take where nothing is known of its time, and the reason in a few words.
+
+        It may look at channels, kernel and layout, but at no size that a tracing compiler leaves open.
+        """
+
+    def own(self, direction: str, problem: ConvProblem, layout: str) -> str:
+        """The formulation that is the framework's own op, as its users write it."""
+        del direction, problem, layout
+        return "conv1d"
+
+    differentiated: Sequence[str] = ()
+    """The formulations that the framework differentiates as well as it computes them."""
+
+    apart_seconds: float = 0.0
+    """What it costs to compute gradients apart from the result."""
+
+    def estimates(self, direction: str, problem: ConvProblem, layout: str, device: str) -> dict[str, float]:
+        """Seconds that each formulation is expected to take; empty where there is no model of the device.
+
+        Deterministic: no timing, no I/O.
+        """
+        del direction, problem, layout, device
+        return {}
+
+    def is_tracing(self) -> bool:
+        """Whether a compiler is looking on, so that nothing may depend on time or memory."""
+        return False
+
+    def threads(self) -> int:
+        """How many threads compute."""
+        return 1
+
+    def here(self, device: str) -> tuple[str, str, str, int]:
+        """What a measurement holds for: backend, version, device, threads."""
+        return self.name, self.version(), device, self.threads()
+
+    def signature(self, *arrays: Array | None) -> Hashable | None:
+        """All that a plan depends on of eager arrays, or None where a call must be looked at in full.
+
+        It is asked for by the exact types of ``eager_types``, at every call: it should take about a microsecond.
+        """
+        del arrays
+        return None
+
+    eager_types: Sequence[type] = ()
+    """The array types that :meth:`signature` knows."""
+
+    def lowered(self, call: Call, chosen: Chosen) -> Callable[[Array, Array, Array | None], Array] | None:
+        """A call as few framework calls as can be, on the caller's own layout, or None.
+
+        It is kept, and called for all arrays of one signature.
+        """
+        del call, chosen
+        return None
 
     @abstractmethod
     def compute(
@@ -148,8 +204,12 @@ class Backend(ABC):
         a: Array,
         b: Array,
         bias: Array | None,
+        chosen: Chosen | None = None,
     ) -> Array:
-        """Compute one direction by a formulation, with every gradient of the result right."""
+        """Compute one direction by a formulation, with every gradient of the result right.
+
+        ``chosen`` says how the gradients are computed, and by what the result if they are wanted.
+        """
 
     @abstractmethod
     def conv2d(
@@ -166,13 +226,14 @@ class Backend(ABC):
         a: Array,
         b: Array,
         bias: Array | None = None,
+        chosen: Chosen | None = None,
     ) -> Array:
         """One direction of a problem: of (x, weight), of (dy, weight) or of (x, dy)."""
         wide = self.accumulator(a)
         if wide is not None:
             narrow = self.dtype(a)
             a, b, bias = (None if array is None else self.cast(array, wide) for array in (a, b, bias))
-            return self.cast(self.run(formulation, direction, problem, axis, a, b, bias), narrow)
+            return self.cast(self.run(formulation, direction, problem, axis, a, b, bias, chosen), narrow)
         if direction == "forward" and not isinstance(problem.length, int):
             a = self.fits(problem, a)
         if problem.padding_mode != "zeros":
@@ -189,7 +250,7 @@ class Backend(ABC):
                 shape[-1] = problem.out_channels if forward else problem.in_channels
             nothing = self.zeros(tuple(shape), a, b)
             return nothing if bias is None else nothing + bias
-        return self.compute(formulation, direction, problem, axis, a, b, bias)
+        return self.compute(formulation, direction, problem, axis, a, b, bias, chosen)
 
     def run_2d(
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Array, weight: Array, bias: Array | None

@@ -1,36 +1,73 @@
-"""Which formulation computes a problem: the only place that chooses."""
+"""Which formulation computes a problem: the only place that chooses.
+
+Three sources, in this order: wisdom (what was measured here, if it was loaded or tuned), an estimate (the backend's
+cost model: no timing, no I/O, the same every time), and a rule that looks at no size (while a compiler traces, or on a
+device that the cost model does not know). The framework's own op is kept unless another is expected to be clearly
+faster.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from xconv import wisdom
+from xconv.cost import ITEM_SIZE
 from xconv.errors import ArgumentError, UnsupportedError, nearest
 from xconv.problem import DIRECTIONS, ConvProblem
-from xconv.registry import get_backend
 
 if TYPE_CHECKING:
     from xconv.backend import Backend, Formulation
 
+CLEARLY = 1.15
+"""How much faster than the framework's own op another must be expected to be: the scatter of the estimates."""
 
-def choose(
-    backend: Backend,
-    direction: str,
-    problem: ConvProblem,
-    *,
-    formulation: str = "auto",
-    layout: str = "NWC",
-    operation: str = "plan",
-) -> Formulation:
-    """The formulation for one direction: the named one, or for "auto" the one that the backend prefers.
+LEAST_WORKSPACE = 64 << 20
+"""Bytes that every formulation may hold beside its operands and result."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The formulation of one direction, why it was taken, and the seconds that each one is expected to take."""
+
+    formulation: str
+    why: str
+    seconds: Mapping[str, float]
+    source: str = "rule"
+
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """The others that can compute it, the fastest first."""
+        return tuple(sorted((name for name in self.seconds if name != self.formulation), key=self.seconds.__getitem__))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How a call is computed: without gradients, and with them.
+
+    ``adjoints`` names a formulation for each direction where the gradients are computed apart from the result; it is
+    None where the framework's own differentiation of ``trained`` is as good.
+    """
+
+    formulation: Formulation
+    trained: Formulation
+    adjoints: Mapping[str, Formulation] | None = None
+
+    @staticmethod
+    def one(formulation: Formulation) -> Chosen:
+        """The same one for everything, differentiated by the framework."""
+        return Chosen(formulation, formulation)
+
+
+def named(backend: Backend, direction: str, problem: ConvProblem, name: str, operation: str) -> Formulation:
+    """The formulation of a name.
 
     Raises:
         ArgumentError: the backend has no formulation of that name.
         UnsupportedError: it has, but it cannot compute this problem.
     """
-    name = formulation
-    if name == "auto":
-        name = backend.preference(direction, problem, layout)[0]
     for candidate in backend.formulations:
         if candidate.name == name:
             reason = candidate.unsupported(direction, problem)
@@ -43,17 +80,98 @@ def choose(
             )
     known = ["auto", *(f.name for f in backend.formulations)]
     raise ArgumentError(
-        operation, "formulation", repr(formulation), f"one of {', '.join(map(repr, known))}", nearest(name, known)
+        operation, "formulation", repr(name), f"one of {', '.join(map(repr, known))}", nearest(name, known)
     )
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The formulation of one direction, why it was taken, and the others that could compute it."""
+def choose(
+    backend: Backend,
+    direction: str,
+    problem: ConvProblem,
+    *,
+    formulation: str = "auto",
+    layout: str = "NWC",
+    device: str = "cpu",
+    operation: str = "plan",
+) -> Chosen:
+    """How a call is computed: by the named formulation, or for "auto" by what is expected to be fastest.
 
-    formulation: str
-    why: str
-    alternatives: tuple[str, ...]
+    Raises:
+        ArgumentError: the backend has no formulation of that name.
+        UnsupportedError: it has, but it cannot compute this problem.
+    """
+    if formulation != "auto":
+        return Chosen.one(named(backend, direction, problem, formulation, operation))
+    if not problem.is_static or problem.is_empty or backend.is_tracing():
+        return Chosen.one(named(backend, direction, problem, backend.rule(direction, problem, layout)[0], operation))
+    return _chosen(backend, direction, _settled(problem), layout, device, backend.threads(), wisdom.version())
+
+
+@lru_cache(maxsize=4096)
+def _chosen(
+    backend: Backend, direction: str, problem: ConvProblem, layout: str, device: str, threads: int, version: int
+) -> Chosen:
+    del threads, version  # of the cache's key: with them, what is known changes
+    forms = {form.name: form for form in backend.formulations}
+    apart = {each: decide(backend, each, problem, layout=layout, device=device) for each in DIRECTIONS}
+    best = forms[apart[direction].formulation]
+    if any(not choice.seconds for choice in apart.values()):
+        return Chosen.one(best)
+    adjoints = {each: forms[choice.formulation] for each, choice in apart.items()}
+    together = sum(choice.seconds[choice.formulation] for choice in apart.values()) + backend.apart_seconds
+    native = {
+        name: sum(choice.seconds[name] for choice in apart.values())
+        for name in backend.differentiated
+        if all(name in choice.seconds for choice in apart.values())
+    }
+    if native and min(native.values()) < together * CLEARLY:
+        return Chosen(best, forms[min(native, key=native.__getitem__)])
+    return Chosen(best, best, adjoints)
+
+
+def decide(
+    backend: Backend,
+    direction: str,
+    problem: ConvProblem,
+    *,
+    layout: str = "NWC",
+    device: str = "cpu",
+    max_workspace: int | None = None,
+) -> Choice:
+    """The choice for one direction of a problem whose sizes are known, and why."""
+    problem = _settled(problem)
+    limit = workspace_limit(problem) if max_workspace is None else max_workspace
+    able = {
+        form.name: form
+        for form in backend.formulations
+        if form.unsupported(direction, problem) is None and form.workspace(direction, problem) <= limit
+    }
+    seconds = {name: t for name, t in backend.estimates(direction, problem, layout, device).items() if name in able}
+    known = wisdom.find(wisdom.Key(*backend.here(device), layout, direction, problem))
+    if known is not None and known.formulation in able:
+        why = f"measured {known.own_seconds / known.seconds:.2f} times as fast as the framework's own"
+        return Choice(known.formulation, why, seconds, "wisdom")
+    name, why = backend.rule(direction, problem, layout)
+    if not seconds:
+        return Choice(name, why, {}, "rule")
+    own = backend.own(direction, problem, layout)
+    fastest = min(seconds, key=seconds.__getitem__)
+    if own in seconds and seconds[own] < CLEARLY * seconds[fastest]:
+        return Choice(own, "nothing is expected to be clearly faster than the framework's own op", seconds, "estimate")
+    gain = f", {seconds[own] / seconds[fastest]:.1f} times as fast as {own}" if own in seconds else ""
+    return Choice(fastest, f"expected to be the fastest{gain}", seconds, "estimate")
+
+
+def workspace_limit(problem: ConvProblem) -> int:
+    """Bytes that a formulation may hold beside its operands and result: as many as those take, and at least 64 MiB."""
+    elements = problem.outer * problem.inner * problem.length * problem.in_channels
+    elements += problem.outer * problem.inner * problem.output_length * problem.out_channels
+    return max(LEAST_WORKSPACE, int(elements) * ITEM_SIZE[problem.dtype])
+
+
+def _settled(problem: ConvProblem) -> ConvProblem:
+    """As a formulation meets it: borders are in the array already."""
+    return problem if problem.padding_mode == "zeros" else problem.padded()
 
 
 @dataclass(frozen=True)
@@ -62,7 +180,7 @@ class Plan:
 
     problem: ConvProblem
     backend: str
-    choices: dict[str, Choice]
+    choices: Mapping[str, Choice]
 
     def __str__(self) -> str:
         from tabulate import tabulate
@@ -74,25 +192,11 @@ class Plan:
         return tabulate(rows, headers=["direction", "formulation", "why", "alternatives"], tablefmt="simple")
 
 
-def plan(problem: ConvProblem, *, backend: str, layout: str = "NWC") -> Plan:
-    """The plan that "auto" would run for a problem, and why.
+def plan(problem: ConvProblem, *, backend: str, layout: str = "NWC", device: str = "cpu") -> Plan:
+    """The plan that "auto" would run for a problem, and why."""
+    from xconv.registry import get_backend
 
-    Args:
-        problem: what is to be computed.
-        backend: name of an installed backend.
-        layout: the axes of the caller's arrays.
-
-    >>> import xconv
-    >>> problem = xconv.ConvProblem(outer=8, length=1000, inner=1, in_channels=16, out_channels=32, kernel=9)
-    >>> xconv.plan(problem, backend="torch").choices["forward"].formulation
-    'conv2d'
-    """
     owner = get_backend(backend)
-    choices: dict[str, Choice] = {}
-    for direction in DIRECTIONS:
-        name, why = owner.preference(direction, problem, layout)
-        others = tuple(
-            f.name for f in owner.formulations if f.name != name and f.unsupported(direction, problem) is None
-        )
-        choices[direction] = Choice(name, why, others)
-    return Plan(problem, backend, choices)
+    return Plan(
+        problem, backend, {each: decide(owner, each, problem, layout=layout, device=device) for each in DIRECTIONS}
+    )

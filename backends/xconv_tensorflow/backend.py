@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from xconv.backend import Backend, Formulation
 from xconv.errors import UnsupportedError
-from xconv.plan import choose
+from xconv.plan import Chosen, choose
 from xconv.problem import ConvProblem, Size
 from xconv_tensorflow.formulations import FORMULATIONS, conv2d, known_pads
 
@@ -122,7 +122,7 @@ class TensorFlowBackend(Backend):
         # everywhere: the sum over taps would round each tap, and conv2d's own gradients are not all to be had
         return "float32" if array.dtype in (tf.float16, tf.bfloat16) else None
 
-    def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
+    def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         if problem.depthwise:
             return "taps", "depthwise conv2d is slow on the CPU"
         if direction != "forward" and (problem.groups > 1 or problem.dilation > 1):
@@ -138,7 +138,9 @@ class TensorFlowBackend(Backend):
         a: Tensor,
         b: Tensor,
         bias: Tensor | None,
+        chosen: Chosen | None = None,
     ) -> Tensor:
+        del chosen  # each direction is planned where it is computed
         with _beside(a):
             y = self._direction(formulation, direction, problem, axis, a, b)
             return y if bias is None else y + bias
@@ -151,7 +153,7 @@ class TensorFlowBackend(Backend):
             return _compute(formulation, direction, problem, axis, a, b)
 
         def compute(wanted: str, a: Tensor, b: Tensor) -> Tensor:
-            form = formulation if wanted == direction else choose(self, wanted, problem)
+            form = formulation if wanted == direction else choose(self, wanted, problem).formulation
             return _compute(form, wanted, problem, axis, a, b)
 
         return _linked(compute, direction, a, b)
@@ -186,7 +188,7 @@ class TensorFlowBackend(Backend):
         kernel = tf.transpose(weight, (1, 0, 2, 3))
         kernel = tf.reshape(kernel, (horizontal.kernel, kh * vertical.group_in, vertical.out_channels))
         problem = replace(horizontal, in_channels=kh * vertical.in_channels)
-        return self.compute(choose(self, "forward", problem), "forward", problem, 2, folded, kernel, bias)
+        return self.compute(choose(self, "forward", problem).formulation, "forward", problem, 2, folded, kernel, bias)
 
     # --- for parity checks and benchmarks ---
 

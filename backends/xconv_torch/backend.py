@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -11,10 +11,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._C import _is_any_autocast_enabled as is_any_autocast_enabled
+from torch.compiler import is_compiling
 
 from xconv.backend import Backend, Formulation
+from xconv.call import Call
+from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
+from xconv_torch import estimate
+from xconv_torch.autograd import apart, computed, is_differentiated
 from xconv_torch.formulations import FORMULATIONS, shapes
+from xconv_torch.lowered import lowered
 
 _NAMES = {
     torch.float32: "float32",
@@ -23,6 +30,9 @@ _NAMES = {
     torch.bfloat16: "bfloat16",
 }
 _DTYPES = {name: dtype for dtype, name in _NAMES.items()}
+
+
+_EAGER = (Tensor, torch.nn.Parameter)
 
 
 class TorchBackend(Backend):
@@ -127,7 +137,7 @@ class TorchBackend(Backend):
         narrow = array.dtype in (torch.float16, torch.bfloat16) and array.device.type == "cpu"
         return "float32" if narrow else None
 
-    def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
+    def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         if problem.depthwise and problem.dilation > 1:
             return "conv1d", "dilated depthwise is slow in channels-last conv2d"
         if problem.out_channels == 1 and problem.dtype == "float64":
@@ -135,6 +145,44 @@ class TorchBackend(Backend):
         if layout == "NCW":
             return "conv1d", "the caller's layout is the op's own"
         return "conv2d", "takes channels-last memory, rows and columns without a transpose"
+
+    differentiated = ("conv2d", "conv1d")
+    apart_seconds = 50e-6
+
+    def estimates(self, direction: str, problem: ConvProblem, layout: str, device: str) -> dict[str, float]:
+        if device != "cpu":
+            return {}
+        return estimate.seconds(self.formulations, direction, problem, layout)
+
+    def is_tracing(self) -> bool:
+        return torch.compiler.is_compiling()
+
+    def threads(self) -> int:
+        return torch.get_num_threads()
+
+    eager_types = _EAGER
+
+    def signature(self, *arrays: Tensor | None) -> Hashable | None:
+        # devices of the others are left to torch: it refuses to mix them, and then the call is looked at in full
+        x, weight, bias = arrays
+        if (
+            x is None
+            or weight is None
+            or is_compiling()
+            or is_any_autocast_enabled()
+            or weight.__class__ not in _EAGER
+            or x.layout is not torch.strided
+            or weight.layout is not torch.strided
+        ):
+            return None
+        if bias is None:
+            return x.shape, x.dtype, x.device, weight.shape, weight.dtype
+        if bias.__class__ not in _EAGER:
+            return None
+        return x.shape, x.dtype, x.device, weight.shape, weight.dtype, bias.shape, bias.dtype
+
+    def lowered(self, call: Call, chosen: Chosen) -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
+        return lowered(self, call, chosen)
 
     def compute(
         self,
@@ -145,14 +193,20 @@ class TorchBackend(Backend):
         a: Tensor,
         b: Tensor,
         bias: Tensor | None,
+        chosen: Chosen | None = None,
     ) -> Tensor:
         with _as_prepared(a):
             if problem.kernel == 1 and problem.stride > 1:
                 return self._every(formulation, direction, problem, axis, a, b, bias)
+            if chosen is not None and is_differentiated(a, b):
+                formulation = chosen.trained
+                if chosen.adjoints is not None:
+                    y = apart(chosen.adjoints, direction, problem, axis, a, b)
+                    return y if bias is None else y + bias
             if direction == "forward":
-                y: Tensor = formulation.forward(problem, axis, a, b, bias)
+                y = formulation.forward(problem, axis, a, b, bias)
                 return y
-            y = getattr(formulation, direction)(problem, axis, a, b)
+            y = computed(formulation, direction, problem, axis, a, b)
             return y if bias is None else y + bias
 
     def _every(

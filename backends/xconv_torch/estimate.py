@@ -1,0 +1,2 @@
+def seconds(formulations, direction, problem, layout):
+    return {}

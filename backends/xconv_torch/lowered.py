@@ -1,0 +1,97 @@
+"""A planned call as one call of torch's own op and the views around it: what a call costs when it is made again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xconv.call import Call
+from xconv.plan import Chosen
+from xconv.run import execute
+
+if TYPE_CHECKING:
+    from xconv_torch.backend import TorchBackend
+
+Lowered = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+def lowered(backend: TorchBackend, call: Call, chosen: Chosen) -> Lowered | None:
+    """The function of a call by a native formulation; None where more is to be done than one op.
+
+    With gradients that are computed apart, it is left as soon as they are wanted.
+    """
+    problem = call.problem
+    low, high = problem.padding
+    plain = (
+        call.direction == "forward"
+        and low == high
+        and problem.padding_mode == "zeros"
+        and problem.dtype in ("float32", "float64")
+        and not problem.is_empty
+        and problem.kernel > 1
+        and not (problem.stride > 1 and problem.output_length == 1)
+        and problem.out_channels > 1
+    )
+    if not plain or chosen.formulation.name not in _NATIVE:
+        return None
+    direct = _NATIVE[chosen.formulation.name](call)
+    if direct is None or (chosen.trained is chosen.formulation and chosen.adjoints is None):
+        return direct
+    whole = partial(execute, call, backend, chosen)
+
+    def either(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+            return whole(x, weight, bias)
+        return direct(x, weight, bias)
+
+    return either
+
+
+def _conv1d(call: Call) -> Lowered | None:
+    problem = call.problem
+    how = (problem.stride, problem.padding[0], problem.dilation, problem.groups)
+    if call.layout.name == "NCW":
+        return lambda x, weight, bias: F.conv1d(x, weight, bias, *how)
+    if call.layout.name == "NWC":
+
+        def channels_last(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            return F.conv1d(x.transpose(1, 2), weight.permute(2, 1, 0), bias, *how).transpose(1, 2)
+
+        return channels_last
+    return None
+
+
+def _conv2d(call: Call) -> Lowered:
+    problem, last = call.problem, call.layout.channels_last
+    width = len(call.layout.name) == 3 or call.axis == 2
+    at = 2 if width else 3
+
+    def pair(value: int, other: int) -> tuple[int, int]:
+        return (other, value) if width else (value, other)
+
+    how = (pair(problem.stride, 1), pair(problem.padding[0], 0), pair(problem.dilation, 1), problem.groups)
+    if len(call.layout.name) == 3:
+        if last:
+
+            def signals_last(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+                y = F.conv2d(x.unsqueeze(1).permute(0, 3, 1, 2), weight.unsqueeze(1).permute(3, 2, 1, 0), bias, *how)
+                return y.permute(0, 2, 3, 1).squeeze(1)
+
+            return signals_last
+        return lambda x, weight, bias: F.conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, *how).squeeze(2)
+    if last:
+
+        def maps_last(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            kernel = weight.permute(2, 1, 0).unsqueeze(at)
+            return F.conv2d(x.permute(0, 3, 1, 2), kernel, bias, *how).permute(0, 2, 3, 1)
+
+        return maps_last
+    return lambda x, weight, bias: F.conv2d(x, weight.unsqueeze(at), bias, *how)
+
+
+_NATIVE: dict[str, Callable[[Call], Lowered | None]] = {"conv1d": _conv1d, "conv2d": _conv2d}
