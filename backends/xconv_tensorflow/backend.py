@@ -26,6 +26,9 @@ _ADJOINTS = {
     "weight_gradient": ("input_gradient", "forward"),
 }
 
+LONG_KERNEL = 64
+"""From it on transforms win: the more channels are summed, the longer."""
+
 
 class TensorFlowBackend(Backend):
     """Where TensorFlow has a gradient it is used; where it has none, or refuses it, the other directions are it."""
@@ -123,11 +126,8 @@ class TensorFlowBackend(Backend):
         return "float32" if array.dtype in (tf.float16, tf.bfloat16) else None
 
     def preference(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
-        if problem.depthwise:
-            return "taps", "depthwise conv2d is slow on the CPU"
-        if direction != "forward" and (problem.groups > 1 or problem.dilation > 1):
-            return "taps", "TensorFlow refuses this gradient on the CPU"
-        return "conv2d", "the framework's own op"
+        able = {form.name for form in self.formulations if form.unsupported(direction, problem) is None}
+        return next((name, why) for name, why in _ranked(direction, problem) if name in able)
 
     def compute(
         self,
@@ -147,8 +147,12 @@ class TensorFlowBackend(Backend):
         self, formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor
     ) -> Tensor:
         native = formulation.name in ("conv1d", "conv2d") and problem.groups == problem.dilation == 1
-        if native and problem.is_static:
-            return _compute(formulation, direction, problem, axis, a, b)
+        if (
+            native
+            and problem.is_static
+            and all(choose(self, d, problem).name == "conv2d" for d in _ADJOINTS[direction])
+        ):
+            return _compute(formulation, direction, problem, axis, a, b)  # its gradients are those that we would take
 
         def compute(wanted: str, a: Tensor, b: Tensor) -> Tensor:
             form = formulation if wanted == direction else choose(self, wanted, problem)
@@ -185,7 +189,8 @@ class TensorFlowBackend(Backend):
         folded = tf.concat(parts, -1)
         kernel = tf.transpose(weight, (1, 0, 2, 3))
         kernel = tf.reshape(kernel, (horizontal.kernel, kh * vertical.group_in, vertical.out_channels))
-        problem = replace(horizontal, in_channels=kh * vertical.in_channels)
+        outer = horizontal.outer if not vertical.is_static else folded.shape[0] * folded.shape[1]
+        problem = replace(horizontal, outer=outer, in_channels=kh * vertical.in_channels)
         return self.compute(choose(self, "forward", problem), "forward", problem, 2, folded, kernel, bias)
 
     # --- for parity checks and benchmarks ---
@@ -231,6 +236,32 @@ class TensorFlowBackend(Backend):
 
     def version(self) -> str:
         return str(tf.__version__)
+
+
+def _ranked(direction: str, problem: ConvProblem) -> Iterator[tuple[str, str]]:
+    """Formulations from the best to the one that can compute everything, each with the reason."""
+    if problem.is_static and problem.kernel >= LONG_KERNEL * max(1, min(problem.group_in, problem.group_out) // 16):
+        yield "fft", "the kernel is long"
+    if problem.depthwise:
+        yield "depthwise", "the framework's own op"
+        yield "folded", "a dilation is only another shape"
+    elif direction == "forward":
+        # with pads and a stride oneDNN is several times slower than with zeros in the array
+        if problem.is_static and problem.stride > 1 and problem.padding != (0, 0):
+            yield "conv1d", "the framework's own op, padded before"
+        yield "conv2d", "the framework's own op"
+    elif direction == "input_gradient":
+        if problem.kernel >= 2 * problem.stride:
+            yield "phases", "no zero is multiplied"
+        yield "conv2d", "the framework's own op"
+        yield "adjoint", "the gradient is a convolution"
+        yield "split", "TensorFlow has no gradient of groups together"
+    else:
+        if problem.is_static and problem.outer * problem.inner >= 8 and problem.group_in <= problem.kernel:
+            yield "adjoint", "the gradient is a convolution over the batch"
+        yield "conv2d", "the framework's own op"
+        yield "adjoint", "the gradient is a convolution over the batch"
+    yield "taps", "right whatever the sizes"
 
 
 def _linked(compute: Callable[[str, Tensor, Tensor], Tensor], direction: str, a: Tensor, b: Tensor) -> Tensor:

@@ -7,11 +7,12 @@ gives wrong values. :class:`Taps` needs neither; the others turn a problem into 
 from xconv_tensorflow.formulations.adjoint import Adjoint
 from xconv_tensorflow.formulations.depthwise import Depthwise
 from xconv_tensorflow.formulations.folded import Folded, Phases
+from xconv_tensorflow.formulations.fourier import Fourier
 from xconv_tensorflow.formulations.groups import Split
 from xconv_tensorflow.formulations.native import Conv1d, Conv2d, conv2d
 from xconv_tensorflow.formulations.shapes import known_pads
 from xconv_tensorflow.formulations.taps import Taps
 
-FORMULATIONS = (Conv2d(), Conv1d(), Depthwise(), Folded(), Phases(), Split(), Adjoint(), Taps())
+FORMULATIONS = (Conv2d(), Conv1d(), Depthwise(), Folded(), Phases(), Split(), Adjoint(), Fourier(), Taps())
 
 __all__ = ["FORMULATIONS", "conv2d", "known_pads"]

@@ -56,10 +56,11 @@ class Adjoint(Formulation):
         rows = outer * inner
         image = tf.transpose(tf.reshape(x, (outer, seen, inner, groups, group_in)), (4, 1, 3, 0, 2))
         kernel = tf.transpose(as_lines(dy, axis), (1, 0, 2, 3))
+        step = problem.dilation if problem.kernel > 1 else 1  # oneDNN fails at a stride with a single place
         taps = tf.raw_ops.Conv2D(
             input=tf.reshape(image, (group_in, 1, seen, groups * rows)),
             filter=tf.reshape(kernel, (1, places, rows, problem.out_channels)),
-            strides=[1, problem.dilation, problem.dilation, 1],
+            strides=[1, step, step, 1],
             padding="VALID",
             dilations=[1, 1, problem.stride, 1],
         )
