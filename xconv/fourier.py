@@ -29,7 +29,8 @@ def block_length(problem: ConvProblem) -> int:
     wanted = SHORTEST
     while wanted < OVERLAPS * problem.extent:
         wanted *= 2
-    return min(wanted, good_length(max(problem.padded_length, problem.extent)))
+    least = max(problem.padded_length, problem.extent)
+    return min(wanted, good_length(least)) if least < wanted else wanted
 
 
 def blocks(problem: ConvProblem, length: int) -> tuple[int, int]:
@@ -48,10 +49,16 @@ def good_length(least: int) -> int:
     >>> [good_length(n) for n in (1, 7, 11, 61, 499)]
     [2, 8, 12, 64, 500]
     """
-    length = least + least % 2
-    while any(prime > 5 for prime in prime_factors(length)):
+    length = max(least + least % 2, 2)
+    while _without(_without(_without(length, 2), 3), 5) > 1:
         length += 2
-    return max(length, 2)
+    return length
+
+
+def _without(n: int, prime: int) -> int:
+    while n % prime == 0:
+        n //= prime
+    return n
 
 
 def prime_factors(n: int) -> list[int]:

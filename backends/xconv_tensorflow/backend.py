@@ -26,9 +26,6 @@ _ADJOINTS = {
     "weight_gradient": ("input_gradient", "forward"),
 }
 
-LONG_KERNEL = 64
-"""From it on transforms win: the more channels are summed, the longer."""
-
 
 class TensorFlowBackend(Backend):
     """Where TensorFlow has a gradient it is used; where it has none, or refuses it, the other directions are it."""
@@ -239,28 +236,36 @@ class TensorFlowBackend(Backend):
 
 
 def _ranked(direction: str, problem: ConvProblem) -> Iterator[tuple[str, str]]:
-    """Formulations from the best to the one that can compute everything, each with the reason."""
-    if problem.is_static and problem.kernel >= LONG_KERNEL * max(1, min(problem.group_in, problem.group_out) // 16):
-        yield "fft", "the kernel is long"
+    """Formulations from the best to the one that can compute everything, each with the reason.
+
+    "fft" is only taken by name: the checks that compare "auto" with integers ask for every bit.
+    """
+    many, known = problem.in_channels >= min(16, problem.out_channels), problem.is_static
     if problem.depthwise:
         yield "depthwise", "the framework's own op"
         yield "folded", "a dilation is only another shape"
     elif direction == "forward":
-        # with pads and a stride oneDNN is several times slower than with zeros in the array
-        if problem.is_static and problem.stride > 1 and problem.padding != (0, 0):
+        # with these pads oneDNN is several times slower than with zeros in the array
+        uneven = known and problem.padding[0] != problem.padding[1]
+        slow = problem.stride > 1 and (uneven or problem.in_channels == 1)
+        if known and any(problem.padding) and (slow or (problem.in_channels == 1 and problem.kernel >= 128)):
+            yield "phases", "a stride is only another shape"
             yield "conv1d", "the framework's own op, padded before"
         yield "conv2d", "the framework's own op"
     elif direction == "input_gradient":
-        if problem.kernel >= 2 * problem.stride:
+        if problem.in_channels >= 16:
             yield "phases", "no zero is multiplied"
+        if many and problem.kernel >= 7:
+            yield "adjoint", "the gradient is a convolution"
         yield "conv2d", "the framework's own op"
         yield "adjoint", "the gradient is a convolution"
         yield "split", "TensorFlow has no gradient of groups together"
     else:
-        if problem.is_static and problem.outer * problem.inner >= 8 and problem.group_in <= problem.kernel:
-            yield "adjoint", "the gradient is a convolution over the batch"
+        if many and problem.kernel >= 16:
+            yield "adjoint", "the gradient is a convolution, over the batch"
         yield "conv2d", "the framework's own op"
-        yield "adjoint", "the gradient is a convolution over the batch"
+        yield "folded", "a dilation is only another shape"
+        yield "adjoint", "the gradient is a convolution, over the batch"
     yield "taps", "right whatever the sizes"
 
 
