@@ -71,7 +71,7 @@ def _correlate(problem: ConvProblem, x: Tensor, dy: Tensor) -> Tensor:
     """One tap of the weight gradient, (in / groups, out): products summed over every position."""
     positions, groups = list(range(len(x.shape) - 1)), problem.groups
     if groups == 1:
-        flat_x, flat_dy = (tf.reshape(a, (-1, a.shape[-1])) for a in (x, dy))
+        flat_x, flat_dy = tf.reshape(x, (-1, problem.in_channels)), tf.reshape(dy, (-1, problem.out_channels))
         return tf.matmul(flat_x, flat_dy, transpose_a=True)
     if problem.depthwise:
         return tf.reduce_sum(_repeated(problem, x) * dy, positions)[None]
