@@ -29,7 +29,7 @@ def forward(
     array([21., 32., 43.])
     """
     w = np.asarray(weight, np.float64)
-    padded = _pad(problem, axis, np.asarray(x, np.float64))
+    padded = bordered(problem, axis, np.asarray(x, np.float64))
     y = np.zeros((*_moved(padded, axis).shape[:-2], problem.output_length, problem.out_channels))
     for tap in range(problem.kernel):
         seen = _seen(problem, axis, padded, tap)
@@ -54,7 +54,7 @@ def input_gradient(problem: ConvProblem, axis: int, dy: npt.ArrayLike, weight: n
 
 def weight_gradient(problem: ConvProblem, axis: int, x: npt.ArrayLike, dy: npt.ArrayLike) -> Floats:
     """The adjoint of :func:`forward` with respect to the weight."""
-    padded = _pad(problem, axis, np.asarray(x, np.float64))
+    padded = bordered(problem, axis, np.asarray(x, np.float64))
     above = _moved(np.asarray(dy, np.float64), axis)
     gradient = np.zeros(problem.weight_shape)
     for tap in range(problem.kernel):
@@ -73,7 +73,7 @@ def conv2d(
 ) -> Floats:
     """The true 2-D convolution of (N, H, W, C) with (kh, kw, in/groups, out)."""
     w = np.asarray(weight, np.float64)
-    padded = _pad(horizontal, 2, _pad(vertical, 1, np.asarray(x, np.float64)))
+    padded = bordered(horizontal, 2, bordered(vertical, 1, np.asarray(x, np.float64)))
     y = np.zeros((padded.shape[0], vertical.output_length, horizontal.output_length, vertical.out_channels))
     for tap in range(vertical.kernel):
         for other in range(horizontal.kernel):
@@ -141,7 +141,7 @@ def _conv2d_input_gradient(vertical: ConvProblem, horizontal: ConvProblem, dy: F
 
 
 def _conv2d_weight_gradient(vertical: ConvProblem, horizontal: ConvProblem, x: Floats, dy: Floats) -> Floats:
-    padded = _pad(horizontal, 2, _pad(vertical, 1, x))
+    padded = bordered(horizontal, 2, bordered(vertical, 1, x))
     gradient = np.zeros((vertical.kernel, *horizontal.weight_shape))
     for tap in range(vertical.kernel):
         for other in range(horizontal.kernel):
@@ -177,7 +177,7 @@ def _seen(problem: ConvProblem, axis: int, padded: Floats, tap: int) -> Floats:
     return _moved(padded, axis)[..., _places(problem, tap), :]
 
 
-def _pad(problem: ConvProblem, axis: int, x: Floats) -> Floats:
+def bordered(problem: ConvProblem, axis: int, x: Floats) -> Floats:
     widths = [(0, 0)] * x.ndim
     widths[axis] = problem.padding
     return np.pad(x, widths, mode=_MODES[problem.padding_mode])  # type: ignore[call-overload, no-any-return]

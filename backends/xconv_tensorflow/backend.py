@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache, partial
@@ -123,11 +123,8 @@ class TensorFlowBackend(Backend):
         return "float32" if array.dtype in (tf.float16, tf.bfloat16) else None
 
     def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
-        if problem.depthwise:
-            return "taps", "depthwise conv2d is slow on the CPU"
-        if direction != "forward" and (problem.groups > 1 or problem.dilation > 1):
-            return "taps", "TensorFlow refuses this gradient on the CPU"
-        return "conv2d", "the framework's own op"
+        able = {form.name for form in self.formulations if form.unsupported(direction, problem) is None}
+        return next((name, why) for name, why in _ranked(direction, problem) if name in able)
 
     def compute(
         self,
@@ -140,23 +137,28 @@ class TensorFlowBackend(Backend):
         bias: Tensor | None,
         chosen: Chosen | None = None,
     ) -> Tensor:
-        del chosen  # each direction is planned where it is computed
+        planned = None if chosen is None else chosen.adjoints
         with _beside(a):
-            y = self._direction(formulation, direction, problem, axis, a, b)
+            y = self._direction(formulation, direction, problem, axis, a, b, planned)
             return y if bias is None else y + bias
 
     def _direction(
-        self, formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor
+        self,
+        formulation: Formulation,
+        direction: str,
+        problem: ConvProblem,
+        axis: int,
+        a: Tensor,
+        b: Tensor,
+        planned: Mapping[str, Formulation] | None,
     ) -> Tensor:
+        forms = {direction: formulation}
+        for other in _ADJOINTS[direction]:
+            forms[other] = choose(self, other, problem).formulation if planned is None else planned[other]
         native = formulation.name in ("conv1d", "conv2d") and problem.groups == problem.dilation == 1
-        if native and problem.is_static:
-            return _compute(formulation, direction, problem, axis, a, b)
-
-        def compute(wanted: str, a: Tensor, b: Tensor) -> Tensor:
-            form = formulation if wanted == direction else choose(self, wanted, problem).formulation
-            return _compute(form, wanted, problem, axis, a, b)
-
-        return _linked(compute, direction, a, b)
+        if native and problem.is_static and all(forms[other].name == "conv2d" for other in _ADJOINTS[direction]):
+            return _compute(formulation, direction, problem, axis, a, b)  # its gradients are those that we would take
+        return _linked(lambda wanted, a, b: _compute(forms[wanted], wanted, problem, axis, a, b), direction, a, b)
 
     def conv2d(
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
@@ -187,7 +189,8 @@ class TensorFlowBackend(Backend):
         folded = tf.concat(parts, -1)
         kernel = tf.transpose(weight, (1, 0, 2, 3))
         kernel = tf.reshape(kernel, (horizontal.kernel, kh * vertical.group_in, vertical.out_channels))
-        problem = replace(horizontal, in_channels=kh * vertical.in_channels)
+        outer = horizontal.outer if not vertical.is_static else folded.shape[0] * folded.shape[1]
+        problem = replace(horizontal, outer=outer, in_channels=kh * vertical.in_channels)
         return self.compute(choose(self, "forward", problem).formulation, "forward", problem, 2, folded, kernel, bias)
 
     # --- for parity checks and benchmarks ---
@@ -233,6 +236,40 @@ class TensorFlowBackend(Backend):
 
     def version(self) -> str:
         return str(tf.__version__)
+
+
+def _ranked(direction: str, problem: ConvProblem) -> Iterator[tuple[str, str]]:
+    """Formulations from the best to the one that can compute everything, each with the reason.
+
+    "fft" is only taken by name: the checks that compare "auto" with integers ask for every bit.
+    """
+    many, known = problem.in_channels >= min(16, problem.out_channels), problem.is_static
+    if problem.depthwise:
+        yield "depthwise", "the framework's own op"
+        yield "folded", "a dilation is only another shape"
+    elif direction == "forward":
+        # with these pads oneDNN is several times slower than with zeros in the array
+        uneven = known and problem.padding[0] != problem.padding[1]
+        slow = problem.stride > 1 and (uneven or problem.in_channels == 1)
+        if known and any(problem.padding) and (slow or (problem.in_channels == 1 and problem.kernel >= 128)):
+            yield "phases", "a stride is only another shape"
+            yield "conv1d", "the framework's own op, padded before"
+        yield "conv2d", "the framework's own op"
+    elif direction == "input_gradient":
+        if problem.in_channels >= 16:
+            yield "phases", "no zero is multiplied"
+        if many and problem.kernel >= 7:
+            yield "adjoint", "the gradient is a convolution"
+        yield "conv2d", "the framework's own op"
+        yield "adjoint", "the gradient is a convolution"
+        yield "split", "TensorFlow has no gradient of groups together"
+    else:
+        if many and problem.kernel >= 16:
+            yield "adjoint", "the gradient is a convolution, over the batch"
+        yield "conv2d", "the framework's own op"
+        yield "folded", "a dilation is only another shape"
+        yield "adjoint", "the gradient is a convolution, over the batch"
+    yield "taps", "right whatever the sizes"
 
 
 def _linked(compute: Callable[[str, Tensor, Tensor], Tensor], direction: str, a: Tensor, b: Tensor) -> Tensor:

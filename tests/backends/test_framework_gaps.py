@@ -86,7 +86,7 @@ assert y.shape == taps.shape and np.allclose(y, taps), 'wrong values'
     "tensorflow: empty batch": (
         ON,
         "assert tf.nn.conv2d(K(0, 1, 9, 2), K(1, 3, 2, 5), 1, 'VALID').shape == (0, 1, 7, 5), 'wrong shape'",
-        "formulations._with_batch",
+        "formulations.shapes.reshaped",
     ),
 }
 

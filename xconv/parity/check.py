@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from xconv import reference
-from xconv.bounds import Enclosure, enclose, round_to
+from xconv.bounds import Enclosure, enclose, fourier_error, round_to, sums
 from xconv.call import Call
 from xconv.parity.cases import Case
+from xconv.plan import choose
+from xconv.problem import DIRECTIONS
 from xconv.reference import Floats
 
 if TYPE_CHECKING:
@@ -65,10 +67,36 @@ def check(
     """
     inputs = case.inputs(kind, dtype, seed)
     computed = compute(backend, case, inputs, dtype, device, mode, formulation, gradients)
+    lengths = transforms(backend, case, dtype, device, formulation)
     return [
         compare(name, computed[name], wanted, dtype, exactly=kind == "integers")
-        for name, wanted in expected(case, inputs, dtype, gradients, kind).items()
+        for name, wanted in expected(case, inputs, dtype, gradients, kind, lengths).items()
     ]
+
+
+def transforms(backend: Backend, case: Case, dtype: str, device: str, formulation: str) -> list[dict[str, int]]:
+    """The lengths of the Fourier transforms by which each call's directions are computed; no entry for sums."""
+    found: list[dict[str, int]] = []
+    for call in case.calls():
+        found.append({})
+        if call.vertical is not None or not call.problem.is_static:
+            continue
+        problem = replace(call.problem.padded() if call.problem.padding_mode != "zeros" else call.problem, dtype=dtype)
+        how = choose(backend, call.direction, problem, formulation=formulation, layout=call.layout.name, device=device)
+        for direction in DIRECTIONS:
+            if direction == call.direction:
+                forms = {how.formulation, how.trained}
+            elif how.trained.name in backend.differentiated:
+                forms = set()
+            else:  # a formulation that was named may be differentiated step by step, or by what "auto" takes
+                forms = {how.trained, choose(backend, direction, problem, device=device).formulation}
+            if how.adjoints is not None:
+                forms.add(how.adjoints[direction])
+            able = [form for form in forms if form.unsupported(direction, problem) is None]
+            longest = max((form.transform_length(direction, problem) for form in able), default=0)
+            if longest:
+                found[-1][direction] = longest
+    return found
 
 
 def compute(
@@ -101,11 +129,17 @@ def compute(
 
 
 def expected(
-    case: Case, inputs: Sequence[Floats], dtype: str, gradients: bool = True, kind: str = "normal"
+    case: Case,
+    inputs: Sequence[Floats],
+    dtype: str,
+    gradients: bool = True,
+    kind: str = "normal",
+    lengths: Sequence[dict[str, int]] = (),
 ) -> dict[str, Enclosure]:
     """The result of a case and its gradients by the reference, each with its bound.
 
-    With ``kind="integers"`` values in between are rounded to the dtype, as they are when computed.
+    With ``kind="integers"`` values in between are rounded to the dtype, as they are when computed. ``lengths`` are the
+    Fourier transforms of each call (:func:`transforms`): what they compute is exact for no input.
 
     Raises:
         ValueError: the integers are too large for exact sums, so that comparing bits would mean nothing.
@@ -113,19 +147,31 @@ def expected(
     calls, weights = case.calls(), [Enclosure.exact(w) for w in inputs[1 : 1 + len(case.weight_shapes)]]
     bias = _along_channels(calls[-1], inputs[-2]) if case.bias else None
 
-    def enclosed(function: Product, a: Enclosure, b: Enclosure, terms: int, bias: Enclosure | None = None) -> Enclosure:
+    def enclosed(
+        function: Product,
+        a: Enclosure,
+        b: Enclosure,
+        terms: int,
+        bias: Enclosure | None = None,
+        spread: Floats | float = 0.0,
+    ) -> Enclosure:
         result = enclose(function, a, b, terms=terms, dtype=dtype, bias=bias, independent=kind == "normal")
-        if kind == "normal":
+        result = Enclosure(result.value, result.error + spread)
+        if kind == "normal" or a.error.any() or np.any(spread):
             return result
         largest = function(np.abs(a.value), np.abs(b.value)) + (0 if bias is None else np.abs(bias.value))
         if largest.size and largest.max() >= EXACT_BELOW:
             raise ValueError(f"{case.name}: sums of up to {largest.max():.3g} are not exact in float32")
         return Enclosure(round_to(dtype, result.value), np.zeros_like(result.error))
 
+    def spread(number: int, array: str, a: Enclosure, b: Enclosure) -> Floats | float:
+        return _spread(calls[number], array, a, b, dtype, lengths[number] if lengths else {})
+
     passed = [Enclosure.exact(inputs[0])]
-    for call, weight in zip(calls, weights, strict=True):
+    for number, (call, weight) in enumerate(zip(calls, weights, strict=True)):
         last = bias if call is calls[-1] else None
-        passed.append(enclosed(partial(reference.apply, call), passed[-1], weight, _terms(call, "y"), last))
+        far = spread(number, "y", passed[-1], weight)
+        passed.append(enclosed(partial(reference.apply, call), passed[-1], weight, _terms(call, "y"), last, far))
     found = {"y": passed[-1]}
     if not gradients:
         return found
@@ -135,10 +181,13 @@ def expected(
         positions = tuple(axis for axis in range(above.value.ndim) if axis != channel)
         terms = int(np.prod([above.value.shape[axis] for axis in positions]))
         found["dbias"] = enclosed(lambda dy, _: dy.sum(positions), above, Enclosure.exact(1.0), terms)
-    for call, name, x, weight in reversed(list(zip(calls, case.weight_names, passed[:-1], weights, strict=True))):
+    for number in reversed(range(len(calls))):
+        call, x, weight = calls[number], passed[number], weights[number]
         weight_adjoint, input_adjoint = partial(reference.weight_adjoint, call), partial(reference.input_adjoint, call)
-        found[f"d{name}"] = enclosed(weight_adjoint, x, above, _terms(call, "dweight"))
-        above = enclosed(input_adjoint, above, weight, _terms(call, "dx"))
+        far = spread(number, "dweight", x, above)
+        found[f"d{case.weight_names[number]}"] = enclosed(weight_adjoint, x, above, _terms(call, "dweight"), None, far)
+        far = spread(number, "dx", above, weight)
+        above = enclosed(input_adjoint, above, weight, _terms(call, "dx"), None, far)
     found["dx"] = above
     return found
 
@@ -148,7 +197,7 @@ def compare(name: str, computed: Floats, wanted: Enclosure, dtype: str, *, exact
     if computed.shape != wanted.value.shape:
         detail = f"shape {computed.shape} instead of {wanted.value.shape}"
         return Finding(name, "MISMATCH", np.inf, np.inf, (), detail)
-    target = round_to(dtype, wanted.value) if exactly else wanted.value
+    target = round_to(dtype, wanted.value) if exactly and not wanted.error.any() else wanted.value
     if computed.size == 0:
         return Finding(name, "exact", 0.0, 0.0, ())
     finite = np.isfinite(target)
@@ -156,7 +205,7 @@ def compare(name: str, computed: Floats, wanted: Enclosure, dtype: str, *, exact
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         error = np.where(same, 0.0, np.abs(computed - target))
         error = np.where(np.isnan(error) | (~finite & ~same), np.inf, error)
-        ratio = np.where(error == 0, 0.0, np.inf if exactly else error / wanted.error)
+        ratio = np.where(error == 0, 0.0, error / wanted.error)
     worst = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
     place, largest = tuple(int(i) for i in worst), float(ratio[worst])
     verdict = "exact" if largest == 0 else "within bound" if largest <= 1 else "MISMATCH"
@@ -172,6 +221,36 @@ def _along_channels(call: Call, bias: Floats) -> Enclosure:
     shape = [1] * len(call.layout.to_channels_last)
     shape[call.layout.to_channels_last[-1]] = -1
     return Enclosure.exact(np.reshape(bias, shape))
+
+
+def _spread(call: Call, array: str, a: Enclosure, b: Enclosure, dtype: str, lengths: dict[str, int]) -> Floats | float:
+    """How far the Fourier transforms of a call put an array from a sum of products, in the caller's layout."""
+    forward = call.direction == "forward"
+    direction = {"y": "forward", "dx": "input_gradient"}.get(array, "weight_gradient")
+    if not forward and array != "dweight":
+        direction = "input_gradient" if array == "y" else "forward"
+    if direction not in lengths:
+        return 0.0
+    layout, problem = call.layout, call.problem
+    operands = [a.largest, b.largest]
+    if direction == "weight_gradient" and not forward:
+        operands.reverse()  # (x, dy) of the problem are (gradient of the result, x) of a transposed convolution
+    channels_last = [np.transpose(operands[0], layout.to_channels_last)]
+    to_last = layout.to_channels_last if direction == "weight_gradient" else call.weight_axes
+    channels_last.append(np.transpose(operands[1], to_last))
+    copies = 1
+    if problem.padding_mode != "zeros":
+        copies = 1 + sum(problem.padding)  # a border element gives its gradient to its source
+        if direction != "input_gradient":
+            channels_last[0] = reference.bordered(problem, call.axis, channels_last[0])
+        problem = problem.padded()
+    error = copies * fourier_error(problem, direction, lengths[direction], *channels_last, sums(dtype), call.axis)
+    if direction == "weight_gradient":
+        shape = np.broadcast_shapes(error.shape, problem.weight_shape)
+        return np.transpose(np.broadcast_to(error, shape), np.argsort(call.weight_axes))
+    if copies > 1 and direction == "input_gradient":
+        error = np.broadcast_to(error.max(), (1,) * error.ndim)
+    return np.transpose(error, layout.from_channels_last)
 
 
 def _terms(call: Call, array: str) -> int:

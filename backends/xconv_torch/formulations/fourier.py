@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xconv.backend import Formulation
+from xconv.fourier import block_length, blocks
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.shapes import adjoint_kernel, canonical, from_canonical, pad
 
@@ -28,8 +29,7 @@ class OverlapSave(Formulation):
         return None if problem.stride == problem.dilation == 1 else "it is for stride 1 and no dilation"
 
     def transform_length(self, direction: str, problem: ConvProblem) -> int:
-        del direction
-        return block_length(problem)
+        return block_length(problem.transposed() if direction == "input_gradient" else problem)
 
     def workspace(self, direction: str, problem: ConvProblem) -> int:
         n = block_length(problem)
@@ -39,10 +39,10 @@ class OverlapSave(Formulation):
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         n = block_length(problem)
-        step, length = n - problem.kernel + 1, problem.output_length
+        step, length = blocks(problem, n)[1], problem.output_length
         kernel = torch.fft.rfft(weight.permute(1, 2, 0), n).conj()
         parts = [
-            _inverse(problem, _spectrum(problem, seen), kernel, n, step)
+            _inverse(problem, torch.fft.rfft(seen), kernel, n, step)
             for seen in _chunks(problem, canonical(x, axis), n, step)
         ]
         y = (torch.cat(parts) if len(parts) > 1 else parts[0])[: problem.outer * problem.inner]
@@ -56,7 +56,7 @@ class OverlapSave(Formulation):
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
         n = block_length(problem)
-        step, groups = n - problem.kernel + 1, problem.groups
+        step, groups = blocks(problem, n)[1], problem.groups
         total = None
         grads = _chunks_of_gradient(problem, canonical(dy, axis), n, step)
         for seen, grad in zip(_chunks(problem, canonical(x, axis), n, step), grads, strict=True):
@@ -72,14 +72,6 @@ class OverlapSave(Formulation):
         assert total is not None  # (groups, in of a group, out of a group, frequencies)
         taps = torch.fft.irfft(total, n)[..., : problem.kernel]
         return taps.permute(3, 1, 0, 2).flatten(2)
-
-
-def block_length(problem: ConvProblem) -> int:
-    """The length of a transform: a power of two, of some kernel lengths, not much more than the signal."""
-    several = 1 << (4 * problem.kernel - 1).bit_length()
-    whole = 1 << max(problem.padded_length - 1, 1).bit_length()
-    least = 1 << (problem.kernel - 1).bit_length()
-    return max(min(max(several, 256), whole), least, 2)
 
 
 def _chunks(problem: ConvProblem, x: Tensor, n: int, step: int) -> list[Tensor]:
@@ -99,10 +91,6 @@ def _chunks_of_gradient(problem: ConvProblem, dy: Tensor, n: int, step: int) -> 
 
 def _signals(problem: ConvProblem, n: int, count: int) -> int:
     return max(BUDGET // (4 * n * count * (problem.in_channels + problem.out_channels)), 1)
-
-
-def _spectrum(problem: ConvProblem, seen: Tensor) -> Tensor:
-    return torch.fft.rfft(seen)
 
 
 def _inverse(problem: ConvProblem, signal: Tensor, kernel: Tensor, n: int, step: int) -> Tensor:

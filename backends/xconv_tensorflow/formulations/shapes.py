@@ -1,0 +1,93 @@
+"""Sizes, padding, slices, and the views as which a formulation sees its arrays."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+
+from xconv.problem import ConvProblem, Size
+
+Tensor: TypeAlias = Any
+
+
+def sizes_of(x: Tensor) -> list[Size]:
+    """Sizes, as integers where they are known."""
+    known = x.shape.as_list()
+    if None not in known:
+        return list(known)
+    dynamic = tf.shape(x)
+    return [dynamic[i] if size is None else size for i, size in enumerate(known)]
+
+
+def resized(x: Tensor, axis: int, length: Size, channels: int) -> list[Size]:
+    """The sizes of ``x`` with another length along an axis and other channels."""
+    sizes = sizes_of(x)
+    sizes[axis], sizes[-1] = length, channels
+    return sizes
+
+
+def reshaped(y: Tensor, sizes: list[Size]) -> Tensor:
+    """A reshape that Grappler cannot prove idle, and so does not drop: oneDNN's empty result may need it."""
+    hidden = tf.raw_ops.PlaceholderWithDefault(input=tf.stack(sizes), shape=[len(sizes)])
+    result = tf.reshape(y, hidden)
+    result.set_shape([size if isinstance(size, int) else None for size in sizes])
+    return result
+
+
+def known_pads(problem: ConvProblem) -> bool:
+    """Whether no pad depends on a length that is not known."""
+    return all(isinstance(amount, int) for amount in problem.padding)
+
+
+def unknown_sizes(problem: ConvProblem) -> str | None:
+    """Why a form whose views depend on every size cannot compute a problem, or None if it can."""
+    return None if problem.is_static else "sizes are not known yet"
+
+
+def pad(x: Tensor, axis: int, padding: tuple[Size, Size]) -> Tensor:
+    """Zeros on both sides of an axis; a negative amount crops."""
+    low, high = padding
+    pads = [[0, 0]] * len(x.shape)
+    if isinstance(low, int) and isinstance(high, int):
+        if min(low, high) < 0:
+            x = cut(x, axis, max(-low, 0), -max(-high, 0) or None)
+            low, high = max(low, 0), max(high, 0)
+        if low == high == 0:
+            return x
+        pads[axis] = [low, high]
+        return tf.raw_ops.Pad(input=x, paddings=pads)
+    cropped = cut(x, axis, tf.maximum(-low, 0), tf.shape(x)[axis] - tf.maximum(-high, 0))
+    pads[axis] = [tf.maximum(low, 0), tf.maximum(high, 0)]
+    return tf.pad(cropped, pads)
+
+
+def cut(x: Tensor, axis: int, start: Size, stop: Size | None, step: int = 1) -> Tensor:
+    """``x[start:stop:step]`` along an axis."""
+    return x[(slice(None),) * axis + (slice(start, stop, step),)]
+
+
+def along_width(x: Tensor, axis: int) -> bool:
+    """Whether the axis is the last one before the channels."""
+    return axis == len(x.shape) - 2
+
+
+def as_lines(x: Tensor, axis: int) -> Tensor:
+    """``(outer, length, inner, channels)`` with the axis in the middle, whatever the rank: never a copy."""
+    sizes = sizes_of(x)
+    if len(sizes) == 3:
+        return tf.expand_dims(x, 2)
+    if axis == 1:
+        return x
+    return tf.reshape(x, [sizes[0] * sizes[1], sizes[2], 1, sizes[3]])
+
+
+def swapped(problem: ConvProblem, weight: Tensor, flip: bool = True) -> Tensor:
+    """The kernel of the adjoint: backwards, and in each group with input and output channels exchanged."""
+    kernel, groups = problem.kernel, problem.groups
+    if flip and kernel > 1:
+        weight = tf.reverse(weight, [0])
+    if groups == 1:
+        return tf.transpose(weight, (0, 2, 1))
+    grouped = tf.reshape(weight, (kernel, problem.group_in, groups, problem.group_out))
+    return tf.reshape(tf.transpose(grouped, (0, 3, 2, 1)), (kernel, problem.group_out, problem.in_channels))

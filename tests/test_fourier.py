@@ -1,0 +1,92 @@
+"""Overlap-save: its blocks, and its error against a bound that is derived."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from xconv import reference
+from xconv.backend import Backend
+from xconv.bounds import fourier_error
+from xconv.fourier import block_length, blocks, good_length
+from xconv.problem import DIRECTIONS, ConvProblem
+
+PROBLEMS = {
+    "one channel": ConvProblem(2, 3000, 1, 1, 1, kernel=101, padding=(100, 0)),
+    "dense": ConvProblem(3, 700, 1, 6, 4, kernel=39, padding=(19, 19)),
+    "grouped": ConvProblem(2, 900, 1, 12, 6, kernel=64, groups=3),
+    "depthwise": ConvProblem(1, 1500, 1, 5, 10, kernel=77, groups=5, padding=(38, 39)),
+    "columns": ConvProblem(2, 400, 3, 4, 4, kernel=31, groups=2, padding=(15, 20)),
+    "cropped gradient": ConvProblem(2, 90, 1, 2, 3, kernel=7, padding=(9, 8)),
+    "kernel beyond the signal": ConvProblem(2, 40, 1, 3, 2, kernel=64, padding=(63, 63)),
+    "many blocks": ConvProblem(1, 60_000, 1, 2, 2, kernel=9, padding=(4, 4)),
+}
+
+DATA = ("normal", "constant", "loud start", "huge range", "impulse")
+
+
+def signal(kind: str, shape: tuple[int, ...], axis: int, rng: np.random.Generator) -> np.ndarray:
+    """Data for which a bound fails if anything in it is wrong."""
+    x = rng.standard_normal(shape)
+    along = np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    if kind == "constant":
+        x = np.full(shape, 0.1)
+    elif kind == "loud start":
+        x = np.where(along < shape[axis] / 10, 1e4 * x, x)
+    elif kind == "huge range":
+        x = x * 10.0 ** rng.uniform(-12, 12, shape)
+    elif kind == "impulse":
+        x = np.where(along == shape[axis] // 3, 1e6, 1e-6 * x)
+    return x
+
+
+@pytest.mark.parametrize("kind", DATA)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_error_is_within_the_bound(backend: Backend, name: str, direction: str, dtype: str, kind: str) -> None:
+    problem = replace(PROBLEMS[name], dtype=dtype)
+    rng = np.random.default_rng(3)
+
+    def lines(length: int, channels: int) -> np.ndarray:
+        inner = (problem.inner,) if problem.inner > 1 else ()
+        return signal(kind, (problem.outer, length, *inner, channels), 1, rng).astype(dtype)
+
+    x, dy = lines(problem.length, problem.in_channels), lines(problem.output_length, problem.out_channels)
+    weight = signal("constant" if kind == "constant" else "normal", problem.weight_shape, 0, rng).astype(dtype)
+    a, b = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
+    wanted = getattr(reference, direction)(problem, 1, a, b)
+    for formulation in backend.formulations:
+        length = formulation.transform_length(direction, problem)
+        if length and formulation.unsupported(direction, problem) is None:
+            tensors = [backend.from_numpy(array, "cpu") for array in (a, b)]
+            got = backend.to_numpy(backend.run(formulation, direction, problem, 1, *tensors))
+            bound = fourier_error(problem, direction, length, a, b, dtype)
+            assert (np.abs(got - wanted) <= bound).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_quiet_part_keeps_its_bound(dtype: str) -> None:
+    """The bound follows the signal: behind a loud start it is as small as if there had been none."""
+    problem = ConvProblem(1, 4000, 1, 2, 2, kernel=33)
+    rng, length = np.random.default_rng(0), block_length(problem)
+    x, w = rng.standard_normal((1, 4000, 2)), rng.standard_normal((33, 2, 2))
+    loud = x.copy()
+    loud[:, :300] *= 1e6
+    quiet, behind = (fourier_error(problem, "forward", length, a, w, dtype) for a in (x, loud))
+    assert (behind[:, 300 + 2 * length :] <= quiet[:, 300 + 2 * length :] * (1 + 1e-4)).all()
+    assert behind[:, 0].min() > 1e4 * quiet[:, 0].max()
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 9, 33, 100, 500])
+@pytest.mark.parametrize("length", [500, 1024, 100_000])
+def test_blocks_cover_the_signal(kernel: int, length: int) -> None:
+    problem = ConvProblem(1, length, 1, 1, 1, kernel=kernel)
+    n = block_length(problem)
+    count, outputs = blocks(problem, n)
+    assert problem.extent <= n <= max(good_length(length), 32)
+    assert (count - 1) * outputs < problem.output_length <= count * outputs
+    # a block overlaps no more than the next one
+    assert count == 1 or n - outputs <= outputs

@@ -1,0 +1,76 @@
+"""Overlap-save: how a long signal is cut into blocks that are transformed alone.
+
+A block of ``n`` elements gives ``n - extent + 1`` outputs; its neighbour starts that many elements further. A longer
+block wastes fewer elements on the overlap and costs more per element, as ``log2 n``; it also spreads rounding errors
+further. One transform over the whole of a long signal would spread them from its loudest part to its quietest.
+"""
+
+from __future__ import annotations
+
+from xconv.problem import ConvProblem
+
+SHORTEST = 32
+"""Below it a transform is mostly the call."""
+
+OVERLAPS = 4
+"""A block is at least that many kernels long: then the overlap costs a quarter at most."""
+
+
+def block_length(problem: ConvProblem) -> int:
+    """The length of the transforms of a problem: a power of two from 4 to 8 kernels, or one block for a short signal.
+
+    >>> block_length(ConvProblem(8, 160_000, 1, 1, 1, kernel=8192, padding=(8191, 0)))
+    32768
+    >>> block_length(ConvProblem(1, 499, 1, 768, 768, kernel=128, groups=16, padding=(64, 64)))
+    512
+    >>> block_length(ConvProblem(1, 560, 1, 8, 8, kernel=200))
+    576
+    """
+    wanted = SHORTEST
+    while wanted < OVERLAPS * problem.extent:
+        wanted *= 2
+    least = max(problem.padded_length, problem.extent)
+    return min(wanted, good_length(least)) if least < wanted else wanted
+
+
+def blocks(problem: ConvProblem, length: int) -> tuple[int, int]:
+    """How many blocks of a transform length cover the signal, and how many outputs each gives.
+
+    >>> blocks(ConvProblem(1, 1000, 1, 1, 1, kernel=17), 64)
+    (21, 48)
+    """
+    outputs = length - problem.extent + 1
+    return -(-problem.output_length // outputs), outputs
+
+
+def good_length(least: int) -> int:
+    """The smallest even ``2^a 3^b 5^c`` from ``least`` on: lengths for which every library has a fast transform.
+
+    >>> [good_length(n) for n in (1, 7, 11, 61, 499)]
+    [2, 8, 12, 64, 500]
+    """
+    length = max(least + least % 2, 2)
+    while _without(_without(_without(length, 2), 3), 5) > 1:
+        length += 2
+    return length
+
+
+def _without(n: int, prime: int) -> int:
+    while n % prime == 0:
+        n //= prime
+    return n
+
+
+def prime_factors(n: int) -> list[int]:
+    """Prime factors in order, each as often as it divides.
+
+    >>> prime_factors(360)
+    [2, 2, 2, 3, 3, 5]
+    """
+    found, prime = [], 2
+    while n > 1:
+        while n % prime == 0:
+            found.append(prime)
+            n //= prime
+        prime += 1
+    return found
