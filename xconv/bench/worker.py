@@ -103,6 +103,8 @@ class Bench:
 
     def _peer(self, layer: Layer, way: str, how: dict[str, str]) -> Callable[[], Any]:
         peer, gradients = peers.find(self.framework, way), how["direction"] != "forward"
+        if not peer.takes(layer, how["direction"]):
+            raise CannotError(f"it is not made for this {layer.operation}, {how['direction']}")
         build = peers.load(self.framework).WAYS[way]
         if how["activation"]:
             raise CannotError("peers have no activation")
