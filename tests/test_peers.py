@@ -84,10 +84,9 @@ def build(change: Callable[[Task, list[np.ndarray]], None]) -> Callable[[Task], 
     def by_reference(task: Task) -> Built:
         [call] = resolve_all(task.layer.operation, task.x.shape, task.layer.weight_shapes, **options(task.layer))
         [weight] = task.weights
-        if task.above is None:
-            arrays = [reference.apply(call, task.x, weight)]
-        else:
-            arrays = [
+        arrays = [reference.apply(call, task.x, weight)]
+        if task.above is not None:
+            arrays += [
                 reference.input_adjoint(call, task.above, weight),
                 reference.weight_adjoint(call, task.x, task.above),
             ]
@@ -112,9 +111,9 @@ def add(index: int, amount: float, when: Callable[[Task], bool]) -> Callable[[Ta
 def test_a_wrong_peer_is_seen() -> None:
     verify_peer(build(add(0, 0.0, lambda _: True)), DENSE, gradients=True)
     wrongs = {
-        "y": add(0, 1.0, lambda task: task.above is None and task.x.shape[1] < 60),
-        "dx": add(0, 1.0, lambda task: task.above is not None),
-        "dweight": add(1, 1.0, lambda task: task.above is not None),
+        "y": add(0, 1.0, lambda task: task.x.shape[1] < 60),
+        "dx": add(1, 1.0, lambda task: task.above is not None),
+        "dweight": add(2, 1.0, lambda task: task.above is not None),
         "outputs": add(0, 1.0, lambda task: task.x.shape[1] == 60),
     }
     for said, wrong in wrongs.items():

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from xconv.bench.limits import Limits
 from xconv.bench.ratios import Comparison, Ratio, means
 
-HEADERS = ["layer", "formulation", "ms", "own", "against own", "best peer", "against best", "of limit", ""]
+HEADERS = ["layer", "formulation", "ms", "own", "against own", "best peer", "against best", "of limit", "binds"]
 
 
 def ratio_table(comparisons: Sequence[Comparison], limits: Limits) -> str:

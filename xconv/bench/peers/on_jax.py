@@ -35,7 +35,8 @@ def _jit(task: Task) -> Built:
         return x
 
     def backward(above: Any, *leaves: Any) -> Any:
-        return jax.vjp(forward, *leaves)[1](above)
+        y, pull_back = jax.vjp(forward, *leaves)
+        return y, pull_back(above)
 
     shapes = [task.x.shape, *(w.shape for w in task.weights)]
     if task.above is None:
@@ -44,7 +45,10 @@ def _jit(task: Task) -> Built:
     above, compiled = jnp.asarray(task.above, "float32"), jax.jit(backward)
     return Built(
         lambda: jax.block_until_ready(compiled(above, x, *weights)),
-        lambda found: [np.asarray(g).reshape(shape) for g, shape in zip(found, shapes, strict=True)],
+        lambda found: [
+            np.asarray(found[0]),
+            *(np.asarray(g).reshape(s) for g, s in zip(found[1], shapes, strict=True)),
+        ],
     )
 
 

@@ -115,7 +115,7 @@ def _built(
         with tf.GradientTape() as tape:
             tape.watch(leaves)
             y = forward(*leaves)
-        return tape.gradient(y, leaves, above)
+        return y, tape.gradient(y, leaves, above)
 
     shapes = [task.x.shape, *(w.shape for w in task.weights)]
     if above is None:
@@ -124,5 +124,5 @@ def _built(
     function = compiled(backward)
     return Built(
         lambda: function(above, x, *weights),
-        lambda found: [gradient.numpy().reshape(s) for gradient, s in zip(found, shapes, strict=True)],
+        lambda found: [found[0].numpy(), *(g.numpy().reshape(s) for g, s in zip(found[1], shapes, strict=True))],
     )

@@ -84,12 +84,13 @@ def _built(task: Task, function: Callable[[Tensor, list[Tensor]], Tensor]) -> Bu
     leaves = [array.requires_grad_() for array in (x, *weights)]
 
     def gradients() -> tuple[Tensor, ...]:
-        return torch.autograd.grad(function(x, weights), leaves, above)
+        y = function(x, weights)
+        return y, *torch.autograd.grad(y, leaves, above)
 
     def read(found: Any) -> list[np.ndarray]:
-        dx, *dweights = map(_numpy, found)
+        y, dx, *dweights = map(_numpy, found)
         shapes = [w.shape for w in task.weights]
-        return [dx, *(np.moveaxis(d, (0, 1), (-1, -2)).reshape(s) for d, s in zip(dweights, shapes, strict=True))]
+        return [y, dx, *(np.moveaxis(d, (0, 1), (-1, -2)).reshape(s) for d, s in zip(dweights, shapes, strict=True))]
 
     return Built(gradients, read)
 

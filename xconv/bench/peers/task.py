@@ -64,7 +64,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Task:
-    """A layer to compute: forward if ``above`` is None, else the gradients of the result times ``above``.
+    """A layer to compute: forward if ``above`` is None, else also the gradients of the result times ``above``.
 
     Arrays are NumPy float32, channels last, kernels (k, in/groups, out), or (kh, kw, in/groups, out) for conv2d.
     """
@@ -96,7 +96,9 @@ class Task:
 class Built:
     """A task made ready: ``run`` is what is timed, and done when it returns; ``read`` turns its result into NumPy.
 
-    The arrays are y, or the gradients for x and each weight, in the shapes of the task's own arrays.
+    The arrays are y and, if asked for, the gradients for x and each weight in the shapes of the task's own arrays. The
+    result holds y in both cases: a compiler leaves out the forward pass of a program that returns gradients alone, which
+    is no training step.
     """
 
     run: Callable[[], Any]

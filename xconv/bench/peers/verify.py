@@ -48,13 +48,11 @@ def verify_peer(
         return task(of, arrays, above, device=device, threads=threads)
 
     *arrays, above = (array.astype("float32") for array in inputs)
-    found = {"y": _computed(build, made(short, arrays))[0]}
+    names = ["y", *(f"d{name}" for name in ("x", *case.weight_names))] if gradients else ["y"]
+    found = dict(zip(names, _computed(build, made(short, arrays, above if gradients else None)), strict=True))
     if not direct:
         allowed = fourier_error(made(short, arrays))
         wanted = {"y": Enclosure(wanted["y"].value, np.full_like(wanted["y"].error, allowed))}
-    if gradients:
-        names = [f"d{name}" for name in ("x", *case.weight_names)]
-        found.update(zip(names, _computed(build, made(short, arrays, above)), strict=True))
     for name, enclosure in wanted.items():
         finding = compare(name, found[name], enclosure, "float32", exactly=direct)
         if not finding.ok:
