@@ -97,8 +97,8 @@ class Built:
     """A task made ready: ``run`` is what is timed, and done when it returns; ``read`` turns its result into NumPy.
 
     The arrays are y and, if asked for, the gradients for x and each weight in the shapes of the task's own arrays. The
-    result holds y in both cases: a compiler leaves out the forward pass of a program that returns gradients alone, which
-    is no training step.
+    result always holds y: a compiler leaves out the forward pass of a program that returns gradients alone, which is no
+    training step.
     """
 
     run: Callable[[], Any]
