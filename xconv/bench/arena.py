@@ -106,6 +106,7 @@ class Arena:
         self.threads, self.device, self.rounds, self.limit_s = threads, device, rounds, limit_s
         self._random = random.Random(seed)
         self._workers: dict[str, Worker] = {}
+        self._about: dict[str, dict[str, Any]] = {}
         self._limits: dict[str, Limits] = {}
 
     def __enter__(self) -> Arena:
@@ -119,8 +120,8 @@ class Arena:
         self._workers.clear()
 
     def about(self) -> dict[str, Any]:
-        """Versions, threads and devices of the workers that have run."""
-        return {name: worker.about for name, worker in self._workers.items()}
+        """Versions, threads and devices of the workers that have run; also after they were closed."""
+        return dict(self._about)
 
     def measure(
         self, contenders: Sequence[Contender], progress: Callable[[str], None] | None = None
@@ -193,7 +194,9 @@ class Arena:
 
     def _worker(self, framework: str) -> Worker:
         if framework not in self._workers or not self._workers[framework].is_running():
-            self._workers[framework] = Worker(framework, self.threads, self.device, self.limit_s)
+            worker = self._workers[framework] = Worker(framework, self.threads, self.device, self.limit_s)
+            if "error" not in worker.about:
+                self._about[framework] = worker.about
         return self._workers[framework]
 
 
