@@ -52,13 +52,19 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure: ``-- --tier default|full``, ``-- --case whisper_conv1``, ``-- --threads 2``, ``-- --device cuda:0``."""
-    install_frameworks(session, "all,bench")
+    """Measure: ``-- --tier default|full``, ``-- --case whisper_conv1``, ``-- --threads 2``, ``-- --device cuda:0``.
+
+    ``-- benchmarks/test_fast_path.py`` runs one suite. ``-- --peers all`` installs JAX and ONNX Runtime too, and
+    measures them; without ``--peers``, those that are installed already take part.
+    """
+    asked = any(word.split("=")[0] == "--peers" for word in session.posargs)
+    install_frameworks(session, "all,bench,peers" if asked else "all,bench")
+    named = any(word.startswith("benchmarks") for word in session.posargs)
     results = ROOT / "bench-results"
     results.mkdir(exist_ok=True)
     session.run(
         "pytest",
-        "benchmarks",
+        *([] if named else ["benchmarks"]),
         "-q",
         "--benchmark-quiet",
         f"--benchmark-json={results / 'latest.json'}",

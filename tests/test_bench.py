@@ -109,6 +109,13 @@ def test_a_worker_that_dies_is_a_row(loaded: dict[str, Backend]) -> None:
     assert "worker" in measurement.error
 
 
+def test_what_workers_said_of_themselves_outlives_them(loaded: dict[str, Backend]) -> None:
+    name = next(iter(loaded))
+    with Arena(rounds=1) as arena:
+        arena.measure([Contender("any", name, TINY)])
+    assert arena.about()[name]["version"]
+
+
 def test_one_thread_is_told_by_cpu_time() -> None:
     m = Measurement(Contender("", "torch", TINY), wall=[2.0], cpu=[1.0])
     assert m.seconds == 1.0

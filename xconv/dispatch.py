@@ -53,10 +53,9 @@ def key(
     return operation, formulation, values, arrays
 
 
-def _is_plain_tuple(value: object) -> bool:
+def _is_plain_tuple(value: Any) -> bool:
     return value.__class__ is tuple and all(
-        part.__class__ is int or part.__class__ is str or _is_plain_tuple(part)
-        for part in value  # type: ignore[attr-defined]
+        part.__class__ is int or part.__class__ is str or _is_plain_tuple(part) for part in value
     )
 
 

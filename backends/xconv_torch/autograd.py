@@ -23,7 +23,7 @@ class Apart(torch.autograd.Function):
     """One direction of a problem, whose gradients are the two others, and theirs in turn."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         a: Tensor,
         b: Tensor,

@@ -21,6 +21,7 @@ from xconv.problem import ConvProblem, Size
 from xconv_torch import estimate
 from xconv_torch.autograd import apart, computed, is_differentiated
 from xconv_torch.formulations import FORMULATIONS, shapes
+from xconv_torch.formulations.native import overrun
 from xconv_torch.lowered import lowered
 
 _NAMES = {
@@ -138,6 +139,9 @@ class TorchBackend(Backend):
         return "float32" if narrow else None
 
     def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
+        refused = overrun(direction, problem)
+        if refused is not None:
+            return "taps", refused
         if problem.depthwise and problem.dilation > 1:
             return "conv1d", "dilated depthwise is slow in channels-last conv2d"
         if problem.out_channels == 1 and problem.dtype == "float64":
@@ -204,8 +208,7 @@ class TorchBackend(Backend):
                     y = apart(chosen.adjoints, direction, problem, axis, a, b)
                     return y if bias is None else y + bias
             if direction == "forward":
-                y = formulation.forward(problem, axis, a, b, bias)
-                return y
+                return formulation.forward(problem, axis, a, b, bias)
             y = computed(formulation, direction, problem, axis, a, b)
             return y if bias is None else y + bias
 

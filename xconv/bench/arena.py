@@ -1,25 +1,23 @@
 """Measure contenders against each other: the one interface behind which all timing happens.
 
-Each backend computes in a worker process of its own, because two thread pools in one process spin against each other.
-One worker is active at a time. Contenders of a group are timed in short blocks, in a random order that is then
-reversed, so that a slow spell of the machine hits all of them. A contender whose result is wrong gets no number.
+Each framework computes in a worker process of its own, because two thread pools in one process spin against each other.
+One worker is active at a time; xconv on a framework and that framework's peers share one. Contenders of a group are
+timed in short blocks, in a random order that is then reversed, so that a slow spell of the machine hits all of them. A
+contender whose result is wrong gets no number.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import statistics
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
 from xconv.bench.catalogue import Layer
+from xconv.bench.limits import Limits
+from xconv.bench.process import LIMIT_S, Worker
 from xconv.call import resolve_all
 from xconv.cost import Cost, cost
 
@@ -35,7 +33,8 @@ class Contender:
     """A layer, who computes it, and how.
 
     ``direction`` is "forward" or "forward+backward"; ``activation`` is "" or "relu", applied to the result; ``signal``
-    names a real input instead of random numbers (:mod:`xconv.bench.signals`).
+    names a real input instead of random numbers (:mod:`xconv.bench.signals`). ``backend`` names an xconv backend, or
+    with a ``way`` the framework of a peer, and then xconv takes no part (:mod:`xconv.bench.peers`).
     """
 
     label: str
@@ -45,6 +44,12 @@ class Contender:
     activation: str = ""
     signal: str = ""
     formulation: str = "auto"
+    way: str = ""
+
+    @property
+    def peer(self) -> str:
+        """The peer's name, or nothing for xconv itself."""
+        return f"{self.backend} {self.way}" if self.way else ""
 
     def cost(self) -> Cost:
         """Operations and bytes of one call: a backward pass is two more convolutions."""
@@ -59,13 +64,19 @@ class Contender:
 
 @dataclass
 class Measurement:
-    """What one contender took: seconds per call, one sample a block; or why it has no number."""
+    """What one contender took: seconds per call, one sample a round; or why it has no number.
+
+    ``error`` is the reason; with ``cannot`` it is a peer's limitation, which is no failure. ``chosen`` is the
+    formulation that xconv took. Sample i of each contender of a group is from round i.
+    """
 
     contender: Contender
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     first_call: float = 0.0
     error: str = ""
+    cannot: bool = False
+    chosen: str = ""
     use_cpu_time: bool = True
 
     def is_enough(self) -> bool:
@@ -83,73 +94,20 @@ class Measurement:
         return statistics.median(self.samples)
 
 
-class Worker:
-    """A process that computes with one backend and answers one JSON line for each it is sent."""
-
-    def __init__(self, backend: str, threads: int, device: str) -> None:
-        count = str(threads)
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": count,
-            "MKL_NUM_THREADS": count,
-            "TF_NUM_INTRAOP_THREADS": count,
-            "TF_NUM_INTEROP_THREADS": count,
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        }
-        command = [sys.executable, "-m", "xconv.bench.worker", backend, count, device]
-        self.backend = backend
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the worker
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            text=True,
-            env=environment,
-        )
-        self.about = self._answer()
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request and wait for the answer."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            return self._ended()
-        return self._answer()
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            return self._ended()
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def is_running(self) -> bool:
-        """Whether it can be asked."""
-        return self._process.poll() is None
-
-    def _ended(self) -> dict[str, Any]:
-        status = self._process.wait()
-        self._said.seek(0)
-        said = [line for line in self._said.read().splitlines() if line.strip()]
-        return {"error": f"the {self.backend} worker ended with exit status {status}: {said[-1] if said else ''}"}
-
-
 class Arena:
-    """Workers, one a backend, and the measuring of groups of contenders. Use it as a context manager."""
+    """Workers, one a framework, and the measuring of groups of contenders. Use it as a context manager.
 
-    def __init__(self, *, threads: int = 1, device: str = "cpu", rounds: int = 10, seed: int = 0) -> None:
-        self.threads, self.device, self.rounds = threads, device, rounds
+    A worker that takes longer than ``limit_s`` seconds for one answer is ended, and started again for the next.
+    """
+
+    def __init__(
+        self, *, threads: int = 1, device: str = "cpu", rounds: int = 10, seed: int = 0, limit_s: float = LIMIT_S
+    ) -> None:
+        self.threads, self.device, self.rounds, self.limit_s = threads, device, rounds, limit_s
         self._random = random.Random(seed)
         self._workers: dict[str, Worker] = {}
+        self._about: dict[str, dict[str, Any]] = {}
+        self._limits: dict[str, Limits] = {}
 
     def __enter__(self) -> Arena:
         return self
@@ -162,20 +120,17 @@ class Arena:
         self._workers.clear()
 
     def about(self) -> dict[str, Any]:
-        """Versions, threads and devices of the workers that have run."""
-        return {name: worker.about for name, worker in self._workers.items()}
+        """Versions, threads and devices of the workers that have run; also after they were closed."""
+        return dict(self._about)
 
     def measure(
         self, contenders: Sequence[Contender], progress: Callable[[str], None] | None = None
     ) -> list[Measurement]:
         """Verify all contenders, then time them interleaved; one measurement each, in the order given."""
-        use_cpu = self.threads == 1 and self.device == "cpu"
-        found = [Measurement(contender, use_cpu_time=use_cpu) for contender in contenders]
+        found = [Measurement(contender, use_cpu_time=self._use_cpu_time) for contender in contenders]
+        prepared_by: dict[int, Worker] = {}
         for number, measurement in enumerate(found):
-            contender = _described(measurement.contender)
-            answer = self._worker(measurement).ask(do="prepare", key=number, block=BLOCK_S, **contender)
-            measurement.error = answer.get("error", "")
-            measurement.first_call = answer.get("first_call", 0.0)
+            prepared_by[number] = self._prepare(number, measurement)
             if progress:
                 progress(measurement.contender.label)
         running = [(number, measurement) for number, measurement in enumerate(found) if not measurement.error]
@@ -186,12 +141,11 @@ class Arena:
             for number, measurement in order:
                 if measurement.error or measurement.is_enough():
                     continue
-                answer = self._worker(measurement).ask(do="time", key=number)
-                if "error" in answer:
-                    measurement.error = answer["error"]
-                else:
-                    measurement.wall.append(answer["wall"])
-                    measurement.cpu.append(answer["cpu"])
+                if self._worker(measurement.contender.backend) is not prepared_by[number]:
+                    # it ended over another contender, and what it had prepared is gone
+                    prepared_by[number] = self._prepare(number, measurement)
+                if not measurement.error:
+                    self._time(number, measurement)
             if progress:
                 progress("")
         for worker in self._workers.values():
@@ -199,11 +153,51 @@ class Arena:
                 worker.ask(do="forget")
         return found
 
-    def _worker(self, measurement: Measurement) -> Worker:
-        name = measurement.contender.backend
-        if name not in self._workers or not self._workers[name].is_running():
-            self._workers[name] = Worker(name, self.threads, self.device)
-        return self._workers[name]
+    def limits(self, frameworks: Sequence[str]) -> Limits:
+        """The most that this machine has shown in this run: the better of what each framework's worker reaches.
+
+        Each is asked once, and computes in its own way (:mod:`xconv.bench.limits`). Not known on other devices.
+        """
+        if self.device != "cpu":
+            return Limits(0.0, 0.0)
+        for name in frameworks:
+            if name not in self._limits:
+                answer = self._worker(name).ask(do="limits", use_cpu_time=self._use_cpu_time)
+                self._limits[name] = Limits(answer.get("flops", 0.0), answer.get("bytes", 0.0))
+        return Limits.best([self._limits[name] for name in frameworks])
+
+    @property
+    def _use_cpu_time(self) -> bool:
+        return self.threads == 1 and self.device == "cpu"
+
+    def _prepare(self, number: int, measurement: Measurement) -> Worker:
+        worker = self._worker(measurement.contender.backend)
+        self._take(
+            measurement, worker.ask(do="prepare", key=number, block=BLOCK_S, **_described(measurement.contender))
+        )
+        return worker
+
+    def _time(self, number: int, measurement: Measurement) -> None:
+        answer = self._worker(measurement.contender.backend).ask(do="time", key=number)
+        self._take(measurement, answer)
+        if not measurement.error:
+            measurement.wall.append(answer["wall"])
+            measurement.cpu.append(answer["cpu"])
+
+    def _take(self, measurement: Measurement, answer: dict[str, Any]) -> None:
+        measurement.error = answer.get("error", "")
+        # only a wrong result is a failure of a peer: the rest is what it cannot do
+        measurement.cannot = bool(measurement.error and measurement.contender.way and not answer.get("wrong"))
+        if not measurement.error and "first_call" in answer:
+            measurement.first_call = measurement.first_call or answer["first_call"]
+            measurement.chosen = answer["chosen"]
+
+    def _worker(self, framework: str) -> Worker:
+        if framework not in self._workers or not self._workers[framework].is_running():
+            worker = self._workers[framework] = Worker(framework, self.threads, self.device, self.limit_s)
+            if "error" not in worker.about:
+                self._about[framework] = worker.about
+        return self._workers[framework]
 
 
 def _described(contender: Contender) -> dict[str, Any]:
@@ -214,4 +208,5 @@ def _described(contender: Contender) -> dict[str, Any]:
         "activation": contender.activation,
         "signal": contender.signal,
         "formulation": contender.formulation,
+        "way": contender.way,
     }

@@ -31,7 +31,7 @@ def table(measurements: Sequence[Measurement]) -> str:
                 f"{batch / m.seconds:,.0f}",
             ]
         )
-    rows += [[m.contender.label, "", "", f"no number: {m.error}"[:70], "", "", ""] for m in measurements if m.error]
+    rows += [[m.contender.label, "", "", _reason(m), "", "", ""] for m in measurements if m.error]
     headers = ["contender", "ms", "", "ratio", "GFLOP/s", "GB/s", "samples/s"]
     align = ("left", *["right"] * 6)
     return tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align if rows else None)
@@ -47,6 +47,11 @@ def spread(samples: Sequence[float]) -> float:
         return 0.0
     low, middle, high = statistics.quantiles(samples, n=4, method="inclusive")
     return (high - low) / 2 / middle
+
+
+def _reason(measurement: Measurement) -> str:
+    first = measurement.error.splitlines()[0]
+    return f"{'cannot' if measurement.cannot else 'no number'}: {first}"[:70]
 
 
 def _fastest(timed: Sequence[Measurement], of: Measurement) -> float:

@@ -1,6 +1,7 @@
-"""The process that computes for the arena: ``python -m xconv.bench.worker BACKEND THREADS DEVICE``.
+"""The process that computes for the arena: ``python -m xconv.bench.worker FRAMEWORK THREADS DEVICE``.
 
 It reads one JSON request a line and writes one JSON answer a line. What a framework prints goes to the standard error.
+A framework with an xconv backend computes xconv's contenders and its own peers; one without, its peers alone.
 """
 
 from __future__ import annotations
@@ -12,27 +13,40 @@ import platform
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 import xconv
 from xconv.backend import Backend
-from xconv.bench import signals
+from xconv.bench import limits, peers, signals
 from xconv.bench.catalogue import Layer
-from xconv.bench.verify import pinned, verify
+from xconv.bench.peers.task import CannotError, task
+from xconv.bench.peers.verify import verify_peer
+from xconv.bench.verify import WrongResultError, pinned, verify
+from xconv.call import resolve_all
 
 
 class Bench:
-    """The prepared functions of one backend."""
+    """The prepared functions of one framework."""
 
-    def __init__(self, backend: Backend, device: str) -> None:
-        self.backend, self.device = backend, device
+    def __init__(self, framework: str, threads: int, device: str) -> None:
+        self.framework, self.threads, self.device = framework, threads, device
+        self.backend: Backend | None = None
+        if not peers.is_peer(framework) or framework in xconv.backends():
+            self.backend = xconv.get_backend(framework)
+            self.backend.set_threads(threads)
+            version = self.backend.version()
+        else:
+            ways = peers.load(framework)
+            ways.set_threads(threads)
+            version = ways.version()
+        self.about = {"backend": framework, "version": version, "threads": threads, "device": device}
         self._functions: dict[int, Callable[[], Any]] = {}
         self._calls: dict[int, int] = {}
 
-    def prepare(self, key: int, block: float, layer: dict[str, Any], **how: str) -> dict[str, Any]:
+    def prepare(self, key: int, block: float, layer: dict[str, Any], way: str, **how: str) -> dict[str, Any]:
         """Build the inputs, check the result, make the first call, and see how many calls fill a block."""
         described = Layer(**layer)
         described = replace(
@@ -40,20 +54,24 @@ class Bench:
             x_shape=tuple(described.x_shape),
             weight_shapes=tuple(tuple(shape) for shape in described.weight_shapes),
         )
-        gradients = how["direction"] != "forward"
-        verify(self.backend, described, self.device, formulation=how["formulation"], gradients=gradients)
-        function = self._function(described, how)
+        function = self._peer(described, way, how) if way else self._xconv(described, how)
         first, second = self._seconds(function, 1), self._seconds(function, 1)
         calls = 1 if second > block else max(1, round(block / self._seconds(function, 3)))
         self._functions[key], self._calls[key] = function, calls
-        return {"first_call": first}
+        return {"first_call": first, "chosen": "" if way else chosen(self._own, described, how)}
+
+    @property
+    def _own(self) -> Backend:
+        if self.backend is None:
+            raise ValueError(f"{self.framework} is no backend of xconv: a contender on it must name its way")
+        return self.backend
 
     def time(self, key: int) -> dict[str, float]:
         """One block: an untimed call, unless calls are long, and then the timed ones."""
         function, calls = self._functions[key], self._calls[key]
         if calls > 1:
             function()
-        self.backend.synchronize(self.device)
+        self._synchronize()
         gc.disable()
         cpu = time.process_time()
         wall = self._seconds(function, calls)
@@ -65,7 +83,7 @@ class Bench:
         start = time.perf_counter()
         for _ in range(calls):
             function()
-        self.backend.synchronize(self.device)
+        self._synchronize()
         return (time.perf_counter() - start) / calls
 
     def forget(self) -> dict[str, Any]:
@@ -74,29 +92,76 @@ class Bench:
         gc.collect()
         return {}
 
-    def _function(self, layer: Layer, how: dict[str, str]) -> Callable[[], Any]:
-        rng = np.random.default_rng(0)
-        x = (
-            signals.load(how["signal"], layer.x_shape)
-            if how["signal"]
-            else rng.standard_normal(layer.x_shape, "float32")
-        )
-        kernels = [rng.standard_normal(shape, "float32") for shape in layer.weight_shapes]
-        tensors = [self.backend.from_numpy(array, self.device) for array in (x, *kernels)]
-        options = {**layer.options, **pinned(layer, how["formulation"])}
-        options = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
+    def limits(self, use_cpu_time: bool) -> dict[str, float]:
+        """What this machine can do in this process."""
+        return asdict(limits.measure(self.framework, use_cpu_time))
+
+    def _synchronize(self) -> None:
+        # a peer's call is done when it returns, but for the two that may compute on a GPU, which are backends too
+        if self.backend is not None:
+            self.backend.synchronize(self.device)
+
+    def _peer(self, layer: Layer, way: str, how: dict[str, str]) -> Callable[[], Any]:
+        peer, gradients = peers.find(self.framework, way), how["direction"] != "forward"
+        if not peer.takes(layer, how["direction"]):
+            raise CannotError(f"it is not made for this {layer.operation}, {how['direction']}")
+        build = peers.load(self.framework).WAYS[way]
+        if how["activation"]:
+            raise CannotError("peers have no activation")
+        verify_peer(build, layer, method=peer.method, device=self.device, threads=self.threads, gradients=gradients)
+        rng, arrays = _arrays(layer, how["signal"])
+        shape = layer.x_shape
+        for call in resolve_all(layer.operation, shape, layer.weight_shapes, **_options(layer)):
+            shape = call.result_shape(shape)
+        above = rng.standard_normal(shape, "float32") if gradients else None
+        return build(task(layer, arrays, above, device=self.device, threads=self.threads)).run
+
+    def _xconv(self, layer: Layer, how: dict[str, str]) -> Callable[[], Any]:
+        backend = self._own
+        verify(backend, layer, self.device, formulation=how["formulation"], gradients=how["direction"] != "forward")
+        rng, arrays = _arrays(layer, how["signal"])
+        tensors = [backend.from_numpy(array, self.device) for array in arrays]
+        options = {**_options(layer), **pinned(layer, how["formulation"])}
         operation = getattr(xconv, layer.operation)
-        activate = self.backend.relu if how["activation"] == "relu" else _nothing
+        activate = backend.relu if how["activation"] == "relu" else _nothing
 
         def forward(*arrays: Any) -> Any:
             return activate(operation(*arrays, **options))
 
         if how["direction"] == "forward":
             return lambda: forward(*tensors)
-        above = self.backend.from_numpy(
-            rng.standard_normal(self.backend.shape(forward(*tensors)), "float32"), self.device
-        )
-        return lambda: self.backend.gradients(forward, tensors, above)
+        above = backend.from_numpy(rng.standard_normal(backend.shape(forward(*tensors)), "float32"), self.device)
+        return lambda: backend.gradients(forward, tensors, above)
+
+
+def chosen(backend: Backend, layer: Layer, how: dict[str, str]) -> str:
+    """The formulation that computes the layer; with gradients also theirs, for x and for the weight.
+
+    The only place of the benchmarks that knows what a plan looks like.
+    """
+    if layer.operation in ("conv2d", "conv2d_as_1d"):
+        return "conv2d"
+    if how["formulation"] != "auto":
+        return how["formulation"]
+    directions = ["forward", "input_gradient", "weight_gradient"]
+    steps = []
+    for call in resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **_options(layer)):
+        plan = xconv.plan(call.problem, backend=backend.name, layout=call.layout.name)
+        # a transposed convolution computes the input gradient, and its gradients are the two others
+        first = [call.direction, *(d for d in directions if d != call.direction)]
+        names = [plan.choices[d].formulation for d in first[: 1 if how["direction"] == "forward" else 3]]
+        steps.append(names[0] if len(set(names)) == 1 else "/".join(names))
+    return steps[0] if len(set(steps)) == 1 else ", ".join(steps)
+
+
+def _arrays(layer: Layer, signal: str) -> tuple[np.random.Generator, list[np.ndarray]]:
+    rng = np.random.default_rng(0)
+    x = signals.load(signal, layer.x_shape) if signal else rng.standard_normal(layer.x_shape, "float32")
+    return rng, [x, *(rng.standard_normal(shape, "float32") for shape in layer.weight_shapes)]
+
+
+def _options(layer: Layer) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in layer.options.items()}
 
 
 def _nothing(y: Any) -> Any:
@@ -107,18 +172,15 @@ def main() -> None:
     """Answer requests until the standard input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a framework prints must not be taken for an answer
-    name, threads, device = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    backend = xconv.get_backend(name)
-    backend.set_threads(threads)
-    bench = Bench(backend, device)
-    about = {"backend": name, "version": backend.version(), "threads": threads, "device": device}
-    print(json.dumps({**about, "python": platform.python_version()}), file=answers)
+    bench = Bench(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    print(json.dumps({**bench.about, "python": platform.python_version()}), file=answers)
     for line in sys.stdin:
         request = json.loads(line)
         try:
             answer = getattr(bench, request.pop("do"))(**request)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is the contender's result
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            said = str(error) if isinstance(error, CannotError) else f"{type(error).__name__}: {error}"
+            answer = {"error": said, "wrong": isinstance(error, WrongResultError)}
         print(json.dumps(answer), file=answers)
 
 

@@ -244,7 +244,8 @@ def _spread(call: Call, array: str, a: Enclosure, b: Enclosure, dtype: str, leng
         if direction != "input_gradient":
             channels_last[0] = reference.bordered(problem, call.axis, channels_last[0])
         problem = problem.padded()
-    error = copies * fourier_error(problem, direction, lengths[direction], *channels_last, sums(dtype), call.axis)
+    x, other = channels_last
+    error = copies * fourier_error(problem, direction, lengths[direction], x, other, sums(dtype), call.axis)
     if direction == "weight_gradient":
         shape = np.broadcast_shapes(error.shape, problem.weight_shape)
         return np.transpose(np.broadcast_to(error, shape), np.argsort(call.weight_axes))
