@@ -41,6 +41,11 @@ class Formulation(ABC):
         del direction, problem
         return 0
 
+    def work(self, direction: str, problem: ConvProblem) -> Sequence[float]:
+        """Quantities of its own that its time depends on, for :mod:`xconv.estimate`."""
+        del direction, problem
+        return ()
+
     def transform_length(self, direction: str, problem: ConvProblem) -> int:
         """The length of its Fourier transforms, whose error spreads over a block; 0 for sums of products."""
         del direction, problem
@@ -106,6 +111,10 @@ class Backend(ABC):
     @abstractmethod
     def permute(self, array: Array, axes: tuple[int, ...]) -> Array:
         """The array with its axes in another order; a view where the framework has views."""
+
+    def settle(self, array: Array) -> Array:
+        """The array with its own order in memory: a copy of a permuted view."""
+        return array
 
     @abstractmethod
     def narrow(self, array: Array, axis: int, start: Size, size: Size) -> Array:

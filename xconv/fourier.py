@@ -7,6 +7,8 @@ further. One transform over the whole of a long signal would spread them from it
 
 from __future__ import annotations
 
+import math
+
 from xconv.problem import ConvProblem
 
 SHORTEST = 32
@@ -41,6 +43,23 @@ def blocks(problem: ConvProblem, length: int) -> tuple[int, int]:
     """
     outputs = length - problem.extent + 1
     return -(-problem.output_length // outputs), outputs
+
+
+def fourier_work(problem: ConvProblem) -> list[float]:
+    """What overlap-save has to do: transforms of the signal, the result and the kernel, products, copies."""
+    length = block_length(problem)
+    elements = problem.outer * problem.inner * blocks(problem, length)[0] * length
+    steps, weights = math.log2(length), problem.group_in * problem.out_channels
+    return [
+        elements * steps * problem.in_channels,
+        elements * steps * problem.out_channels,
+        length * steps * weights,
+        elements * weights,
+        length * weights,
+        elements * problem.in_channels,
+        elements * problem.out_channels,
+        length * problem.groups,
+    ]
 
 
 def good_length(least: int) -> int:

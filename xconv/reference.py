@@ -178,6 +178,7 @@ def _seen(problem: ConvProblem, axis: int, padded: Floats, tap: int) -> Floats:
 
 
 def bordered(problem: ConvProblem, axis: int, x: Floats) -> Floats:
+    """``x`` with both pads, of zeros or of border values."""
     widths = [(0, 0)] * x.ndim
     widths[axis] = problem.padding
     return np.pad(x, widths, mode=_MODES[problem.padding_mode])  # type: ignore[call-overload, no-any-return]

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from xconv import estimate
 from xconv.backend import Backend, Formulation
 from xconv.errors import UnsupportedError
 from xconv.plan import Chosen, choose
@@ -125,6 +126,19 @@ class TensorFlowBackend(Backend):
     def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         able = {form.name for form in self.formulations if form.unsupported(direction, problem) is None}
         return next((name, why) for name, why in _ranked(direction, problem) if name in able)
+
+    def own(self, direction: str, problem: ConvProblem, layout: str) -> str:
+        return "conv2d"
+
+    differentiated = ("conv2d",)
+
+    def estimates(self, direction: str, problem: ConvProblem, layout: str, device: str) -> dict[str, float]:
+        if device != "cpu":
+            return {}
+        return estimate.seconds("xconv_tensorflow", self.formulations, direction, problem, layout)
+
+    def is_tracing(self) -> bool:
+        return False
 
     def compute(
         self,

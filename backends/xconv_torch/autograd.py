@@ -63,7 +63,7 @@ def apart(
 ) -> Tensor:
     """A direction of a problem, with gradients if they are wanted."""
     if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
-        result: Tensor = Apart.apply(a, b, forms, direction, problem, axis)  # type: ignore[no-untyped-call]
+        result: Tensor = Apart.apply(a, b, forms, direction, problem, axis)
         return result
     return computed(forms[direction], direction, problem, axis, a, b)
 

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch._C import _is_any_autocast_enabled as is_any_autocast_enabled
 from torch.compiler import is_compiling
 
+from xconv import estimate
 from xconv.backend import Backend, Formulation
 from xconv.call import Call
 from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
-from xconv_torch import estimate
 from xconv_torch.autograd import apart, computed, is_differentiated
 from xconv_torch.formulations import FORMULATIONS, shapes
 from xconv_torch.formulations.native import overrun
@@ -90,6 +90,9 @@ class TorchBackend(Backend):
     def permute(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
         return array.permute(axes)
 
+    def settle(self, array: Tensor) -> Tensor:
+        return array.contiguous()
+
     def narrow(self, array: Tensor, axis: int, start: Size, size: Size) -> Tensor:
         return array.narrow(axis, start, size)
 
@@ -156,7 +159,7 @@ class TorchBackend(Backend):
     def estimates(self, direction: str, problem: ConvProblem, layout: str, device: str) -> dict[str, float]:
         if device != "cpu":
             return {}
-        return estimate.seconds(self.formulations, direction, problem, layout)
+        return estimate.seconds("xconv_torch", self.formulations, direction, problem, layout)
 
     def is_tracing(self) -> bool:
         return torch.compiler.is_compiling()

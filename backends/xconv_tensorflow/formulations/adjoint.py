@@ -12,6 +12,7 @@ import tensorflow as tf
 from xconv.backend import Formulation
 from xconv.cost import ITEM_SIZE
 from xconv.errors import UnsupportedError
+from xconv.estimate import native_work
 from xconv.problem import ConvProblem, Size
 from xconv_tensorflow.formulations.native import Conv2d
 from xconv_tensorflow.formulations.shapes import Tensor, as_lines, pad, swapped, unknown_sizes
@@ -37,6 +38,9 @@ class Adjoint(Formulation):
         rows = problem.outer * problem.inner
         elements = problem.padded_length * problem.in_channels + problem.output_length * problem.out_channels
         return 2 * rows * elements * ITEM_SIZE[problem.dtype]
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         raise UnsupportedError(f"{self.name} has no forward")

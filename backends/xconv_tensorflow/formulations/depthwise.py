@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from xconv.backend import Formulation
+from xconv.estimate import native_work
 from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.shapes import Tensor, known_pads, pad, reshaped, resized, sizes_of, swapped
 
@@ -28,6 +29,9 @@ class Depthwise(Formulation):
         if not problem.depthwise:
             return "its channels are not each alone"
         return None if problem.dilation == 1 else "TensorFlow's depthwise convolution is wrong or slow with a dilation"
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not known_pads(problem):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from xconv.backend import Formulation
 from xconv.cost import ITEM_SIZE
+from xconv.estimate import native_work
 from xconv.problem import ConvProblem, Size
 from xconv_tensorflow.formulations.adjoint import Adjoint
 from xconv_tensorflow.formulations.depthwise import Depthwise
@@ -36,6 +37,9 @@ class Folded(Formulation):
         inputs = rows * problem.padded_length * problem.in_channels * item
         outputs = rows * problem.output_length * problem.out_channels * item
         return inputs + (outputs if direction != "forward" else 0)
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         plain = _undilated(problem)
@@ -78,6 +82,9 @@ class Phases(Formulation):
 
     def workspace(self, direction: str, problem: ConvProblem) -> Size:
         return problem.outer * problem.padded_length * problem.in_channels * ITEM_SIZE[problem.dtype]
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         plain = _unstrided(problem)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from xconv.backend import Formulation
 from xconv.cost import ITEM_SIZE
-from xconv.fourier import block_length, blocks
+from xconv.fourier import block_length, blocks, fourier_work
 from xconv.problem import ConvProblem, Size
 from xconv_tensorflow.formulations.shapes import Tensor, as_lines, cut, pad, resized, swapped, unknown_sizes
 
@@ -38,6 +38,9 @@ class Fourier(Formulation):
         lines = problem.padded_length * problem.in_channels + problem.output_length * problem.out_channels
         copies = 3 * problem.outer * problem.inner * lines
         return item * (kernel + copies) + max(WORKSPACE, _block_bytes(problem, length))
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return fourier_work(problem.transposed() if direction == "input_gradient" else problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         length = block_length(problem)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import tensorflow as tf
 
 from xconv.backend import Formulation
+from xconv.estimate import native_work
 from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.native import Conv2d
 from xconv_tensorflow.formulations.shapes import Tensor
@@ -27,6 +28,9 @@ class Split(Formulation):
         if not 1 < problem.groups <= MOST_GROUPS:
             return f"{problem.groups} groups; it is for 2 to {MOST_GROUPS}"
         return _CONV2D.unsupported(direction, _one_group(problem))
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         def one(problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from xconv.backend import Formulation
+from xconv.estimate import native_work
 from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.shapes import (
     Tensor,
@@ -29,6 +30,9 @@ class Conv2d(Formulation):
         if direction != "forward" and (problem.groups > 1 or problem.dilation > 1):
             return "TensorFlow has no gradient of a grouped or dilated convolution on the CPU"
         return None
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not known_pads(problem):
@@ -74,6 +78,9 @@ class Conv1d(Formulation):
 
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
         return None if direction == "forward" else "TensorFlow has no op for it"
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         lines = pad(as_lines(x, axis), 1, problem.padding)

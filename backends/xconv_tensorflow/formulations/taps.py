@@ -19,6 +19,14 @@ class Taps(Formulation):
 
     name = "taps"
 
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        rows = problem.outer * problem.inner
+        inputs, outputs = (
+            rows * problem.length * problem.in_channels,
+            rows * problem.output_length * problem.out_channels,
+        )
+        return [problem.kernel, problem.kernel * inputs, problem.kernel * outputs, problem.kernel * problem.outer]
+
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padded = pad(x, axis, problem.padding)
         y = bias

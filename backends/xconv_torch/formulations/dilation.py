@@ -7,6 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from xconv.backend import Formulation
+from xconv.estimate import native_work
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.native import Conv2d
 from xconv_torch.formulations.shapes import canonical, from_canonical, pad
@@ -31,6 +32,9 @@ class Folded(Formulation):
     def workspace(self, direction: str, problem: ConvProblem) -> int:
         del direction
         return 4 * int(problem.outer * problem.padded_length * problem.inner * problem.in_channels)
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         folded, short = _fold(problem, canonical(x, axis))
@@ -64,6 +68,9 @@ class Wide(Formulation):
             return "sizes are not known yet"
         alone = problem.group_in == problem.group_out == 1
         return None if alone and problem.inner > 1 else "it is for each channel alone, along the columns"
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         wide, inner = _wide(problem), problem.inner

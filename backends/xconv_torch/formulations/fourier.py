@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xconv.backend import Formulation
-from xconv.fourier import block_length, blocks
+from xconv.fourier import block_length, blocks, fourier_work
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.shapes import adjoint_kernel, canonical, from_canonical, pad
 
@@ -36,6 +36,9 @@ class OverlapSave(Formulation):
         spectrum = 8 * n * problem.group_in * problem.out_channels
         sample = 8 * n * (problem.in_channels + problem.out_channels)
         return int(2 * spectrum + max(2 * BUDGET, sample))
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return fourier_work(problem.transposed() if direction == "input_gradient" else problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         n = block_length(problem)

@@ -19,6 +19,9 @@ from xconv_torch.formulations.shapes import (
     windows,
 )
 
+NARROW = 16
+"""Columns below which a matrix product cannot fill its vectors."""
+
 
 class Im2col(Formulation):
     """The windows, copied side by side a block at a time, times the kernel as one matrix."""
@@ -37,6 +40,10 @@ class Im2col(Formulation):
     def workspace(self, direction: str, problem: ConvProblem) -> int:
         window = 8 * problem.kernel * problem.in_channels
         return int(min(max(CACHE, window), problem.outer * problem.output_length * problem.inner * window))
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        windows = problem.outer * problem.output_length * problem.inner * problem.kernel * problem.in_channels
+        return [windows, problem.outer, problem.macs * (problem.out_channels < NARROW)]
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         seen = windows(problem, pad(canonical(x, axis), 1, problem.padding))
@@ -98,6 +105,12 @@ class Toeplitz(Formulation):
         matrix = width * problem.in_channels * many * problem.out_channels
         signal = problem.outer * problem.output_length * problem.in_channels * (width + 1) // many
         return 4 * int(matrix + 2 * signal + problem.outer * many * problem.out_channels)
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        many, width = toeplitz_block(problem)
+        seen = problem.outer * problem.output_length * width * problem.in_channels
+        matrix = many * width * problem.in_channels * problem.out_channels
+        return [seen * problem.out_channels, seen / many, matrix]
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         many, width = toeplitz_block(problem)

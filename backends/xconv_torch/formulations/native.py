@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xconv.backend import Formulation
+from xconv.estimate import native_work
 from xconv.problem import ConvProblem
 
 
@@ -23,6 +24,9 @@ class Conv1d(Formulation):
 
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
         return overrun(direction, problem)
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         signals, back = _as_signals(x, axis)
@@ -61,6 +65,9 @@ class Conv2d(Formulation):
 
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
         return overrun(direction, problem)
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         along_width = _along_width(x, axis)
@@ -116,6 +123,9 @@ class Overpad(Formulation):
             return "sizes are not known yet"
         low, high = problem.padding
         return None if problem.stride == 1 and low != high else "it is for uneven pads, and stride 1"
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         low, high = problem.padding

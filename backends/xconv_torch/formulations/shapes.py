@@ -56,7 +56,7 @@ def tap(problem: ConvProblem, x: Tensor, index: int, start: int = 0, stop: int |
 
 
 def windows(problem: ConvProblem, x: Tensor) -> Tensor:
-    """The overlapping windows of a padded canonical array as a view: (outer, output length, inner, kernel, channels)."""
+    """The overlapping windows of a padded canonical array, a view: (outer, output length, inner, kernel, channels)."""
     outer, length, inner, channel = x.stride()
     size = (x.shape[0], problem.output_length, x.shape[2], problem.kernel, x.shape[3])
     return x.as_strided(size, (outer, length * problem.stride, inner, length * problem.dilation, channel))

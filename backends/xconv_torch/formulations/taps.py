@@ -26,6 +26,14 @@ class Taps(Formulation):
         padded = problem.outer * problem.padded_length * problem.inner * problem.in_channels
         return 8 * int(padded) if any(problem.padding) or direction == "input_gradient" else 0
 
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        rows = problem.outer * problem.inner
+        inputs, outputs = (
+            rows * problem.length * problem.in_channels,
+            rows * problem.output_length * problem.out_channels,
+        )
+        return [problem.kernel, problem.kernel * inputs, problem.kernel * outputs, problem.kernel * problem.outer]
+
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padded = pad(canonical(x, axis), 1, problem.padding)
         if is_recorded(x, weight, bias):

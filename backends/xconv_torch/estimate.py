@@ -1,2 +1,0 @@
-def seconds(formulations, direction, problem, layout):
-    return {}

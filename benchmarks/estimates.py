@@ -1,0 +1,305 @@
+"""Measure formulations, fit the estimates of a backend, and report how well they choose.
+
+    python benchmarks/estimates.py measure torch random.jsonl --geometries 500 --seed 1
+    python benchmarks/estimates.py measure torch layers.jsonl --catalogue
+    python benchmarks/estimates.py report torch random.jsonl layers.jsonl
+    python benchmarks/estimates.py fit torch random.jsonl layers.jsonl
+
+CPU time at one thread, the formulations of a geometry one after the other. The report is of geometries that the fit
+has not seen: each sixth of them is estimated by a fit to the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import statistics
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+from tabulate import tabulate
+from tqdm import tqdm
+
+import xconv
+from xconv.backend import Backend, Formulation
+from xconv.bench import catalogue
+from xconv.call import resolve_all
+from xconv.estimate import Model, kind, quantities
+from xconv.files import write_whole
+from xconv.plan import CLEARLY
+from xconv.problem import DIRECTIONS, ConvProblem
+
+PACKAGES = Path(__file__).parents[1] / "backends"
+MOST_MACS, MOST_BYTES = 1.5e9, 40e6
+FOLDS = 6
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A problem, the rank and axis of its arrays, and the caller's layout."""
+
+    name: str
+    problem: ConvProblem
+    batch: tuple[int, ...]
+    axis: int
+    layout: str
+
+    def shape(self, length: int, channels: int) -> tuple[int, ...]:
+        return (*self.batch[: self.axis], length, *self.batch[self.axis :], channels)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of each formulation in one direction of a problem."""
+
+    name: str
+    layout: str
+    direction: str
+    problem: ConvProblem
+    seconds: dict[str, float]
+
+
+def geometries(count: int, seed: int) -> Iterator[Geometry]:
+    """Random ones, as wide as layers are: sizes are spread evenly over their logarithms."""
+    rng = random.Random(seed)
+
+    def size(low: float, high: float) -> int:
+        return round(2 ** rng.uniform(math.log2(low), math.log2(high)))
+
+    done = 0
+    while done < count:
+        what = rng.choice(["dense"] * 5 + ["one"] * 2 + ["depthwise"] * 3 + ["grouped"] * 2 + ["single"])
+        kernel = rng.choice([1, 2, 3, 3, 3, 4, 5, 5, 7, 7, 9, 11, 15, 17, 25, 31, 41, 64, 100, 128, 251, 512])
+        stride = min(rng.choice([1] * 7 + [2, 2, 3, 4, 5, 8]), kernel)
+        dilation = 1 if kernel > 41 else rng.choice([1] * 7 + [2, 4, 8, 16, 64])
+        if dilation > 1 and rng.random() < 0.85:
+            stride = 1
+        groups, inputs, outputs = 1, size(2, 768), size(2, 768)
+        if what == "dense" and rng.random() < 0.5:
+            inputs, outputs = (max(8, channels // 8 * 8) for channels in (inputs, outputs))
+        elif what == "one":
+            inputs = 1
+        elif what == "single":
+            inputs = outputs = 1
+        elif what == "depthwise":
+            groups = inputs = size(2, 1024)
+            outputs = inputs * rng.choice([1, 1, 1, 1, 2])
+        elif what == "grouped":
+            groups = rng.choice([2, 4, 8, 16, 32])
+            inputs, outputs = groups * size(2, 48), groups * size(2, 48)
+        form = rng.choice(["signal"] * 4 + ["rows", "columns"])
+        if form == "signal":
+            batch: tuple[int, ...] = (rng.choice([1, 1, 1, 2, 8, 16, 64, 128]),)
+            length, axis, outer, inner = size(32, 65536), 1, batch[0], 1
+        else:
+            samples, height, width = rng.choice([1, 1, 4, 16]), size(8, 256), size(8, 256)
+            rows = form == "rows"
+            batch, axis = (samples, height if rows else width), 2 if rows else 1
+            length, outer, inner = (width, samples * height, 1) if rows else (height, samples, width)
+        reach = (kernel - 1) * dilation
+        padding = rng.choice([(0, 0), (reach // 2, reach - reach // 2), (reach // 2, reach - reach // 2), (reach, 0)])
+        layout = rng.choice(["NWC", "NWC", "NCW"] if len(batch) == 1 else ["NHWC", "NHWC", "NCHW"])
+        if reach + 1 > length or outer * length * inner * max(inputs, outputs) * 4 > MOST_BYTES:
+            continue
+        problem = ConvProblem(outer, length, inner, inputs, outputs, kernel, stride, dilation, groups, padding)
+        if 1e4 < problem.macs < MOST_MACS:
+            yield Geometry(f"{seed}-{done}", problem, batch, axis, layout)
+            done += 1
+
+
+def layers() -> Iterator[Geometry]:
+    """The catalogue's, in both layouts; the true conv2d is no problem of one axis."""
+    for layer in catalogue("default"):
+        if layer.operation == "conv2d":
+            continue
+        shape, options = layer.x_shape, {k: tuple(v) if isinstance(v, list) else v for k, v in layer.options.items()}
+        for call in resolve_all(layer.operation, shape, layer.weight_shapes, **options):
+            batch = tuple(size for axis, size in enumerate(shape[:-1]) if axis != call.axis)
+            for layout in ("NWC", "NCW") if len(shape) == 3 else ("NHWC", "NCHW"):
+                if call.problem.macs < 100 * MOST_MACS:
+                    yield Geometry(layer.name, call.problem, batch, call.axis, layout)
+            shape = call.result_shape(shape)
+
+
+def measure(backend: Backend, geometry: Geometry) -> Iterator[Timing]:
+    """The times of all formulations in each direction."""
+    problem, rng = geometry.problem, np.random.default_rng(0)
+    first, rank = not geometry.layout.endswith("C"), len(geometry.batch) + 2
+    to_first = (0, rank - 1, *range(1, rank - 1))
+    to_last = (0, *range(2, rank), 1)
+
+    def array(length: int, channels: int) -> Any:
+        values = rng.standard_normal(geometry.shape(length, channels), "float32")
+        if not first:
+            return backend.from_numpy(values, "cpu")
+        # in memory as a channels-first caller has it
+        return backend.permute(backend.from_numpy(np.ascontiguousarray(values.transpose(to_first)), "cpu"), to_last)
+
+    x, dy = array(problem.length, problem.in_channels), array(problem.output_length, problem.out_channels)
+    w = rng.standard_normal(problem.weight_shape, "float32")
+    weight = backend.from_numpy(w, "cpu")
+    if first:
+        weight = backend.permute(backend.from_numpy(np.ascontiguousarray(w.transpose(2, 1, 0)), "cpu"), (2, 1, 0))
+    operands = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}
+    for direction in DIRECTIONS:
+        seconds: dict[str, float] = {}
+        for form in backend.formulations:
+            if form.unsupported(direction, problem) or form.workspace(direction, problem) > 1 << 31:
+                continue
+
+            def call(form: Formulation = form, direction: str = direction) -> None:
+                y = backend.run(form, direction, problem, geometry.axis, *operands[direction])
+                if first and direction != "weight_gradient":
+                    backend.settle(backend.permute(y, to_first))
+
+            seconds[form.name] = clocked(call, 4 * min(seconds.values(), default=math.inf))
+        yield Timing(geometry.name, geometry.layout, direction, problem, seconds)
+
+
+def clocked(call: Any, hopeless: float) -> float:
+    """CPU seconds of one call: a median of some, or a single one where it is long, or slower than ``hopeless``."""
+    call()
+    once = _cpu(call, 1)
+    if once > 1 or once > max(hopeless, 2e-3):
+        return once
+    many = max(1, round(0.01 / max(once, 1e-6)))
+    return statistics.median(_cpu(call, many) for _ in range(9 if once < 0.02 else 3))
+
+
+def _cpu(call: Any, many: int) -> float:
+    start = time.process_time()
+    for _ in range(many):
+        call()
+    return (time.process_time() - start) / many
+
+
+def read(paths: Iterable[str]) -> list[Timing]:
+    """Timings, as :func:`measure` writes them."""
+    found = []
+    for path in paths:
+        for line in Path(path).read_text("utf-8").splitlines():
+            said = json.loads(line)
+            said["problem"]["padding"] = tuple(said["problem"]["padding"])
+            found.append(Timing(**{**said, "problem": ConvProblem(**said["problem"])}))
+    return found
+
+
+def fit(backend: Backend, timings: list[Timing], ridge: float = 0.05) -> Model:
+    """Seconds per unit of each quantity, never negative, least squares of the logarithm of the time."""
+    forms = {form.name: form for form in backend.formulations}
+    cells: dict[tuple[str, str, str], list[tuple[list[float], float]]] = {}
+    for timing in timings:
+        for name, seconds in timing.seconds.items():
+            if name in forms and forms[name].unsupported(timing.direction, timing.problem) is None:
+                row = quantities(forms[name], timing.direction, timing.problem, timing.layout)
+                cells.setdefault((name, timing.direction, kind(timing.problem)), []).append((row, seconds))
+    model: Model = {}
+    for (name, direction, which), rows in cells.items():
+        if len(rows) < FOLDS:
+            continue
+        work, taken = np.array([row for row, _ in rows]), np.array([seconds for _, seconds in rows])
+        weight = 1 / taken
+        for _ in range(12):  # reweighted so that it is the ratio that counts, up or down
+            scaled = work * weight[:, None]
+            penalty = np.diag(np.sqrt((scaled**2).mean(0)) + 1e-30) * ridge * math.sqrt(len(rows))
+            target = np.concatenate([taken * weight, np.zeros(work.shape[1])])
+            units, _ = nnls(np.vstack([scaled, penalty]), target)
+            weight = 1 / np.sqrt(np.maximum(work @ units, taken / 30) * taken)
+        units = units * math.exp(statistics.median(np.log(taken / np.maximum(work @ units, 1e-9))))
+        model.setdefault(name, {}).setdefault(direction, {})[which] = [float(f"{unit:.3g}") for unit in units]
+    return model
+
+
+def choose(backend: Backend, model: Model, timing: Timing) -> str:
+    """What :func:`xconv.plan.decide` would take of what was measured."""
+    forms, own = {form.name: form for form in backend.formulations}, backend.own(timing.direction, timing.problem, "")
+    expected = {}
+    for name in timing.seconds:
+        units = model.get(name, {}).get(timing.direction, {}).get(kind(timing.problem))
+        if units is not None and name in forms:
+            amounts = quantities(forms[name], timing.direction, timing.problem, timing.layout)
+            expected[name] = sum(a * u for a, u in zip(amounts, units, strict=True))
+    if not expected:
+        return own
+    fastest = min(expected, key=expected.__getitem__)
+    return own if own in expected and expected[own] < CLEARLY * expected[fastest] else fastest
+
+
+def report(backend: Backend, timings: list[Timing]) -> str:
+    """How often the fastest is picked, what is lost, and how often the framework's own op would have been faster."""
+    names = sorted({timing.name for timing in timings})
+    random.Random(0).shuffle(names)
+    picked: list[tuple[Timing, str]] = []
+    for fold in range(FOLDS):
+        held = set(names[fold::FOLDS])
+        model = fit(backend, [timing for timing in timings if timing.name not in held])
+        picked += [(timing, choose(backend, model, timing)) for timing in timings if timing.name in held]
+    rows = []
+    for last in (True, False):
+        for direction in DIRECTIONS:
+            own = backend.own(direction, timings[0].problem, "")
+            some = [
+                (timing.seconds, name)
+                for timing, name in picked
+                if timing.direction == direction and timing.layout.endswith("C") == last and own in timing.seconds
+            ]
+            if some:
+                rows.append(["last" if last else "first", direction, *scores(some, own)])
+    headers = ["channels", "direction", "problems", "best picked", "regret", "95 %", "worst", "slower than own",
+               "speed-up", "of at most"]  # fmt: skip
+    return str(tabulate(rows, headers=headers, floatfmt=".3g"))
+
+
+def scores(picked: list[tuple[dict[str, float], str]], own: str) -> list[Any]:
+    """Figures of a list of (seconds, what was picked)."""
+    regret = np.array([seconds[name] / min(seconds.values()) for seconds, name in picked])
+    gain = np.array([seconds[own] / seconds[name] for seconds, name in picked])
+    mean = math.exp(float(np.log(regret).mean()))
+    speed = math.exp(float(np.log(gain).mean()))
+    best = f"{(regret < 1.02).mean():.0%}"
+    slower = f"{(gain < 1 / 1.05).mean():.1%}"
+    return [len(picked), best, mean, float(np.quantile(regret, 0.95)), regret.max(), slower, speed, speed * mean]
+
+
+def main() -> None:
+    """Measure, report or fit."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command in ("measure", "report", "fit"):
+        sub = commands.add_parser(command)
+        sub.add_argument("backend")
+        sub.add_argument("files", nargs="+" if command != "measure" else 1)
+        if command == "measure":
+            sub.add_argument("--geometries", type=int, default=0)
+            sub.add_argument("--seed", type=int, default=0)
+            sub.add_argument("--catalogue", action="store_true")
+    given = parser.parse_args()
+    backend = xconv.get_backend(given.backend)
+    if given.command == "measure":
+        backend.set_threads(1)
+        wanted = [*geometries(given.geometries, given.seed), *(layers() if given.catalogue else ())]
+        with Path(given.files[0]).open("a", encoding="utf-8") as file, backend.exact_float32():
+            for geometry in tqdm(wanted, unit="geometry"):
+                for timing in measure(backend, geometry):
+                    file.write(json.dumps(asdict(timing)) + "\n")
+                file.flush()
+        return
+    timings = read(given.files)
+    if given.command == "report":
+        print(report(backend, timings))
+        return
+    about = {"version": 1, "framework": backend.version(), "cpu": os.cpu_count(), "timings": len(timings)}
+    model = json.dumps({**about, "seconds": fit(backend, timings)}, indent=1)
+    write_whole(PACKAGES / f"xconv_{backend.name}" / "estimates.json", model + "\n")
+
+
+if __name__ == "__main__":
+    main()

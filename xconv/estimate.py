@@ -1,0 +1,95 @@
+"""How long a formulation is expected to take: a sum of quantities of work, each with the seconds that one unit takes.
+
+The quantities say what there is to do (a call, multiply-adds, elements read and written, ...); a formulation adds its
+own. The seconds per unit, one set for each kind of problem, are fitted to measurements by non-negative least squares of
+the logarithm: ``benchmarks/estimates.py`` measures, fits and reports how well the choice is made. They are those of the
+machine that was measured. Where another is faster or slower in all of them, no choice changes; else there is ``tune``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, TypeAlias
+
+from xconv.problem import ConvProblem
+
+if TYPE_CHECKING:
+    from xconv.backend import Formulation
+
+Model: TypeAlias = dict[str, dict[str, dict[str, list[float]]]]
+"""Formulation, direction and kind of problem to the seconds of one unit of each quantity."""
+
+
+def kind(problem: ConvProblem) -> str:
+    """The kinds between which libraries change their kernels.
+
+    >>> kind(ConvProblem(1, 100, 1, 8, 8, kernel=3, groups=8)), kind(ConvProblem(1, 100, 1, 1, 32, kernel=3))
+    ('depthwise', 'few in')
+    """
+    dilated = ", dilated" if problem.dilation > 1 else ""
+    if problem.groups > 1:
+        if problem.group_in == problem.group_out == 1:
+            return "depthwise" + dilated
+        return "multiplier" if problem.group_in == 1 else "grouped"
+    if problem.in_channels == problem.out_channels == 1:
+        return "single"
+    if problem.in_channels <= 3:
+        return "few in"
+    return "few out" if problem.out_channels <= 8 else "dense" + dilated
+
+
+def quantities(formulation: Formulation, direction: str, problem: ConvProblem, layout: str) -> list[float]:
+    """What there is to do: the common quantities, then the formulation's own."""
+    inputs = problem.outer * problem.length * problem.inner * problem.in_channels
+    outputs = problem.outer * problem.output_length * problem.inner * problem.out_channels
+    weights = problem.kernel * problem.group_in * problem.out_channels
+    padded = inputs if any(problem.padding) else 0
+    first = 0 if layout.endswith("C") else 1  # channels first: arrays may be copied, or read against the grain
+    common = [1, problem.macs, inputs, outputs, weights, padded]
+    common += [first * inputs, first * outputs, first * problem.macs]
+    return [float(amount) for amount in (*common, *formulation.work(direction, problem))]
+
+
+def native_work(problem: ConvProblem) -> list[float]:
+    """What a framework's own convolution does besides: vectors that are not full, strides, long kernels, columns."""
+    positions = problem.outer * problem.output_length * problem.inner
+    in_lanes, out_lanes = (-(-channels // 16) * 16 for channels in (problem.group_in, problem.group_out))
+    outputs = positions * problem.out_channels
+    columns = problem.inner > 1
+    return [
+        positions * problem.kernel * problem.in_channels * out_lanes,
+        positions * problem.kernel * problem.out_channels * in_lanes,
+        positions * problem.kernel,
+        outputs * columns,
+        problem.macs * columns,
+        problem.macs * (problem.stride > 1),
+        problem.macs * (problem.kernel > 32),
+        problem.outer * problem.inner,
+    ]
+
+
+@cache
+def model(package: str) -> Model:
+    """The seconds per unit that a backend's package has in its ``estimates.json``; empty if it has none."""
+    file = files(package).joinpath("estimates.json")
+    if not file.is_file():
+        return {}
+    found: Model = json.loads(file.read_text("utf-8"))["seconds"]
+    return found
+
+
+def seconds(
+    package: str, formulations: Sequence[Formulation], direction: str, problem: ConvProblem, layout: str
+) -> dict[str, float]:
+    """What each formulation that has been measured on this kind of problem is expected to take."""
+    fitted, which = model(package), kind(problem)
+    found: dict[str, float] = {}
+    for formulation in formulations:
+        units = fitted.get(formulation.name, {}).get(direction, {}).get(which)
+        if units is not None and formulation.unsupported(direction, problem) is None:
+            amounts = quantities(formulation, direction, problem, layout)
+            found[formulation.name] = sum(a * u for a, u in zip(amounts, units, strict=True))
+    return found
