@@ -34,7 +34,7 @@ from xconv.bench import catalogue
 from xconv.call import resolve_all
 from xconv.estimate import Model, kind, quantities
 from xconv.files import write_whole
-from xconv.plan import CLEARLY
+from xconv.plan import CLEARLY, LEAST_GAIN
 from xconv.problem import DIRECTIONS, ConvProblem
 
 PACKAGES = Path(__file__).parents[1] / "backends"
@@ -158,7 +158,7 @@ def measure(backend: Backend, geometry: Geometry) -> Iterator[Timing]:
             def call(form: Formulation = form, direction: str = direction) -> None:
                 y = backend.run(form, direction, problem, geometry.axis, *operands[direction])
                 if first and direction != "weight_gradient":
-                    backend.settle(backend.permute(y, to_first))
+                    backend.settle(backend.permute(y, to_first), backend.permute(x, to_first))
 
             seconds[form.name] = clocked(call, 4 * min(seconds.values(), default=math.inf))
         yield Timing(geometry.name, geometry.layout, direction, problem, seconds)
@@ -230,7 +230,8 @@ def choose(backend: Backend, model: Model, timing: Timing) -> str:
     if not expected:
         return own
     fastest = min(expected, key=expected.__getitem__)
-    return own if own in expected and expected[own] < CLEARLY * expected[fastest] else fastest
+    kept = max(CLEARLY * expected[fastest], expected[fastest] + LEAST_GAIN)
+    return own if own in expected and expected[own] < kept else fastest
 
 
 def report(backend: Backend, timings: list[Timing]) -> str:

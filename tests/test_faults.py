@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from xconv import dispatch
 from xconv.backend import Backend
 from xconv.parity import Case, cases, check
 from xconv.problem import ConvProblem
@@ -59,15 +60,18 @@ def test_every_affected_case_catches(backend: Backend, fault: str, monkeypatch: 
     assert all(finding.ok for case in hit for finding in check(backend, case, kind="integers"))
     right = backend.compute
 
-    def wrong(form: Any, direction: str, problem: ConvProblem, axis: int, a: Any, b: Any, bias: Any) -> Any:
+    def wrong(form: Any, direction: str, problem: ConvProblem, axis: int, a: Any, b: Any, bias: Any, how: Any) -> Any:
         if direction != "weight_gradient":
             problem, b = mutate(backend, problem, b)
-        return right(form, direction, problem, axis, a, b, bias)
+        return right(form, direction, problem, axis, a, b, bias, how)
 
+    dispatch.forget()
     monkeypatch.setattr(backend, "compute", wrong)
+    monkeypatch.setattr(backend, "lowered", lambda *_: None)
     caught = {"integers": 0, "normal": 0}
     for kind in caught:
         for case in hit:
             [y] = check(backend, case, kind=kind, gradients=False)
             caught[kind] += not y.ok
+    dispatch.forget()
     assert caught == {"integers": len(hit), "normal": len(hit)}

@@ -119,8 +119,13 @@ def test_nan_and_infinity_stay_in_their_place(
     with np.errstate(invalid="ignore"):
         wanted = expected(case, arrays, "float32")
     able = [f.name for f in backend.formulations for c in case.calls() if f.unsupported(c.direction, c.problem) is None]
+    local = {f.name: f.is_local for f in backend.formulations}
     for formulation in ("auto", *able):
         got = compute(backend, case, arrays, "float32", formulation=formulation)
+        if not local.get(formulation, True):
+            # neighbours in a block may get it too, but nothing that should have it is without
+            assert not np.isfinite(got["y"][~np.isfinite(wanted["y"].value)]).any()
+            continue
         for name, array in got.items():
             assert np.array_equal(np.isfinite(array), np.isfinite(wanted[name].value)), (formulation, name)
             assert np.array_equal(array, wanted[name].value, equal_nan=True), (formulation, name)

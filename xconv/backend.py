@@ -31,6 +31,9 @@ class Formulation(ABC):
 
     name: str
 
+    is_local: bool = True
+    """Whether NaN and infinity reach only what they should; a form that works in blocks gives them to neighbours."""
+
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
         """Why this form cannot compute a direction of a problem, or None if it can."""
         del direction, problem
@@ -112,8 +115,9 @@ class Backend(ABC):
     def permute(self, array: Array, axes: tuple[int, ...]) -> Array:
         """The array with its axes in another order; a view where the framework has views."""
 
-    def settle(self, array: Array) -> Array:
-        """The array with its own order in memory: a copy of a permuted view."""
+    def settle(self, array: Array, like: Array) -> Array:
+        """The array in the order of its axes in memory, if another is: what a channels-first caller expects."""
+        del like
         return array
 
     @abstractmethod

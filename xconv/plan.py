@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CLEARLY = 1.15
 """How much faster than the framework's own op another must be expected to be: the scatter of the estimates."""
 
+LEAST_GAIN = 20e-6
+"""Seconds that another must save: a framework's own op, called again, is called without the steps in between."""
+
 LEAST_WORKSPACE = 64 << 20
 """Bytes that every formulation may hold beside its operands and result."""
 
@@ -156,7 +159,7 @@ def decide(
         return Choice(name, why, {}, "rule")
     own = backend.own(direction, problem, layout)
     fastest = min(seconds, key=seconds.__getitem__)
-    if own in seconds and seconds[own] < CLEARLY * seconds[fastest]:
+    if own in seconds and seconds[own] < max(CLEARLY * seconds[fastest], seconds[fastest] + LEAST_GAIN):
         return Choice(own, "nothing is expected to be clearly faster than the framework's own op", seconds, "estimate")
     gain = f", {seconds[own] / seconds[fastest]:.1f} times as fast as {own}" if own in seconds else ""
     return Choice(fastest, f"expected to be the fastest{gain}", seconds, "estimate")

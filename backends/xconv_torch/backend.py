@@ -90,8 +90,9 @@ class TorchBackend(Backend):
     def permute(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
         return array.permute(axes)
 
-    def settle(self, array: Tensor) -> Tensor:
-        return array.contiguous()
+    def settle(self, array: Tensor, like: Tensor) -> Tensor:
+        # torch's own ops give channels-last memory for channels-last memory
+        return array.contiguous() if like.is_contiguous() else array
 
     def narrow(self, array: Tensor, axis: int, start: Size, size: Size) -> Tensor:
         return array.narrow(axis, start, size)
@@ -157,7 +158,7 @@ class TorchBackend(Backend):
     apart_seconds = 50e-6
 
     def estimates(self, direction: str, problem: ConvProblem, layout: str, device: str) -> dict[str, float]:
-        if device != "cpu":
+        if device != "cpu" or (problem.out_channels == 1 and problem.dtype == "float64"):
             return {}
         return estimate.seconds("xconv_torch", self.formulations, direction, problem, layout)
 
@@ -170,7 +171,6 @@ class TorchBackend(Backend):
     eager_types = _EAGER
 
     def signature(self, *arrays: Tensor | None) -> Hashable | None:
-        # devices of the others are left to torch: it refuses to mix them, and then the call is looked at in full
         x, weight, bias = arrays
         if (
             x is None
@@ -183,10 +183,11 @@ class TorchBackend(Backend):
         ):
             return None
         if bias is None:
-            return x.shape, x.dtype, x.device, weight.shape, weight.dtype
+            return x.shape, x.dtype, x.device, weight.shape, weight.dtype, weight.device
         if bias.__class__ not in _EAGER:
             return None
-        return x.shape, x.dtype, x.device, weight.shape, weight.dtype, bias.shape, bias.dtype
+        of_bias = bias.shape, bias.dtype, bias.device
+        return x.shape, x.dtype, x.device, weight.shape, weight.dtype, weight.device, of_bias
 
     def lowered(self, call: Call, chosen: Chosen) -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
         return lowered(self, call, chosen)

@@ -81,8 +81,9 @@ def transforms(backend: Backend, case: Case, dtype: str, device: str, formulatio
         found.append({})
         if call.vertical is not None or not call.problem.is_static:
             continue
-        problem = replace(call.problem.padded() if call.problem.padding_mode != "zeros" else call.problem, dtype=dtype)
+        problem = replace(call.problem, dtype=dtype)
         how = choose(backend, call.direction, problem, formulation=formulation, layout=call.layout.name, device=device)
+        problem = problem.padded() if problem.padding_mode != "zeros" else problem
         for direction in DIRECTIONS:
             if direction == call.direction:
                 forms = {how.formulation, how.trained}

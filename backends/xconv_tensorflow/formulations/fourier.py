@@ -23,6 +23,7 @@ class Fourier(Formulation):
     """Overlap-save. The error of a block is spread over it: see :func:`xconv.bounds.fourier_error`."""
 
     name = "fft"
+    is_local = False
 
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
         if problem.stride > 1 or problem.dilation > 1:

@@ -21,6 +21,7 @@ class OverlapSave(Formulation):
     """``irfft(rfft(block) * conj(rfft(kernel)))``, with a matrix product over the channels for each frequency."""
 
     name = "fft"
+    is_local = False
 
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
         del direction

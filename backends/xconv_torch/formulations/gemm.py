@@ -86,6 +86,7 @@ class Toeplitz(Formulation):
     """
 
     name = "toeplitz"
+    is_local = False
 
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
         if not problem.is_static:
