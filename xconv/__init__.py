@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from xconv.allocator import keep_freed_memory
+from xconv.call import Call, resolve
 from xconv.errors import ArgumentError, BackendError, UnsupportedError, WisdomError, XconvError
 from xconv.ops import (
     conv1d,
@@ -21,18 +22,20 @@ from xconv.ops import (
     conv2d_as_1d,
     spatially_separable_conv2d,
 )
-from xconv.plan import Plan, plan
+from xconv.planned import Plan, plan
 from xconv.problem import ConvProblem
 from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
     from xconv import bench, bounds, cost, parity, reference, wisdom
+    from xconv.tuning import tune
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
     "BackendError",
+    "Call",
     "ConvProblem",
     "Plan",
     "UnsupportedError",
@@ -53,7 +56,9 @@ __all__ = [
     "parity",
     "plan",
     "reference",
+    "resolve",
     "spatially_separable_conv2d",
+    "tune",
     "wisdom",
 ]
 
@@ -64,6 +69,8 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         # Rooms that most programs never enter are imported when they are named, so that `import xconv` stays cheap.
+        if name == "tune":
+            return importlib.import_module("xconv.tuning").tune
         if name in _ROOMS:
             return importlib.import_module(f"xconv.{name}")
         raise AttributeError(f"module 'xconv' has no attribute {name!r}")

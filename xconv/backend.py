@@ -207,6 +207,11 @@ class Backend(ABC):
         del call, chosen
         return None
 
+    def packed(self, call: Call, chosen: Chosen, weight: Array) -> Callable[..., Array] | None:
+        """A function of ``(x, bias=None)`` with the weight in the framework's own order, or None if it has none."""
+        del call, chosen, weight
+        return None
+
     @abstractmethod
     def compute(
         self,

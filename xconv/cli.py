@@ -1,4 +1,4 @@
-"""The command line: ``xconv parity``, ``xconv backends``."""
+"""The command line: ``xconv parity``, ``xconv tune``, ``xconv backends``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import xconv
+from xconv import tuning_command as tuning
 from xconv.files import write_whole
 
 AGREE, DISAGREE, WRONG_USE = 0, 1, 2
@@ -47,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parity.add_argument("--seed", type=int, default=0, help="of the random inputs (default: 0)")
     parity.add_argument("--json", type=Path, metavar="FILE", help="write the whole report there")
     parity.set_defaults(run=_parity)
+
+    tuning.add(commands)
 
     backends = commands.add_parser("backends", help="list the installed backends, their versions and devices")
     backends.add_argument("--json", action="store_true", help="as JSON")

@@ -115,8 +115,13 @@ def _chosen(
     backend: Backend, direction: str, problem: ConvProblem, layout: str, device: str, threads: int, version: int
 ) -> Chosen:
     del threads, version  # of the cache's key: with them, what is known changes
-    forms = {form.name: form for form in backend.formulations}
     apart = {each: decide(backend, each, problem, layout=layout, device=device) for each in DIRECTIONS}
+    return chosen_from(backend, direction, apart)
+
+
+def chosen_from(backend: Backend, direction: str, apart: Mapping[str, Choice]) -> Chosen:
+    """How a call is computed, from the choice for each direction: whether gradients are computed apart."""
+    forms = {form.name: form for form in backend.formulations}
     best = forms[apart[direction].formulation]
     if any(not choice.seconds for choice in apart.values()):
         return Chosen.one(best)
@@ -175,31 +180,3 @@ def workspace_limit(problem: ConvProblem) -> int:
 def _settled(problem: ConvProblem) -> ConvProblem:
     """As a formulation meets it: borders are in the array already."""
     return problem if problem.padding_mode == "zeros" else problem.padded()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A problem on a backend with a formulation for each direction. Prints as a table."""
-
-    problem: ConvProblem
-    backend: str
-    choices: Mapping[str, Choice]
-
-    def __str__(self) -> str:
-        from tabulate import tabulate
-
-        rows = [
-            [direction, choice.formulation, choice.why, ", ".join(choice.alternatives)]
-            for direction, choice in self.choices.items()
-        ]
-        return tabulate(rows, headers=["direction", "formulation", "why", "alternatives"], tablefmt="simple")
-
-
-def plan(problem: ConvProblem, *, backend: str, layout: str = "NWC", device: str = "cpu") -> Plan:
-    """The plan that "auto" would run for a problem, and why."""
-    from xconv.registry import get_backend
-
-    owner = get_backend(backend)
-    return Plan(
-        problem, backend, {each: decide(owner, each, problem, layout=layout, device=device) for each in DIRECTIONS}
-    )

@@ -22,7 +22,7 @@ from xconv.problem import ConvProblem, Size
 from xconv_torch.autograd import apart, computed, is_differentiated
 from xconv_torch.formulations import FORMULATIONS, shapes
 from xconv_torch.formulations.native import overrun
-from xconv_torch.lowered import lowered
+from xconv_torch.lowered import lowered, packed
 
 _NAMES = {
     torch.float32: "float32",
@@ -188,6 +188,9 @@ class TorchBackend(Backend):
             return None
         of_bias = bias.shape, bias.dtype, bias.device
         return x.shape, x.dtype, x.device, weight.shape, weight.dtype, weight.device, of_bias
+
+    def packed(self, call: Call, chosen: Chosen, weight: Tensor) -> Callable[..., Tensor] | None:
+        return packed(call, chosen, weight)
 
     def lowered(self, call: Call, chosen: Chosen) -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
         return lowered(self, call, chosen)

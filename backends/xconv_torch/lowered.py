@@ -25,19 +25,7 @@ def lowered(backend: TorchBackend, call: Call, chosen: Chosen) -> Lowered | None
 
     With gradients that are computed apart, it is left as soon as they are wanted.
     """
-    problem = call.problem
-    low, high = problem.padding
-    plain = (
-        call.direction == "forward"
-        and low == high
-        and problem.padding_mode == "zeros"
-        and problem.dtype in ("float32", "float64")
-        and not problem.is_empty
-        and problem.kernel > 1
-        and not (problem.stride > 1 and problem.output_length == 1)
-        and problem.out_channels > 1
-    )
-    if not plain or chosen.formulation.name not in _NATIVE:
+    if not _is_one_op(call) or chosen.formulation.name not in _NATIVE:
         return None
     direct = _NATIVE[chosen.formulation.name](call)
     if direct is None or (chosen.trained is chosen.formulation and chosen.adjoints is None):
@@ -50,6 +38,55 @@ def lowered(backend: TorchBackend, call: Call, chosen: Chosen) -> Lowered | None
         return direct(x, weight, bias)
 
     return either
+
+
+def packed(call: Call, chosen: Chosen, weight: Tensor) -> Callable[..., Tensor] | None:
+    """A call with its weight in oneDNN's own order: what ``torch.compile`` does for frozen weights.
+
+    Depthwise weights are in no better order than their own.
+    """
+    problem, fits = call.problem, weight.dtype == torch.float32 and weight.device.type == "cpu"
+    native = chosen.formulation.name in _NATIVE and _is_one_op(call) and not problem.depthwise
+    if not (native and fits and torch.backends.mkldnn.is_available()):
+        return None
+    layout, width = call.layout, len(call.layout.name) == 3 or call.axis == 2
+    how = [
+        [a, b] if width else [b, a] for a, b in ((0, problem.padding[0]), (1, problem.stride), (1, problem.dilation))
+    ]
+    kernel = weight.detach().permute(call.weight_axes).permute(2, 1, 0).unsqueeze(2 if width else 3)
+    batch = problem.outer
+    size = [batch, problem.in_channels, 1, problem.length]
+    if len(layout.name) == 4:
+        size = [1, problem.in_channels, problem.outer, problem.length]
+        size = size if width else [batch, problem.in_channels, problem.length, problem.inner]
+    ready = kernel.contiguous(memory_format=torch.channels_last)
+    ready = torch.ops.mkldnn._reorder_convolution_weight(ready, *how, problem.groups, size)
+
+    def with_weight(x: Tensor, bias: Tensor | None = None) -> Tensor:
+        last = x.permute(layout.to_channels_last)
+        image = last.permute(0, 3, 1, 2) if last.ndim == 4 else last.transpose(1, 2).unsqueeze(2)
+        with torch.no_grad():
+            y = torch.ops.mkldnn._convolution_pointwise(image, ready, bias, *how, problem.groups, "none", [], "")
+        y = y.permute(0, 2, 3, 1) if last.ndim == 4 else y.squeeze(2).transpose(1, 2)
+        return y.permute(layout.from_channels_last)
+
+    return with_weight
+
+
+def _is_one_op(call: Call) -> bool:
+    problem = call.problem
+    low, high = problem.padding
+    return (
+        call.direction == "forward"
+        and low == high
+        and problem.padding_mode == "zeros"
+        and problem.dtype in ("float32", "float64")
+        and problem.is_static
+        and not problem.is_empty
+        and problem.kernel > 1
+        and not (problem.stride > 1 and problem.output_length == 1)
+        and problem.out_channels > 1
+    )
 
 
 def _conv1d(call: Call) -> Lowered | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ import xconv
 from xconv import reference
 from xconv.backend import Backend
 from xconv.bench.catalogue import Layer
+from xconv.bounds import fourier_error
 from xconv.call import Call, resolve_all
 from xconv.parity import Case, check
+from xconv.plan import Chosen, choose
 from xconv.problem import dilated_extent
+from xconv.tuning import is_right
 
 
 class WrongResultError(AssertionError):
@@ -41,7 +45,40 @@ def verify(backend: Backend, layer: Layer, device: str, *, formulation: str = "a
         tensors = [backend.from_numpy(array, device) for array in arrays]
         return backend.to_numpy(getattr(xconv, layer.operation)(*tensors, **options))
 
-    check_full_size(layer, compute)
+    chosen = [
+        None
+        if call.vertical is not None
+        else choose(backend, call.direction, call.problem, formulation=name, layout=call.layout.name, device=device)
+        for call in resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **_tuples(layer.options))
+    ]
+    if gradients:
+        _check_adjoints(backend, layer, chosen, device)
+    check_full_size(layer, compute, partial(_tolerance, layer, chosen))
+
+
+def _check_adjoints(backend: Backend, layer: Layer, chosen: Sequence[Chosen | None], device: str) -> None:
+    """What computes the gradients of the full size, on a short piece."""
+    calls = resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **_tuples(layer.options))
+    for call, how in zip(calls, chosen, strict=True):
+        for direction, form in (how.adjoints or {}).items() if how is not None else ():
+            if not is_right(backend, form, direction, call.problem, device):
+                raise WrongResultError(f"{layer.name}: the {direction} by {form.name} differs")
+
+
+def _tolerance(layer: Layer, chosen: Sequence[Chosen | None], x: np.ndarray, *weights: np.ndarray) -> float:
+    """How far the first and last sample may be from the exact result: nothing, but for Fourier transforms."""
+    calls = resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **_tuples(layer.options))
+    signal, allowed = x[[0, -1]], 0.0
+    for step, (call, how, weight) in enumerate(zip(calls, chosen, weights, strict=True)):
+        length = 0 if how is None else how.formulation.transform_length(call.direction, call.problem)
+        allowed *= float(np.abs(weight).sum((0, 1)).max())
+        if length:
+            part = replace(call.problem, outer=int(np.prod(signal.shape[: call.axis])))
+            error = fourier_error(part, call.direction, length, signal, weight, "float32", call.axis)
+            allowed += float(error.max())
+        if step + 1 < len(calls):
+            signal = reference.apply(call, signal, weight)
+    return allowed
 
 
 def pinned(layer: Layer, formulation: str) -> dict[str, str]:

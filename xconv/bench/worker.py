@@ -146,10 +146,13 @@ def chosen(backend: Backend, layer: Layer, how: dict[str, str]) -> str:
     directions = ["forward", "input_gradient", "weight_gradient"]
     steps = []
     for call in resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **_options(layer)):
-        plan = xconv.plan(call.problem, backend=backend.name, layout=call.layout.name)
+        plan = xconv.plan(call, backend=backend.name)
         # a transposed convolution computes the input gradient, and its gradients are the two others
         first = [call.direction, *(d for d in directions if d != call.direction)]
-        names = [plan.choices[d].formulation for d in first[: 1 if how["direction"] == "forward" else 3]]
+        names = [plan.chosen.formulation.name]
+        if how["direction"] != "forward":
+            adjoints = plan.chosen.adjoints
+            names = [plan.chosen.trained.name] * 3 if adjoints is None else [adjoints[d].name for d in first]
         steps.append(names[0] if len(set(names)) == 1 else "/".join(names))
     return steps[0] if len(set(steps)) == 1 else ", ".join(steps)
 

@@ -1,0 +1,118 @@
+"""``xconv tune``: measure layers and keep what was found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import xconv
+from xconv.call import Call, resolve, resolve_all
+from xconv.errors import ArgumentError
+
+OPERATIONS = ("conv1d", "conv1d_rows", "conv1d_columns", "conv1d_transpose")
+
+
+def add(commands: Any) -> None:
+    """Add the command to a parser's."""
+    tune = commands.add_parser(
+        "tune",
+        help="measure which formulation is fastest here, and remember it",
+        description="Measure the formulations that are expected to be fastest against the framework's own op, on the "
+        "layers of the catalogue or on one of yours, and keep the fastest in the wisdom file. A program uses it after "
+        "xconv.wisdom.load().",
+        epilog="example: xconv tune --backend torch --op conv1d --input 8,16000,64 --kernel 9,64,64 --padding same",
+    )
+    tune.add_argument("--backend", action="append", metavar="NAME", help="default: all installed; repeatable")
+    tune.add_argument("--device", default="cpu", help='"cpu" (default), "cuda:0", ...')
+    tune.add_argument("--tier", choices=["smoke", "default"], default="smoke", help="layers of the catalogue")
+    tune.add_argument("--op", choices=OPERATIONS, help="one layer instead of the catalogue")
+    tune.add_argument("--input", type=_sizes, metavar="N,W,C", help="shape of its input, in the layout")
+    tune.add_argument("--kernel", type=_sizes, metavar="K,IN,OUT", help="shape of its weight, in the layout")
+    tune.add_argument("--layout", help='"NWC" or "NHWC" (default), "NCW", "NCHW"')
+    tune.add_argument("--stride", type=int, default=1)
+    tune.add_argument("--dilation", type=int, default=1)
+    tune.add_argument("--groups", type=int, default=1)
+    tune.add_argument("--padding", type=_padding, default="valid", help="a name, a number, or LOW,HIGH")
+    tune.add_argument("--threads", type=int, metavar="N", help="default: as the framework has it")
+    tune.add_argument("--wisdom", type=Path, metavar="FILE", help="where to keep it (default: the user's cache)")
+    tune.add_argument("--forget", action="store_true", help="forget all wisdom, the file's too, and measure nothing")
+    tune.add_argument("--json", action="store_true", help="as JSON")
+    tune.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, save, and print a table."""
+    from tabulate import tabulate
+
+    from xconv.tuning import tune
+
+    if arguments.forget:
+        print(f"forgotten: {xconv.wisdom.forget(file=arguments.wisdom or True)} entries")
+        return 0
+    calls = _calls(arguments)
+    rows = []
+    for name in arguments.backend or sorted(xconv.backends(), key=lambda name: name != "torch"):
+        backend = xconv.get_backend(name)
+        if arguments.threads is not None:
+            backend.set_threads(arguments.threads)
+        for found in tune(calls, backend=name, device=arguments.device):
+            problem = found.problem
+            layer = f"{problem.in_channels}->{problem.out_channels} k{problem.kernel}"
+            layer += f" s{problem.stride} d{problem.dilation} g{problem.groups}, {problem.outer} x {problem.length}"
+            times = {n: float(f"{s * 1e3:.4g}") for n, s in sorted(found.seconds.items(), key=lambda item: item[1])}
+            rows.append(
+                {
+                    "backend": name,
+                    "layer": layer,
+                    "direction": found.direction,
+                    "fastest": found.formulation,
+                    "over own": round(found.gain, 2),
+                    "ms": times,
+                    "wrong": list(found.wrong),
+                }
+            )
+    file = xconv.wisdom.save(arguments.wisdom)
+    if arguments.json:
+        print(json.dumps(rows))
+        return 0
+    told = [[" ".join(f"{n} {s}" for n, s in v.items()) if k == "ms" else v for k, v in r.items()] for r in rows]
+    shown = [[cell if cell != [] else "" for cell in row] for row in told]
+    print(tabulate(shown, list(rows[0]) if rows else [], maxcolwidths=[None, 30, None, None, None, 50, None]))
+    print(f"\nkept in {file}; a program uses it after xconv.wisdom.load()")
+    return 0
+
+
+def _calls(arguments: argparse.Namespace) -> list[Call]:
+    if arguments.op is None:
+        if arguments.input or arguments.kernel:
+            raise ArgumentError("tune", "--op", "nothing", f"one of {', '.join(OPERATIONS)}, with --input and --kernel")
+        from xconv.bench import catalogue
+
+        found: list[Call] = []
+        for layer in catalogue(arguments.tier):
+            if layer.operation != "conv2d":
+                given = {k: tuple(v) if isinstance(v, list) else v for k, v in layer.options.items()}
+                found += resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **given)
+        return found
+    if arguments.input is None or arguments.kernel is None:
+        raise ArgumentError(
+            "tune", "--input" if arguments.input is None else "--kernel", "nothing", "a shape: 8,1000,3"
+        )
+    options = {name: getattr(arguments, name) for name in ("stride", "dilation", "groups", "padding", "layout")}
+    return [resolve(arguments.op, arguments.input, arguments.kernel, **options)]
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of sizes: write 8,1000,3") from None
+
+
+def _padding(text: str) -> Any:
+    parts = text.split(",")
+    if all(part.lstrip("-").isdigit() for part in parts):
+        return int(text) if len(parts) == 1 else tuple(int(part) for part in parts)
+    return text
