@@ -67,8 +67,9 @@ class Timing:
     seconds: dict[str, float]
 
 
-def geometries(count: int, seed: int) -> Iterator[Geometry]:
+def geometries(count: int, seed: int, large: bool = False) -> Iterator[Geometry]:
     """Random ones, as wide as layers are: sizes are spread evenly over their logarithms."""
+    macs, smallest, most = (6e9, 40e6, 200e6) if large else (MOST_MACS, 0, MOST_BYTES)
     rng = random.Random(seed)
 
     def size(low: float, high: float) -> int:
@@ -107,11 +108,11 @@ def geometries(count: int, seed: int) -> Iterator[Geometry]:
         reach = (kernel - 1) * dilation
         padding = rng.choice([(0, 0), (reach // 2, reach - reach // 2), (reach // 2, reach - reach // 2), (reach, 0)])
         layout = rng.choice(["NWC", "NWC", "NCW"] if len(batch) == 1 else ["NHWC", "NHWC", "NCHW"])
-        if reach + 1 > length or outer * length * inner * max(inputs, outputs) * 4 > MOST_BYTES:
+        if reach + 1 > length or not smallest <= outer * length * inner * max(inputs, outputs) * 4 <= most:
             continue
         problem = ConvProblem(outer, length, inner, inputs, outputs, kernel, stride, dilation, groups, padding)
-        if 1e4 < problem.macs < MOST_MACS:
-            yield Geometry(f"{seed}-{done}", problem, batch, axis, layout)
+        if 1e4 < problem.macs < macs:
+            yield Geometry(f"{'large-' * large}{seed}-{done}", problem, batch, axis, layout)
             done += 1
 
 
@@ -281,12 +282,13 @@ def main() -> None:
         if command == "measure":
             sub.add_argument("--geometries", type=int, default=0)
             sub.add_argument("--seed", type=int, default=0)
+            sub.add_argument("--large", action="store_true", help="only results of 40 to 200 MB")
             sub.add_argument("--catalogue", action="store_true")
     given = parser.parse_args()
     backend = xconv.get_backend(given.backend)
     if given.command == "measure":
         backend.set_threads(1)
-        wanted = [*geometries(given.geometries, given.seed), *(layers() if given.catalogue else ())]
+        wanted = [*geometries(given.geometries, given.seed, given.large), *(layers() if given.catalogue else ())]
         with Path(given.files[0]).open("a", encoding="utf-8") as file, backend.exact_float32():
             for geometry in tqdm(wanted, unit="geometry"):
                 for timing in measure(backend, geometry):

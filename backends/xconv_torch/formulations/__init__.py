@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from xconv.backend import Formulation
+from xconv_torch.formulations.blocked import Blocked
 from xconv_torch.formulations.dilation import Folded, Wide
 from xconv_torch.formulations.fourier import OverlapSave
 from xconv_torch.formulations.gemm import Im2col, Toeplitz
-from xconv_torch.formulations.native import Conv1d, Conv2d, Overpad
+from xconv_torch.formulations.native import Conv1d, Conv2d
 from xconv_torch.formulations.taps import Taps
 
 FORMULATIONS: tuple[Formulation, ...] = (
     Conv2d(),
     Conv1d(),
-    Overpad(),
+    Blocked(),
     Taps(),
     Folded(),
     Wide(),

@@ -70,6 +70,11 @@ class Conv2d(Formulation):
         return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if _overpads(problem, axis, x):
+            low, high = problem.padding
+            most = max(low, high)
+            y = self.forward(replace(problem, padding=(most, most)), axis, x, weight, bias)
+            return y.narrow(axis, most - low, problem.output_length)
         along_width = _along_width(x, axis)
         image, pad = _pad_evenly(_as_image(x), problem, last=along_width)
         kernel = _as_kernel(problem, weight).unsqueeze(2 if along_width else 3)
@@ -111,29 +116,6 @@ class Conv2d(Formulation):
         return gradient.squeeze(2 if along_width else 3).permute(2, 1, 0)
 
 
-class Overpad(Formulation):
-    """``conv2d`` that pads both sides by the larger pad, and a slice of its result: no padded copy of the input."""
-
-    name = "overpad"
-
-    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
-        if direction != "forward":
-            return "a slice has no use there"
-        if not problem.is_static:
-            return "sizes are not known yet"
-        low, high = problem.padding
-        return None if problem.stride == 1 and low != high else "it is for uneven pads, and stride 1"
-
-    def work(self, direction: str, problem: ConvProblem) -> list[float]:
-        return native_work(problem)
-
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        low, high = problem.padding
-        most = max(low, high)
-        y = Conv2d().forward(replace(problem, padding=(most, most)), axis, x, weight, bias)
-        return y.narrow(axis, most - low, problem.output_length)
-
-
 def overrun(direction: str, problem: ConvProblem) -> str | None:
     """Why oneDNN must not compute it: its AVX-512 kernels write out of their bounds, in torch's own backward too.
 
@@ -163,11 +145,19 @@ def _weight_gradient(
     return gradient
 
 
+def _overpads(problem: ConvProblem, axis: int, x: Tensor) -> bool:
+    """Whether uneven pads are best made even, and the result cut: no padded copy of x, and the cut is contiguous."""
+    if problem.stride > 1 or axis != 1 or not problem.is_static or torch.compiler.is_compiling():
+        return False
+    low, high = problem.padding
+    return low != high and min(low, high) >= 0 and x.shape[0] == 1 and abs(low - high) <= problem.length // 8
+
+
 def _pad_evenly(x: Tensor, problem: ConvProblem, *, last: bool) -> tuple[Tensor, int]:
     """The tensor and the symmetric pad that the op itself adds; uneven pads are put into the tensor."""
     low, high = problem.padding
     # a symbolic pad is not compared: that would tie an exported program to one parity of the length
-    if isinstance(low, int) and isinstance(high, int) and low == high:
+    if isinstance(low, int) and isinstance(high, int) and low == high >= 0:
         return x, low
     return F.pad(x, (low, high) if last else (0, 0, low, high)), 0
 

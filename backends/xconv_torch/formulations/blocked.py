@@ -1,0 +1,84 @@
+"""Large results a block at a time: the blocks stay in cache, and the result is one buffer of large pages.
+
+glibc gives every large result fresh pages, and the kernel clears them 4 KiB at a time as they are first written; that
+can take longer than the convolution. A buffer that was advised to have 2 MiB pages is filled by far fewer faults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from xconv.backend import Formulation
+from xconv.estimate import native_work
+from xconv.pages import advise_large_pages
+from xconv.problem import ConvProblem
+from xconv_torch.formulations.native import Conv2d
+from xconv_torch.formulations.shapes import adjoint_kernel, blocks, is_recorded
+
+_CONV2D = Conv2d()
+LARGE = 1 << 25
+"""Bytes of a result from which glibc maps fresh pages for it every time."""
+
+BLOCK = 1 << 21
+"""Bytes of the result that are computed at a time."""
+
+
+class Blocked(Formulation):
+    """``conv2d`` of a block of the signal at a time, written into one buffer."""
+
+    name = "blocked"
+
+    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
+        if not problem.is_static:
+            return "sizes are not known yet"
+        if direction == "weight_gradient" or (direction == "input_gradient" and problem.stride > 1):
+            return "its result is no signal that could be cut into blocks"
+        lines = problem.outer * problem.inner
+        size = lines * (
+            problem.output_length * problem.out_channels
+            if direction == "forward"
+            else problem.length * problem.in_channels
+        )
+        return None if 4 * size >= LARGE else "its result is small"
+
+    def workspace(self, direction: str, problem: ConvProblem) -> int:
+        line = problem.inner * (problem.output_length * problem.out_channels + problem.length * problem.in_channels)
+        return max(8 * BLOCK, int(min(8 * line, 16 * BLOCK)))
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        return native_work(problem)
+
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if is_recorded(x, weight, bias):
+            return _CONV2D.forward(problem, axis, x, weight, bias)
+        shape = list(x.shape)
+        shape[axis], shape[-1] = problem.output_length, problem.out_channels
+        y = x.new_empty(shape)
+        if y.device.type == "cpu":
+            advise_large_pages(y.data_ptr(), y.nbytes)
+        whole = y.nbytes // y.shape[0]  # bytes of one sample
+        samples = max(BLOCK // whole, 1)
+        row = whole // problem.output_length
+        for n in range(0, y.shape[0], samples):
+            for start, stop in blocks(problem.output_length, row, BLOCK) if samples == 1 else [(0, y.shape[axis])]:
+                low = start * problem.stride - problem.padding[0]
+                high = (stop - 1) * problem.stride + problem.extent - problem.padding[0]
+                first, last = max(low, 0), min(high, problem.length)
+                seen = x[n : n + samples].narrow(axis, first, max(last - first, 0))
+                part = replace(
+                    problem,
+                    outer=problem.outer // y.shape[0] * seen.shape[0],
+                    length=seen.shape[axis],
+                    padding=(first - low, high - last),
+                )
+                y[n : n + samples].narrow(axis, start, stop - start).copy_(
+                    _CONV2D.forward(part, axis, seen, weight, bias)
+                )
+        return y
+
+    def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
+        if any(amount < 0 for amount in problem.transposed().padding):
+            return _CONV2D.input_gradient(problem, axis, dy, weight)
+        return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight), None)
