@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from xconv.backend import Formulation
@@ -66,16 +67,18 @@ class Blocked(Formulation):
                 low = start * problem.stride - problem.padding[0]
                 high = (stop - 1) * problem.stride + problem.extent - problem.padding[0]
                 first, last = max(low, 0), min(high, problem.length)
-                seen = x[n : n + samples].narrow(axis, first, max(last - first, 0))
+                block = y[n : n + samples].narrow(axis, start, stop - start)
+                if last <= first:  # it sees nothing but zeros
+                    block.copy_(torch.zeros(()) if bias is None else bias)
+                    continue
+                seen = x[n : n + samples].narrow(axis, first, last - first)
                 part = replace(
                     problem,
                     outer=problem.outer // y.shape[0] * seen.shape[0],
                     length=seen.shape[axis],
                     padding=(first - low, high - last),
                 )
-                y[n : n + samples].narrow(axis, start, stop - start).copy_(
-                    _CONV2D.forward(part, axis, seen, weight, bias)
-                )
+                block.copy_(_CONV2D.forward(part, axis, seen, weight, bias))
         return y
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
