@@ -23,22 +23,26 @@ Model: TypeAlias = dict[str, dict[str, dict[str, list[float]]]]
 """Formulation, direction and kind of problem to the seconds of one unit of each quantity."""
 
 
+FEW, LONG = 4, 64
+"""Channels that fill no vector, and taps from which libraries take other ways."""
+
+
 def kind(problem: ConvProblem) -> str:
     """The kinds between which libraries change their kernels.
 
     >>> kind(ConvProblem(1, 100, 1, 8, 8, kernel=3, groups=8)), kind(ConvProblem(1, 100, 1, 1, 32, kernel=3))
     ('depthwise', 'few in')
     """
-    dilated = ", dilated" if problem.dilation > 1 else ""
+    suffix = ", dilated" if problem.dilation > 1 else ", long" if problem.kernel > LONG else ""
     if problem.groups > 1:
         if problem.group_in == problem.group_out == 1:
-            return "depthwise" + dilated
+            return "depthwise" + (", pointwise" if problem.kernel == 1 else suffix)
         return "multiplier" if problem.group_in == 1 else "grouped"
     if problem.in_channels == problem.out_channels == 1:
         return "single"
-    if problem.in_channels <= 3:
+    if problem.in_channels <= FEW:
         return "few in"
-    return "few out" if problem.out_channels <= 8 else "dense" + dilated
+    return "few out" if problem.out_channels <= 2 * FEW else "dense" + suffix
 
 
 def quantities(formulation: Formulation, direction: str, problem: ConvProblem, layout: str) -> list[float]:
