@@ -149,6 +149,7 @@ def measure(backend: Backend, geometry: Geometry) -> Iterator[Timing]:
     weight = backend.from_numpy(w, "cpu")
     if first:
         weight = backend.permute(backend.from_numpy(np.ascontiguousarray(w.transpose(2, 1, 0)), "cpu"), (2, 1, 0))
+    like = backend.permute(x, to_first) if first else x
     operands = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}
     for direction in DIRECTIONS:
         seconds: dict[str, float] = {}
@@ -158,8 +159,8 @@ def measure(backend: Backend, geometry: Geometry) -> Iterator[Timing]:
 
             def call(form: Formulation = form, direction: str = direction) -> None:
                 y = backend.run(form, direction, problem, geometry.axis, *operands[direction])
-                if first and direction != "weight_gradient":
-                    backend.settle(backend.permute(y, to_first), backend.permute(x, to_first))
+                if direction != "weight_gradient":
+                    backend.settle(backend.permute(y, to_first) if first else y, like)
 
             seconds[form.name] = clocked(call, 4 * min(seconds.values(), default=math.inf))
         yield Timing(geometry.name, geometry.layout, direction, problem, seconds)
@@ -222,7 +223,7 @@ def fit(backend: Backend, timings: list[Timing], ridge: float = 0.05) -> Model:
 def choose(backend: Backend, model: Model, timing: Timing) -> str:
     """What :func:`xconv.plan.decide` would take of what was measured."""
     forms, own = {form.name: form for form in backend.formulations}, backend.own(timing.direction, timing.problem, "")
-    expected = {}
+    expected: dict[str, float] = {}
     for name in timing.seconds:
         units = model.get(name, {}).get(timing.direction, {}).get(kind(timing.problem))
         if units is not None and name in forms:
@@ -231,8 +232,9 @@ def choose(backend: Backend, model: Model, timing: Timing) -> str:
     if not expected:
         return own
     fastest = min(expected, key=expected.__getitem__)
-    kept = max(CLEARLY * expected[fastest], expected[fastest] + LEAST_GAIN)
-    return own if own in expected and expected[own] < kept else fastest
+    kept, _ = backend.rule(timing.direction, timing.problem, timing.layout)
+    enough = max(CLEARLY * expected[fastest], expected[fastest] + LEAST_GAIN)
+    return kept if kept in expected and expected[kept] < enough else fastest
 
 
 def report(backend: Backend, timings: list[Timing]) -> str:

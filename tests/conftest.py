@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import xconv
+from xconv import dispatch
 from xconv.backend import Backend
 
 DEVICES = ("cpu", "cuda:0")
@@ -42,6 +43,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # with one backend there is no other to compare it with
     if len(requested(config)) < 2:
         items[:] = [item for item in items if "test_frameworks_agree_with_each_other" not in item.name]
+
+
+@pytest.fixture
+def looked_at_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call is taken for one that was made before: for tests that put something else into a backend."""
+    monkeypatch.setattr(dispatch, "find", lambda _: None)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -47,6 +47,7 @@ def test_right_results_pass(backend: Backend) -> None:
     verify(backend, TINY, "cpu")
 
 
+@pytest.mark.usefixtures("looked_at_in_full")
 def test_a_wrong_result_is_not_timed(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     right = backend.compute
     monkeypatch.setattr(backend, "compute", lambda *a, **k: right(*a, **k) + 1)

@@ -60,6 +60,7 @@ def test_a_mismatch_is_exit_code_1(
     assert "MISMATCH: conv1d" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("looked_at_in_full")
 def test_a_backend_that_raises_is_a_row(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("out of memory")

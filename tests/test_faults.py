@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from xconv import dispatch
 from xconv.backend import Backend
 from xconv.parity import Case, cases, check
 from xconv.problem import ConvProblem
@@ -50,6 +49,7 @@ FAULTS: dict[str, tuple[Callable[..., Any], Callable[[Case], bool]]] = {
 }
 
 
+@pytest.mark.usefixtures("looked_at_in_full")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_affected_case_catches(backend: Backend, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate, affected = FAULTS[fault]
@@ -65,13 +65,10 @@ def test_every_affected_case_catches(backend: Backend, fault: str, monkeypatch: 
             problem, b = mutate(backend, problem, b)
         return right(form, direction, problem, axis, a, b, bias, how)
 
-    dispatch.forget()
     monkeypatch.setattr(backend, "compute", wrong)
-    monkeypatch.setattr(backend, "lowered", lambda *_: None)
     caught = {"integers": 0, "normal": 0}
     for kind in caught:
         for case in hit:
             [y] = check(backend, case, kind=kind, gradients=False)
             caught[kind] += not y.ok
-    dispatch.forget()
     assert caught == {"integers": len(hit), "normal": len(hit)}

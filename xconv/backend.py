@@ -116,7 +116,7 @@ class Backend(ABC):
         """The array with its axes in another order; a view where the framework has views."""
 
     def settle(self, array: Array, like: Array) -> Array:
-        """The array in the order of its axes in memory, if another is: what a channels-first caller expects."""
+        """The array in the order of its axes in memory, if ``like`` is: what a caller expects."""
         del like
         return array
 

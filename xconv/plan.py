@@ -2,8 +2,8 @@
 
 Three sources, in this order: wisdom (what was measured here, if it was loaded or tuned), an estimate (the backend's
 cost model: no timing, no I/O, the same every time), and a rule that looks at no size (while a compiler traces, or on a
-device that the cost model does not know). The framework's own op is kept unless another is expected to be clearly
-faster.
+device that the cost model does not know). What the rule takes, one of the framework's own ops, is kept unless another
+is expected to be clearly faster.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from xconv.backend import Backend, Formulation
 
 CLEARLY = 1.15
-"""How much faster than the framework's own op another must be expected to be: the scatter of the estimates."""
+"""How much faster than what the rule takes another must be expected to be: the scatter of the estimates."""
 
-LEAST_GAIN = 20e-6
+LEAST_GAIN = 30e-6
 """Seconds that another must save: a framework's own op, called again, is called without the steps in between."""
 
 LEAST_WORKSPACE = 64 << 20
@@ -162,10 +162,10 @@ def decide(
     name, why = backend.rule(direction, problem, layout)
     if not seconds:
         return Choice(name, why, {}, "rule")
-    own = backend.own(direction, problem, layout)
     fastest = min(seconds, key=seconds.__getitem__)
-    if own in seconds and seconds[own] < max(CLEARLY * seconds[fastest], seconds[fastest] + LEAST_GAIN):
-        return Choice(own, "nothing is expected to be clearly faster than the framework's own op", seconds, "estimate")
+    if name in seconds and seconds[name] < max(CLEARLY * seconds[fastest], seconds[fastest] + LEAST_GAIN):
+        return Choice(name, f"{why}; nothing is expected to be clearly faster", seconds, "estimate")
+    own = backend.own(direction, problem, layout)
     gain = f", {seconds[own] / seconds[fastest]:.1f} times as fast as {own}" if own in seconds else ""
     return Choice(fastest, f"expected to be the fastest{gain}", seconds, "estimate")
 

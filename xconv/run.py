@@ -56,8 +56,8 @@ def choose_for(call: Call, backend: Backend, formulation: str, operation: str, d
 
 def execute(call: Call, backend: Backend, chosen: Chosen | None, x: Array, weight: Array, bias: Array | None) -> Array:
     """Run a resolved call on a backend's own arrays, in the caller's layout."""
-    given = None if call.layout.channels_last else x
-    if given is not None:
+    given = x
+    if not call.layout.channels_last:
         x = backend.permute(x, call.layout.to_channels_last)
         weight = backend.permute(weight, call.weight_axes)
     if call.vertical is not None:
@@ -65,7 +65,8 @@ def execute(call: Call, backend: Backend, chosen: Chosen | None, x: Array, weigh
     else:
         assert chosen is not None
         y = backend.run(chosen.formulation, call.direction, call.problem, call.axis, x, weight, bias, chosen)
-    return y if given is None else backend.settle(backend.permute(y, call.layout.from_channels_last), given)
+    y = y if call.layout.channels_last else backend.permute(y, call.layout.from_channels_last)
+    return backend.settle(y, given)
 
 
 def run_separable(

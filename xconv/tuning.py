@@ -214,11 +214,14 @@ def _runner(
     backend: Backend, form: Formulation, direction: str, problem: ConvProblem, layout: str, operands: list[Any]
 ) -> Callable[[], Any]:
     rank = 3 if problem.inner == 1 else 4
-    first = not layout.endswith("C") and direction != "weight_gradient"
-    order = (0, rank - 1, *range(1, rank - 1))
+    axes = tuple(range(rank))
+    order = axes if layout.endswith("C") else (0, rank - 1, *range(1, rank - 1))
+    like = operands[0] if order == axes else backend.permute(operands[0], order)
 
     def run() -> Any:
         y = backend.run(form, direction, problem, 1, *operands)
-        return backend.settle(backend.permute(y, order), backend.permute(operands[0], order)) if first else y
+        if direction == "weight_gradient":
+            return y
+        return backend.settle(y if order == axes else backend.permute(y, order), like)
 
     return run

@@ -91,8 +91,8 @@ class TorchBackend(Backend):
         return array.permute(axes)
 
     def settle(self, array: Tensor, like: Tensor) -> Tensor:
-        # torch's own ops give channels-last memory for channels-last memory
-        return array.contiguous() if like.is_contiguous() else array
+        # torch's own ops give channels-last memory for channels-last memory; a compiler settles that itself
+        return array if is_compiling() or not like.is_contiguous() else array.contiguous()
 
     def narrow(self, array: Tensor, axis: int, start: Size, size: Size) -> Tensor:
         return array.narrow(axis, start, size)

@@ -94,12 +94,6 @@ def _conv1d(call: Call) -> Lowered | None:
     how = (problem.stride, problem.padding[0], problem.dilation, problem.groups)
     if call.layout.name == "NCW":
         return lambda x, weight, bias: F.conv1d(x, weight, bias, *how)
-    if call.layout.name == "NWC":
-
-        def channels_last(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-            return F.conv1d(x.transpose(1, 2), weight.permute(2, 1, 0), bias, *how).transpose(1, 2)
-
-        return channels_last
     return None
 
 
