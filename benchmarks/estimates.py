@@ -40,6 +40,8 @@ from xconv.problem import DIRECTIONS, ConvProblem
 PACKAGES = Path(__file__).parents[1] / "backends"
 MOST_MACS, MOST_BYTES = 1.5e9, 40e6
 FOLDS = 6
+IMPORTANCE = 6
+"""How many random geometries a real layer counts for in the fit."""
 
 
 @dataclass(frozen=True)
@@ -197,12 +199,14 @@ def read(paths: Iterable[str]) -> list[Timing]:
 def fit(backend: Backend, timings: list[Timing], ridge: float = 0.05) -> Model:
     """Seconds per unit of each quantity, never negative, least squares of the logarithm of the time."""
     forms = {form.name: form for form in backend.formulations}
+    real = {layer.name for layer in catalogue("full")}
     cells: dict[tuple[str, str, str], list[tuple[list[float], float]]] = {}
     for timing in timings:
         for name, seconds in timing.seconds.items():
             if name in forms and forms[name].unsupported(timing.direction, timing.problem) is None:
                 row = quantities(forms[name], timing.direction, timing.problem, timing.layout)
-                cells.setdefault((name, timing.direction, kind(timing.problem)), []).append((row, seconds))
+                many = IMPORTANCE if timing.name in real else 1
+                cells.setdefault((name, timing.direction, kind(timing.problem)), []).extend([(row, seconds)] * many)
     model: Model = {}
     for (name, direction, which), rows in cells.items():
         if len(rows) < FOLDS:
@@ -232,9 +236,10 @@ def choose(backend: Backend, model: Model, timing: Timing) -> str:
     if not expected:
         return own
     fastest = min(expected, key=expected.__getitem__)
-    kept, _ = backend.rule(timing.direction, timing.problem, timing.layout)
+    native = [name for name in backend.differentiated if name in expected]
+    kept = min(native, key=expected.__getitem__, default=fastest)
     enough = max(CLEARLY * expected[fastest], expected[fastest] + LEAST_GAIN)
-    return kept if kept in expected and expected[kept] < enough else fastest
+    return kept if expected[kept] < enough else fastest
 
 
 def report(backend: Backend, timings: list[Timing]) -> str:

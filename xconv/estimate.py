@@ -23,8 +23,8 @@ Model: TypeAlias = dict[str, dict[str, dict[str, list[float]]]]
 """Formulation, direction and kind of problem to the seconds of one unit of each quantity."""
 
 
-FEW, LONG = 4, 64
-"""Channels that fill no vector, and taps from which libraries take other ways."""
+FEW, LONG, SHORT = 4, 64, 256
+"""Channels that fill no vector, taps from which libraries take other ways, positions that fill no matrix."""
 
 
 def kind(problem: ConvProblem) -> str:
@@ -45,6 +45,10 @@ def kind(problem: ConvProblem) -> str:
     return "few out" if problem.out_channels <= 2 * FEW else "dense" + suffix
 
 
+FRESH = 1 << 23
+"""Elements (of 4 bytes) of an array from which an allocator maps fresh pages for it, to be cleared as it is written."""
+
+
 def quantities(formulation: Formulation, direction: str, problem: ConvProblem, layout: str) -> list[float]:
     """What there is to do: the common quantities, then the formulation's own."""
     inputs = problem.outer * problem.length * problem.inner * problem.in_channels
@@ -54,6 +58,8 @@ def quantities(formulation: Formulation, direction: str, problem: ConvProblem, l
     first = 0 if layout.endswith("C") else 1  # channels first: arrays may be copied, or read against the grain
     common = [1, problem.macs, inputs, outputs, weights, padded]
     common += [first * inputs, first * outputs, first * problem.macs]
+    result = {"forward": outputs, "input_gradient": inputs, "weight_gradient": weights}[direction]
+    common += [amount if amount > FRESH else 0 for amount in (result, padded)]
     return [float(amount) for amount in (*common, *formulation.work(direction, problem))]
 
 
@@ -70,6 +76,7 @@ def native_work(problem: ConvProblem) -> list[float]:
         outputs * columns,
         problem.macs * columns,
         problem.macs * (problem.stride > 1),
+        problem.macs * (positions < SHORT),
         problem.macs * (problem.kernel > 32),
         problem.outer * problem.inner,
     ]

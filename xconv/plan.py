@@ -2,8 +2,8 @@
 
 Three sources, in this order: wisdom (what was measured here, if it was loaded or tuned), an estimate (the backend's
 cost model: no timing, no I/O, the same every time), and a rule that looks at no size (while a compiler traces, or on a
-device that the cost model does not know). What the rule takes, one of the framework's own ops, is kept unless another
-is expected to be clearly faster.
+device that the cost model does not know). The fastest of the framework's own ops is kept unless another is expected to
+be clearly faster.
 """
 
 from __future__ import annotations
@@ -163,8 +163,13 @@ def decide(
     if not seconds:
         return Choice(name, why, {}, "rule")
     fastest = min(seconds, key=seconds.__getitem__)
-    if name in seconds and seconds[name] < max(CLEARLY * seconds[fastest], seconds[fastest] + LEAST_GAIN):
-        return Choice(name, f"{why}; nothing is expected to be clearly faster", seconds, "estimate")
+    native = [name for name in backend.differentiated if name in seconds]
+    kept = min(native, key=seconds.__getitem__, default=fastest)
+    if seconds[kept] < max(CLEARLY * seconds[fastest], seconds[fastest] + LEAST_GAIN):
+        # of two that hardly differ, the one that the rule takes
+        kept = name if name in native and seconds[name] < seconds[kept] + LEAST_GAIN else kept
+        why = "nothing is expected to be clearly faster than the framework's own ops"
+        return Choice(kept, why, seconds, "estimate")
     own = backend.own(direction, problem, layout)
     gain = f", {seconds[own] / seconds[fastest]:.1f} times as fast as {own}" if own in seconds else ""
     return Choice(fastest, f"expected to be the fastest{gain}", seconds, "estimate")

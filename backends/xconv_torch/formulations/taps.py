@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from xconv.backend import Formulation
+from xconv.cost import ITEM_SIZE
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.shapes import adjoint_kernel, blocks, canonical, from_canonical, is_recorded, pad, tap
 
@@ -23,8 +24,11 @@ class Taps(Formulation):
         return None
 
     def workspace(self, direction: str, problem: ConvProblem) -> int:
-        padded = problem.outer * problem.padded_length * problem.inner * problem.in_channels
-        return 8 * int(padded) if any(problem.padding) or direction == "input_gradient" else 0
+        rows = problem.outer * problem.inner * ITEM_SIZE[problem.dtype]
+        padded = rows * problem.padded_length * problem.in_channels
+        if direction == "input_gradient":
+            return int(padded + rows * problem.output_length * problem.in_channels)
+        return int(padded) if any(problem.padding) else 0
 
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         rows = problem.outer * problem.inner
