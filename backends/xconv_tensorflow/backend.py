@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache, partial
@@ -137,8 +138,19 @@ class TensorFlowBackend(Backend):
             return {}
         return estimate.seconds("xconv_tensorflow", self.formulations, direction, problem, layout)
 
-    def is_tracing(self) -> bool:
-        return False
+    def threads(self) -> int:
+        return int(tf.config.threading.get_intra_op_parallelism_threads()) or os.cpu_count() or 1
+
+    eager_types = (tf.__internal__.EagerTensor,)
+
+    def signature(self, *arrays: Tensor | None) -> Hashable | None:
+        kind, parts = self.eager_types[0], []
+        for array in arrays:
+            if array is not None:
+                if array.__class__ is not kind:
+                    return None
+                parts += [tuple(array.shape), array.dtype, array.device]
+        return (len(parts), *parts)
 
     def compute(
         self,
@@ -151,9 +163,12 @@ class TensorFlowBackend(Backend):
         bias: Tensor | None,
         chosen: Chosen | None = None,
     ) -> Tensor:
-        planned = None if chosen is None else chosen.adjoints
         with _beside(a):
-            y = self._direction(formulation, direction, problem, axis, a, b, planned)
+            if _is_native(formulation, problem) and chosen is not None and chosen.adjoints is None:
+                y = _compute(formulation, direction, problem, axis, a, b)  # nothing beats its own gradients
+            else:
+                planned = None if chosen is None else chosen.adjoints
+                y = self._direction(formulation, direction, problem, axis, a, b, planned)
             return y if bias is None else y + bias
 
     def _direction(
@@ -169,8 +184,7 @@ class TensorFlowBackend(Backend):
         forms = {direction: formulation}
         for other in _ADJOINTS[direction]:
             forms[other] = choose(self, other, problem).formulation if planned is None else planned[other]
-        native = formulation.name in ("conv1d", "conv2d") and problem.groups == problem.dilation == 1
-        if native and problem.is_static and all(forms[other].name == "conv2d" for other in _ADJOINTS[direction]):
+        if _is_native(formulation, problem) and all(forms[o].name == "conv2d" for o in _ADJOINTS[direction]):
             return _compute(formulation, direction, problem, axis, a, b)  # its gradients are those that we would take
         return _linked(lambda wanted, a, b: _compute(forms[wanted], wanted, problem, axis, a, b), direction, a, b)
 
@@ -302,6 +316,11 @@ def _linked(compute: Callable[[str, Tensor, Tensor], Tensor], direction: str, a:
         return compute(direction, a, b), gradient
 
     return with_gradient(a, b)
+
+
+def _is_native(formulation: Formulation, problem: ConvProblem) -> bool:
+    """Whether TensorFlow differentiates it right, on every device."""
+    return formulation.name in ("conv1d", "conv2d") and problem.groups == problem.dilation == 1 and problem.is_static
 
 
 def _compute(formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor) -> Tensor:
