@@ -29,6 +29,7 @@ def requested(config: pytest.Config) -> list[str]:
 
 NEEDED = {
     "test_torch.py": {"torch"},
+    "test_apart.py": {"torch"},
     "test_tensorflow.py": {"tensorflow"},
     "test_framework_gaps.py": {"torch", "tensorflow"},
 }

@@ -15,7 +15,7 @@ from xconv.fourier import block_length, blocks, fourier_work
 from xconv.problem import ConvProblem, Size
 from xconv_tensorflow.formulations.shapes import Tensor, as_lines, cut, pad, resized, swapped, unknown_sizes
 
-WORKSPACE = 1 << 26
+WORKSPACE = 1 << 24
 """Bytes that one round may take: the signal is worked through in rounds of so many blocks."""
 
 

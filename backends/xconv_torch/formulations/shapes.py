@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from xconv.problem import ConvProblem, Size
 
@@ -74,6 +75,6 @@ def blocks(length: int, row: int, budget: int = CACHE) -> list[tuple[int, int]]:
 
 def is_recorded(*tensors: Tensor | None) -> bool:
     """Whether autograd, a functional transform or a compiler looks on, so that no buffer may be written in place."""
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return True
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)

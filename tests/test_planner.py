@@ -1,0 +1,208 @@
+"""Plans: who chooses, what is kept, and what happens to a call that was made before."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xconv
+from xconv import dispatch, wisdom
+from xconv.backend import Backend
+from xconv.bench import catalogue
+from xconv.call import resolve_all
+from xconv.plan import decide, workspace_limit
+from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.tuning import is_right, tune
+
+RNG = np.random.default_rng(3)
+PROBLEM = ConvProblem(2, 200, 1, 8, 12, kernel=5, padding=(2, 2))
+LONG = ConvProblem(4, 20_000, 1, 1, 1, kernel=2048, padding=(2047, 0))
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> Iterator[None]:
+    wisdom.forget()
+    dispatch.forget()
+    yield
+    wisdom.forget()
+    dispatch.forget()
+
+
+def arrays(backend: Backend, *shapes: tuple[int, ...]) -> list[Any]:
+    return [backend.from_numpy(RNG.integers(-3, 4, shape).astype("float32"), "cpu") for shape in shapes]
+
+
+def remember(backend: Backend, problem: ConvProblem, formulation: str, direction: str = "forward") -> None:
+    key = wisdom.Key(*backend.here("cpu"), "NWC", direction, problem)
+    wisdom.remember(key, wisdom.Entry(formulation, 1e-3, 2e-3, "2026-11-21"))
+
+
+def test_a_long_kernel_goes_through_fourier(backend: Backend) -> None:
+    plan = xconv.plan(LONG, backend=backend.name)
+    assert plan.choices["forward"].formulation == "fft"
+    assert plan.choices["forward"].source == "estimate"
+    said = str(plan)
+    assert "fft" in said
+    assert "conv2d" in said  # an alternative, with its time
+    assert f"{LONG.macs:,}" in said
+
+
+def test_plans_are_the_same_every_time(backend: Backend) -> None:
+    for layer in catalogue("default"):
+        if layer.operation != "conv2d":
+            options = {k: tuple(v) if isinstance(v, list) else v for k, v in layer.options.items()}
+            for call in resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **options):
+                first, second = (xconv.plan(call, backend=backend.name) for _ in range(2))
+                assert first == second
+
+
+def test_every_formulation_is_estimated(backend: Backend) -> None:
+    """One that is never expected to be anything could never be chosen."""
+    estimated: set[str] = set()
+    for problem in (
+        PROBLEM,
+        LONG,
+        ConvProblem(1, 4000, 1, 64, 64, kernel=3, dilation=4, groups=64, padding=(4, 4)),
+        ConvProblem(1, 4000, 8, 16, 16, kernel=3, groups=16),
+        ConvProblem(1, 4000, 1, 64, 64, kernel=3, groups=4),
+        ConvProblem(1, 4000, 1, 64, 64, kernel=4, stride=2),
+        ConvProblem(64, 8000, 1, 1, 64, kernel=5),
+        ConvProblem(1, 100_000, 1, 64, 256, kernel=5),
+    ):
+        for direction in DIRECTIONS:
+            estimated |= set(decide(backend, direction, problem).seconds)
+    assert estimated == {form.name for form in backend.formulations}
+
+
+def test_workspace_is_bounded(backend: Backend) -> None:
+    for direction in DIRECTIONS:
+        limit = workspace_limit(LONG)
+        forms = {form.name: form for form in backend.formulations}
+        assert forms[decide(backend, direction, LONG).formulation].workspace(direction, LONG) <= limit
+        tight = decide(backend, direction, LONG, max_workspace=0)
+        assert forms[tight.formulation].workspace(direction, LONG) == 0 or not tight.seconds
+
+
+def test_a_plan_is_called_and_packed(backend: Backend) -> None:
+    for options in ({"padding": 1}, {"padding": "causal", "dilation": 2}, {"layout": "NCW"}, {"groups": 2}):
+        shapes = ((2, 30, 6), (3, 6 // options.get("groups", 1), 8))  # type: ignore[operator]
+        if options.get("layout") == "NCW":
+            shapes = ((2, 6, 30), (8, 6, 3))
+        x, w, b = arrays(backend, *shapes, (8,))
+        plan = xconv.plan(xconv.resolve("conv1d", *shapes, **options), backend=backend.name)
+        wanted = backend.to_numpy(xconv.conv1d(x, w, b, **options))
+        assert np.array_equal(backend.to_numpy(plan(x, w, b)), wanted)
+        assert np.array_equal(backend.to_numpy(plan.pack(w)(x, b)), wanted)
+
+
+def test_wisdom_decides_and_can_be_forgotten(backend: Backend) -> None:
+    x, w = arrays(backend, (2, 200, 8), (5, 8, 12))
+    before = backend.to_numpy(xconv.conv1d(x, w, padding=2))
+    remember(backend, PROBLEM, "taps")
+    choice = xconv.plan(PROBLEM, backend=backend.name).choices["forward"]
+    assert (choice.formulation, choice.source) == ("taps", "wisdom")
+    assert "2.00 times as fast" in choice.why
+    ran: list[str] = []
+    taps = next(form for form in backend.formulations if form.name == "taps")
+    right = taps.forward
+    taps.forward = lambda *a: ran.append("taps") or right(*a)  # type: ignore[method-assign, func-returns-value]
+    try:
+        assert np.array_equal(backend.to_numpy(xconv.conv1d(x, w, padding=2)), before)
+        assert ran == ["taps"]
+        wisdom.forget()
+        xconv.conv1d(x, w, padding=2)
+        assert ran == ["taps"]
+    finally:
+        del taps.forward
+
+
+def test_wisdom_of_what_is_not_there_is_ignored(backend: Backend) -> None:
+    remember(backend, PROBLEM, "telepathy")
+    assert xconv.plan(PROBLEM, backend=backend.name).choices["forward"].source == "estimate"
+
+
+def test_tune_measures_checks_and_remembers(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tune(PROBLEM, backend=backend.name, progress=False)
+    assert [tuned.direction for tuned in found] == list(DIRECTIONS)
+    for tuned in found:
+        assert not tuned.wrong
+        assert tuned.own in tuned.seconds
+        assert tuned.formulation == tuned.own or tuned.gain > 1
+        assert xconv.plan(PROBLEM, backend=backend.name).choices[tuned.direction].formulation == tuned.formulation
+    wisdom.forget()
+    # a formulation that computes something else is neither timed nor remembered
+    rival = next(name for name in found[0].seconds if name != found[0].own)
+    form = next(form for form in backend.formulations if form.name == rival)
+    right = form.forward
+    monkeypatch.setattr(form, "forward", lambda *a: right(*a) + 1)
+    [tuned] = tune(PROBLEM, backend=backend.name, directions=["forward"], progress=False)
+    assert tuned.wrong == (rival,)
+    assert rival not in tuned.seconds
+
+
+def test_every_formulation_is_right_on_a_short_piece(backend: Backend) -> None:
+    for problem in (PROBLEM, LONG, ConvProblem(4, 60, 3, 6, 6, kernel=5, dilation=3, groups=6, padding=(12, 0))):
+        for direction in DIRECTIONS:
+            for form in backend.formulations:
+                if form.unsupported(direction, problem) is None:
+                    assert is_right(backend, form, direction, problem, "cpu"), (form.name, direction)
+
+
+def test_a_call_that_was_made_before_is_the_same(backend: Backend) -> None:
+    x, w, b = arrays(backend, (2, 30, 6), (3, 6, 8), (8,))
+    for options in (
+        {},
+        {"stride": 2, "padding": "same"},
+        {"padding": (2, 0)},
+        {"padding": 1, "padding_mode": "reflect"},
+    ):
+        first = backend.to_numpy(xconv.conv1d(x, w, b, **options))
+        assert dispatch._ready
+        again = backend.to_numpy(xconv.conv1d(x, w, b, **options))
+        assert np.array_equal(first, again)
+
+
+def test_mistakes_are_found_after_a_call_that_fitted(backend: Backend) -> None:
+    x, w, b = arrays(backend, (2, 30, 6), (3, 6, 8), (8,))
+    xconv.conv1d(x, w, b)
+    for wrong in ({"stride": True}, {"stride": 1.0}, {"padding": [0.0, 0]}, {"groups": "1"}, {"dilation": 0}):
+        with pytest.raises(xconv.ArgumentError):
+            xconv.conv1d(x, w, b, **wrong)
+    with pytest.raises(xconv.ArgumentError, match="weight: got dtype float64"):
+        xconv.conv1d(x, backend.cast(w, "float64"), b)
+    with pytest.raises(xconv.ArgumentError, match="bias: got length 7"):
+        xconv.conv1d(x, w, backend.narrow(b, 0, 0, 7))
+    with pytest.raises(xconv.ArgumentError, match="5 channels"):
+        xconv.conv1d(backend.narrow(x, 2, 0, 5), w, b)
+
+
+def test_what_is_kept_is_bounded(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "MOST", 3)
+    [w] = arrays(backend, (3, 2, 2))
+    for length in range(10, 20):
+        xconv.conv1d(arrays(backend, (1, length, 2))[0], w)
+    assert len(dispatch._ready) == 3
+
+
+def test_threads_may_call_at_once(backend: Backend) -> None:
+    [w] = arrays(backend, (3, 2, 4))
+    signals = [arrays(backend, (1, length, 2))[0] for length in range(10, 30)]
+    wanted = [backend.to_numpy(xconv.conv1d(x, w)) for x in signals]
+    dispatch.forget()
+    wrong: list[int] = []
+
+    def work() -> None:
+        for number, x in enumerate(signals * 3):
+            if not np.array_equal(backend.to_numpy(xconv.conv1d(x, w)), wanted[number % len(signals)]):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
