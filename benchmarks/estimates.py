@@ -237,6 +237,9 @@ def choose(backend: Backend, model: Model, timing: Timing) -> str:
         return own
     fastest = min(expected, key=expected.__getitem__)
     native = [name for name in backend.differentiated if name in expected]
+    taken, _ = backend.rule(timing.direction, timing.problem, timing.layout)
+    if taken in native and not timing.layout.endswith("C"):
+        native = [taken]
     kept = min(native, key=expected.__getitem__, default=fastest)
     enough = max(CLEARLY * expected[fastest], expected[fastest] + LEAST_GAIN)
     return kept if expected[kept] < enough else fastest

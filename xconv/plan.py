@@ -21,7 +21,7 @@ from xconv.problem import DIRECTIONS, ConvProblem
 if TYPE_CHECKING:
     from xconv.backend import Backend, Formulation
 
-CLEARLY = 1.15
+CLEARLY = 1.2
 """How much faster than what the rule takes another must be expected to be: the scatter of the estimates."""
 
 LEAST_GAIN = 30e-6
@@ -163,7 +163,9 @@ def decide(
     if not seconds:
         return Choice(name, why, {}, "rule")
     fastest = min(seconds, key=seconds.__getitem__)
-    native = [name for name in backend.differentiated if name in seconds]
+    native = [each for each in backend.differentiated if each in seconds]
+    if name in native and not layout.endswith("C"):
+        native = [name]  # the op on the caller's own layout is hardly ever beaten by a little
     kept = min(native, key=seconds.__getitem__, default=fastest)
     if seconds[kept] < max(CLEARLY * seconds[fastest], seconds[fastest] + LEAST_GAIN):
         # of two that hardly differ, the one that the rule takes

@@ -150,7 +150,7 @@ class TorchBackend(Backend):
             return "conv1d", "dilated depthwise is slow in channels-last conv2d"
         if problem.out_channels == 1 and problem.dtype == "float64":
             return "conv1d", "torch refuses conv2d's second gradients for one output channel in float64"
-        if layout == "NCW":
+        if not layout.endswith("C"):
             return "conv1d", "the caller's layout is the op's own"
         return "conv2d", "takes channels-last memory, rows and columns without a transpose"
 
