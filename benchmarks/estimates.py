@@ -230,7 +230,7 @@ def choose(backend: Backend, model: Model, timing: Timing) -> str:
     expected: dict[str, float] = {}
     for name in timing.seconds:
         units = model.get(name, {}).get(timing.direction, {}).get(kind(timing.problem))
-        if units is not None and name in forms:
+        if units is not None and name in forms and not backend.is_trap(name, timing.direction, timing.problem):
             amounts = quantities(forms[name], timing.direction, timing.problem, timing.layout)
             expected[name] = sum(a * u for a, u in zip(amounts, units, strict=True))
     if not expected:

@@ -176,6 +176,11 @@ class Backend(ABC):
         del direction, problem, layout, device
         return {}
 
+    def is_trap(self, name: str, direction: str, problem: ConvProblem) -> bool:
+        """Whether a formulation is many times slower on some such problems, so that no estimate of it is trusted."""
+        del name, direction, problem
+        return False
+
     def is_tracing(self) -> bool:
         """Whether a compiler is looking on, so that nothing may depend on time or memory."""
         return False

@@ -154,7 +154,10 @@ def decide(
         for form in backend.formulations
         if form.unsupported(direction, problem) is None and form.workspace(direction, problem) <= limit
     }
-    seconds = {name: t for name, t in backend.estimates(direction, problem, layout, device).items() if name in able}
+    expected = backend.estimates(direction, problem, layout, device)
+    seconds = {
+        name: t for name, t in expected.items() if name in able and not backend.is_trap(name, direction, problem)
+    }
     known = wisdom.find(wisdom.Key(*backend.here(device), layout, direction, problem))
     if known is not None and known.formulation in able:
         why = f"measured {known.own_seconds / known.seconds:.2f} times as fast as the framework's own"

@@ -17,6 +17,7 @@ from torch.compiler import is_compiling
 from xconv import estimate
 from xconv.backend import Backend, Formulation
 from xconv.call import Call
+from xconv.estimate import LONG
 from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
 from xconv_torch.autograd import apart, computed, is_differentiated
@@ -161,6 +162,10 @@ class TorchBackend(Backend):
         if device != "cpu" or (problem.out_channels == 1 and problem.dtype == "float64"):
             return {}
         return estimate.seconds("xconv_torch", self.formulations, direction, problem, layout)
+
+    def is_trap(self, name: str, direction: str, problem: ConvProblem) -> bool:
+        # up to 250 times, as it was measured
+        return name == "conv2d" and direction == "weight_gradient" and problem.kernel > LONG
 
     def is_tracing(self) -> bool:
         return torch.compiler.is_compiling()
