@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 
 
@@ -19,15 +19,16 @@ def write_whole(path: Path, text: str) -> None:
     """
     # the temporary file is in the folder of the target, because a rename between file systems is a copy
     target = path.resolve()
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name)
+    # opened by name, not by mkstemp: a new file has the permissions that others of the user have
+    name = target.with_name(f"{target.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with name.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         if target.exists():
             shutil.copymode(target, name)
-        Path(name).replace(target)
+        name.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
         raise
