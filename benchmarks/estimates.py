@@ -16,6 +16,7 @@ import json
 import math
 import os
 import random
+import re
 import statistics
 import time
 from collections.abc import Iterable, Iterator
@@ -311,6 +312,7 @@ def main() -> None:
         return
     about = {"version": 1, "framework": backend.version(), "cpu": os.cpu_count(), "timings": len(timings)}
     model = json.dumps({**about, "seconds": fit(backend, timings)}, indent=1)
+    model = re.sub(r"\[\s+([^]]*?)\s+\]", lambda cell: "[" + " ".join(cell[1].split()) + "]", model)  # a cell a line
     write_whole(PACKAGES / f"xconv_{backend.name}" / "estimates.json", model + "\n")
 
 

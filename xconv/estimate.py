@@ -33,7 +33,8 @@ def kind(problem: ConvProblem) -> str:
     >>> kind(ConvProblem(1, 100, 1, 8, 8, kernel=3, groups=8)), kind(ConvProblem(1, 100, 1, 1, 32, kernel=3))
     ('depthwise', 'few in')
     """
-    suffix = ", dilated" if problem.dilation > 1 else ", long" if problem.kernel > LONG else ""
+    strided = ", strided" if problem.stride > 1 else ""
+    suffix = strided or (", dilated" if problem.dilation > 1 else ", long" if problem.kernel > LONG else "")
     if problem.groups > 1:
         if problem.group_in == problem.group_out == 1:
             return "depthwise" + (", pointwise" if problem.kernel == 1 else suffix)
@@ -41,8 +42,8 @@ def kind(problem: ConvProblem) -> str:
     if problem.in_channels == problem.out_channels == 1:
         return "single"
     if problem.in_channels <= FEW:
-        return "few in"
-    return "few out" if problem.out_channels <= 2 * FEW else "dense" + suffix
+        return "few in" + strided
+    return "few out" + strided if problem.out_channels <= 2 * FEW else "dense" + suffix
 
 
 FRESH = 1 << 23

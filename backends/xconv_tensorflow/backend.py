@@ -302,6 +302,8 @@ def _ranked(direction: str, problem: ConvProblem) -> Iterator[tuple[str, str]]:
 
 def _linked(compute: Callable[[str, Tensor, Tensor], Tensor], direction: str, a: Tensor, b: Tensor) -> Tensor:
     """A direction whose gradients are the two others, and theirs in turn."""
+    if not _may_be_differentiated():
+        return compute(direction, a, b)
 
     @tf.custom_gradient
     def with_gradient(a: Tensor, b: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
@@ -339,6 +341,17 @@ def _beside(array: Tensor) -> AbstractContextManager[Any]:
 @cache
 def _logical_devices() -> list[Any]:
     return list(tf.config.list_logical_devices())
+
+
+def _may_be_differentiated() -> bool:
+    """Whether a tape or an accumulator looks on, or a graph is built: else a custom gradient is time lost."""
+    if not tf.executing_eagerly():
+        return True
+    try:
+        from tensorflow.python.eager.record import could_possibly_record
+    except ImportError:  # it is not public
+        return True
+    return bool(could_possibly_record())
 
 
 def _operands(direction: str, which: int, a: Tensor, b: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
