@@ -180,7 +180,7 @@ def timed(
     calls: dict[str, int] = {}
     for name, run in runs.items():
         run()
-        calls[name] = max(1, round(TURN_SECONDS / max(turn(run, 1), 1e-7)))
+        calls[name] = max(1, round(TURN_SECONDS / max(turn(run, 1), 1e-5)))
     best = min(turn(run, calls[name]) for name, run in runs.items())
     samples: dict[str, list[float]] = {name: [] for name in runs}
     order: list[str] = []
