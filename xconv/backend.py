@@ -21,7 +21,7 @@ Array: TypeAlias = Any
 """An array of some framework: a tensor, a symbolic tensor, a traced value."""
 
 
-class Formulation(ABC):
+class Formulation:
     """One way to compute the directions of a problem in one framework.
 
     Arrays are channels last, rank 3 ``(N, W, C)`` or rank 4 ``(N, H, W, C)``; ``axis`` is the one that slides; the
@@ -54,9 +54,10 @@ class Formulation(ABC):
         del direction, problem
         return 0
 
-    @abstractmethod
     def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None) -> Array:
         """The convolution of ``x``."""
+        del problem, axis, x, weight, bias
+        raise UnsupportedError(f"{self.name} has no forward")
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Array, weight: Array) -> Array:
         """The adjoint with respect to ``x``, from the gradient of the result."""

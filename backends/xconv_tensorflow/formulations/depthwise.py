@@ -2,7 +2,7 @@
 
 TensorFlow refuses unequal strides and computes wrong values with a stride and a dilation together; an image of one row
 or one column has equal strides without any meaning for the other axis, and dilation is left to
-:class:`xconv_tensorflow.formulations.dilation.Folded`.
+:class:`xconv_tensorflow.formulations.folded.Folded`.
 """
 
 from __future__ import annotations

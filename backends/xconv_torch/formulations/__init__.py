@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xconv.backend import Formulation
 from xconv_torch.formulations.blocked import Blocked
-from xconv_torch.formulations.dilation import Folded, Wide
+from xconv_torch.formulations.folded import Folded, Phases, Wide
 from xconv_torch.formulations.fourier import OverlapSave
 from xconv_torch.formulations.gemm import Im2col, Toeplitz
 from xconv_torch.formulations.native import Conv1d, Conv2d
@@ -17,6 +17,7 @@ FORMULATIONS: tuple[Formulation, ...] = (
     Taps(),
     Folded(),
     Wide(),
+    Phases(),
     Im2col(),
     Toeplitz(),
     OverlapSave(),

@@ -1,8 +1,4 @@
-"""Large results a block at a time: the blocks stay in cache, and the result is one buffer of large pages.
-
-glibc gives every large result fresh pages, and the kernel clears them 4 KiB at a time as they are first written; that
-can take longer than the convolution. A buffer that was advised to have 2 MiB pages is filled by far fewer faults.
-"""
+"""Large results a block at a time: the blocks stay in cache, and the result is one buffer of large pages."""
 
 from __future__ import annotations
 
@@ -13,15 +9,11 @@ from torch import Tensor
 
 from xconv.backend import Formulation
 from xconv.estimate import native_work
-from xconv.pages import advise_large_pages
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.native import Conv2d
-from xconv_torch.formulations.shapes import adjoint_kernel, blocks, is_recorded
+from xconv_torch.formulations.shapes import LARGE, adjoint_kernel, blocks, empty, is_recorded
 
 _CONV2D = Conv2d()
-LARGE = 1 << 25
-"""Bytes of a result from which glibc maps fresh pages for it every time."""
-
 BLOCK = 1 << 21
 """Bytes of the result that are computed at a time."""
 
@@ -56,9 +48,7 @@ class Blocked(Formulation):
             return _CONV2D.forward(problem, axis, x, weight, bias)
         shape = list(x.shape)
         shape[axis], shape[-1] = problem.output_length, problem.out_channels
-        y = x.new_empty(shape)
-        if y.device.type == "cpu":
-            advise_large_pages(y.data_ptr(), y.nbytes)
+        y = empty(x, shape)
         whole = y.nbytes // y.shape[0]  # bytes of one sample
         samples = max(BLOCK // whole, 1)
         row = whole // problem.output_length

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -11,8 +10,10 @@ from xconv.problem import ConvProblem
 from xconv_torch.formulations.shapes import (
     CACHE,
     adjoint_kernel,
+    affine,
     blocks,
     canonical,
+    empty,
     from_canonical,
     is_recorded,
     pad,
@@ -21,6 +22,10 @@ from xconv_torch.formulations.shapes import (
 
 NARROW = 16
 """Columns below which a matrix product cannot fill its vectors."""
+
+
+ROWS = 256
+"""Rows of a matrix below which the other one is read more often than it is used."""
 
 
 class Im2col(Formulation):
@@ -33,8 +38,6 @@ class Im2col(Formulation):
             return "sizes are not known yet"
         if problem.groups > 1:
             return "one product needs one group"
-        if direction == "input_gradient" and problem.stride > 1:
-            return "its windows overlap in the result"
         return None
 
     def workspace(self, direction: str, problem: ConvProblem) -> int:
@@ -49,20 +52,38 @@ class Im2col(Formulation):
         seen = windows(problem, pad(canonical(x, axis), 1, problem.padding))
         matrix = weight.flatten(0, 1)
         outer, length, inner = seen.shape[:3]
-        many = blocks(length, 4 * inner * matrix.shape[0])
+        many = blocks(length, 4 * inner * matrix.shape[0], least=ROWS)
         if is_recorded(x, weight, bias) or (outer * len(many) == 1):
-            y = _affine(seen.reshape(-1, matrix.shape[0]), matrix, bias)
+            y = affine(seen.reshape(-1, matrix.shape[0]), matrix, bias)
             return from_canonical(y.view(outer, length, inner, -1), x, axis)
-        y = x.new_empty(outer, length, inner, problem.out_channels)
+        y = empty(x, (outer, length, inner, problem.out_channels))
         flat = y.view(outer, length * inner, -1)
         for n in range(outer):
             for start, stop in many:
                 rows = seen[n, start:stop].reshape(-1, matrix.shape[0])
-                _affine(rows, matrix, bias, flat[n, start * inner : stop * inner])
+                affine(rows, matrix, bias, flat[n, start * inner : stop * inner])
         return from_canonical(y, x, axis)
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
-        return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight), None)
+        if problem.stride == 1:
+            return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight), None)
+        grad, matrix = canonical(dy, axis), weight.flatten(0, 1).t()
+        outer, length, inner, _ = grad.shape
+        # rows of ``stride`` elements: neighbouring taps of a window are added to neighbouring elements at once
+        stride, together = problem.stride, problem.stride if problem.dilation == 1 else 1
+        rows = -(-max(problem.padded_length, problem.extent) // stride)
+        dx = grad.new_zeros(outer, rows, stride, inner, problem.in_channels)
+        many = [(0, length)] if is_recorded(dy, weight) else blocks(length, 4 * inner * matrix.shape[1], least=ROWS)
+        for n in [slice(None)] if len(many) == 1 else [slice(n, n + 1) for n in range(outer)]:
+            for start, stop in many:
+                some = grad[n, start:stop]
+                seen = some.reshape(-1, problem.out_channels) @ matrix
+                seen = seen.view(*some.shape[:3], problem.kernel, problem.in_channels).transpose(2, 3)
+                for tap in range(0, problem.kernel, together):
+                    row, at = divmod(tap * problem.dilation, stride)
+                    taps = seen[:, :, tap : tap + together]
+                    dx[n, row + start : row + stop, at : at + taps.shape[2]] += taps
+        return from_canonical(dx.flatten(1, 2).narrow(1, problem.padding[0], problem.length), dy, axis)
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
         seen = windows(problem, pad(canonical(x, axis), 1, problem.padding))
@@ -73,7 +94,7 @@ class Im2col(Formulation):
         else:
             found = x.new_zeros(terms, problem.out_channels)
             for n in range(grad.shape[0]):
-                for start, stop in blocks(seen.shape[1], 4 * seen.shape[2] * terms):
+                for start, stop in blocks(seen.shape[1], 4 * seen.shape[2] * terms, least=ROWS):
                     rows = seen[n, start:stop].reshape(-1, terms)
                     found.addmm_(rows.t(), grad[n, start:stop].reshape(-1, problem.out_channels))
         return found.unflatten(0, (problem.kernel, problem.in_channels))
@@ -123,7 +144,7 @@ class Toeplitz(Formulation):
         outer = padded.shape[0]
         step = many * problem.stride * channels
         seen = padded.as_strided((outer, count, width * channels), (padded.stride(0), step, 1))
-        y = _affine(
+        y = affine(
             seen.reshape(-1, width * channels),
             toeplitz_matrix(weight, many, width, problem.stride),
             None if bias is None else bias.repeat(many),
@@ -157,9 +178,3 @@ def toeplitz_matrix(weight: Tensor, many: int, width: int, stride: int) -> Tenso
     stacked = tall.expand(many, *tall.shape).reshape(-1, outputs)
     matrix = stacked[: many * width * inputs].view(many, width * inputs, outputs)
     return matrix.transpose(0, 1).reshape(width * inputs, many * outputs)
-
-
-def _affine(rows: Tensor, matrix: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
-    if bias is None:
-        return torch.mm(rows, matrix, out=out)
-    return torch.addmm(bias, rows, matrix, out=out)

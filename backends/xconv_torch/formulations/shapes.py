@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from xconv.pages import advise_large_pages
 from xconv.problem import ConvProblem, Size
 
 CACHE = 1 << 20
@@ -63,14 +66,37 @@ def windows(problem: ConvProblem, x: Tensor) -> Tensor:
     return x.as_strided(size, (outer, length * problem.stride, inner, length * problem.dilation, channel))
 
 
-def blocks(length: int, row: int, budget: int = CACHE) -> list[tuple[int, int]]:
-    """(start, stop) of blocks of positions, ``row`` bytes each, within a budget of bytes.
+def blocks(length: int, row: int, budget: int = CACHE, least: int = 1) -> list[tuple[int, int]]:
+    """(start, stop) of blocks of positions, ``row`` bytes each, within a budget of bytes, but at least so many.
 
     >>> blocks(10, 100, 400)
     [(0, 4), (4, 8), (8, 10)]
     """
-    step = max(budget // max(row, 1), 1)
+    step = max(budget // max(row, 1), least)
     return [(start, min(start + step, length)) for start in range(0, length, step)]
+
+
+def affine(rows: Tensor, matrix: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
+    """The product of two matrices, and a bias."""
+    if bias is None:
+        return torch.mm(rows, matrix, out=out)
+    return torch.addmm(bias, rows, matrix, out=out)
+
+
+LARGE = 1 << 25
+"""Bytes of a result from which glibc maps fresh pages for it every time."""
+
+
+def empty(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """A result to be filled a block at a time, on large pages if it is large: they take far fewer faults.
+
+    glibc gives every large result fresh pages, and the kernel clears them 4 KiB at a time as they are first written;
+    that can take longer than the convolution.
+    """
+    y = like.new_empty(shape)
+    if y.nbytes >= LARGE and y.device.type == "cpu":
+        advise_large_pages(y.data_ptr(), y.nbytes)
+    return y
 
 
 def is_recorded(*tensors: Tensor | None) -> bool:

@@ -8,7 +8,17 @@ from torch import Tensor
 from xconv.backend import Formulation
 from xconv.cost import ITEM_SIZE
 from xconv.problem import ConvProblem
-from xconv_torch.formulations.shapes import adjoint_kernel, blocks, canonical, from_canonical, is_recorded, pad, tap
+from xconv_torch.formulations.shapes import (
+    adjoint_kernel,
+    affine,
+    blocks,
+    canonical,
+    empty,
+    from_canonical,
+    is_recorded,
+    pad,
+    tap,
+)
 
 
 class Taps(Formulation):
@@ -43,7 +53,7 @@ class Taps(Formulation):
         if is_recorded(x, weight, bias):
             y = _sum(problem, padded, weight, bias, 0, problem.output_length)
             return from_canonical(y, x, axis)
-        y = padded.new_empty(problem.output_shape)
+        y = empty(padded, problem.output_shape)
         row = 4 * problem.inner * (problem.in_channels + problem.out_channels)
         for n in range(problem.outer) if problem.outer * problem.output_length * row > 1 << 20 else [slice(None)]:
             part = slice(n, n + 1) if isinstance(n, int) else n
@@ -88,6 +98,15 @@ def _sum(
         for j in range(1, problem.kernel):
             y.addcmul_(tap(problem, x, j, start, stop), weight[j, 0])
         return y
+    if groups == 1 and out is not None:
+        flat = out.view(-1, problem.out_channels)
+        for j in range(problem.kernel):
+            rows = _rows(tap(problem, x, j, start, stop))
+            if j == 0:
+                affine(rows, weight[0], bias, flat)
+            else:
+                flat.addmm_(rows, weight[j])
+        return out
     y = _product(groups, tap(problem, x, 0, start, stop), weight[0])
     for j in range(1, problem.kernel):
         y += _product(groups, tap(problem, x, j, start, stop), weight[j])
@@ -102,17 +121,22 @@ def _fused(bias: Tensor, x: Tensor, w: Tensor, out: Tensor | None) -> Tensor:
 
 def _product(groups: int, x: Tensor, w: Tensor) -> Tensor:
     """Every position of ``x`` times one tap (in / groups, out)."""
-    if groups == 1:
-        return x @ w
+    if groups == 1:  # of rows: torch multiplies views of more axes position by position
+        return (_rows(x) @ w).unflatten(0, x.shape[:-1])
     if w.shape[0] == 1:  # depthwise, with a channel multiplier
         return (x.unsqueeze(-1) * w.reshape(groups, -1)).flatten(-2)
     return (x.unflatten(-1, (groups, -1)) * w.t()).sum(-1)  # and its adjoint
 
 
+def _rows(x: Tensor) -> Tensor:
+    """Every position a row of channels: a view, unless samples and strides come together."""
+    return x.reshape(-1, x.shape[-1])
+
+
 def _correlation(problem: ConvProblem, x: Tensor, dy: Tensor) -> Tensor:
     """One tap of the weight gradient, (in / groups, out): products summed over every position."""
     if problem.groups == 1:
-        return x.reshape(-1, x.shape[-1]).t() @ dy.reshape(-1, dy.shape[-1])
+        return _rows(x).t() @ _rows(dy)
     flat = x.reshape(-1, problem.groups, problem.group_in).permute(1, 2, 0)
     found = flat @ dy.reshape(-1, problem.groups, problem.group_out).transpose(0, 1)
     return found.transpose(0, 1).flatten(1)

@@ -1,4 +1,4 @@
-"""Reshapes that turn a problem into one that torch computes well, and views that turn it back."""
+"""Dilation, stride and width folded into the shape: what is left is a problem that torch computes well."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import replace
 from torch import Tensor
 
 from xconv.backend import Formulation
+from xconv.cost import ITEM_SIZE
 from xconv.estimate import native_work
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.native import Conv2d
-from xconv_torch.formulations.shapes import canonical, from_canonical, pad
+from xconv_torch.formulations.shapes import adjoint_kernel, canonical, from_canonical, pad
 
 _CONV2D = Conv2d()
 
@@ -86,6 +87,51 @@ class Wide(Formulation):
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
         found = _CONV2D.weight_gradient(_wide(problem), 1, x.flatten(2), dy.flatten(2))
         return found.unflatten(2, (problem.inner, -1)).sum(2)
+
+
+class Phases(Formulation):
+    """The strided input gradient, and so a transposed convolution: ``stride`` neighbours as channels of one element.
+
+    The kernel of ``k`` taps has ``k / stride`` then, and none of them meets the zeros between the elements of ``dy``.
+    Forward and for the weight, the op with a stride is as fast.
+    """
+
+    name = "phases"
+    is_local = False
+
+    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
+        if direction != "input_gradient" or problem.stride == 1:
+            return "it is for the input gradient with a stride"
+        if not problem.is_static:
+            return "sizes are not known yet"
+        return None if problem.groups == problem.dilation == 1 else "it is for one group, without dilation"
+
+    def workspace(self, direction: str, problem: ConvProblem) -> int:
+        del direction
+        rows = problem.outer * problem.inner
+        spare = problem.padded_length + problem.stride * problem.kernel
+        return ITEM_SIZE[problem.dtype] * int(2 * rows * spare * problem.in_channels)
+
+    def work(self, direction: str, problem: ConvProblem) -> list[float]:
+        del direction
+        whole = _whole(problem)
+        return [*native_work(whole), whole.macs]
+
+    def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
+        grad, stride, inner = canonical(dy, axis), problem.stride, problem.inner
+        whole, low = _whole(problem), problem.padding[0]
+        kernel = pad(weight, 0, (0, whole.kernel * stride - problem.kernel)).reshape(whole.weight_shape)
+        dx = _CONV2D.forward(whole.transposed(), 1, grad, adjoint_kernel(whole, kernel), None)
+        dx = dx.unflatten(3, (stride, problem.in_channels)).transpose(2, 3)
+        dx = dx.reshape(grad.shape[0], whole.length * stride, inner, problem.in_channels)
+        return from_canonical(pad(dx, 1, (-low, problem.length + low - whole.length * stride)), dy, axis)
+
+
+def _whole(problem: ConvProblem) -> ConvProblem:
+    """The problem of ``stride`` neighbours at a time, which has no stride."""
+    kernel, channels = -(-problem.kernel // problem.stride), problem.in_channels * problem.stride
+    length = problem.output_length + kernel - 1
+    return replace(problem, length=length, in_channels=channels, kernel=kernel, stride=1, padding=(0, 0))
 
 
 def _wide(problem: ConvProblem) -> ConvProblem:
