@@ -32,10 +32,9 @@ from tqdm import tqdm
 import xconv
 from xconv.backend import Backend, Formulation
 from xconv.bench import catalogue
-from xconv.call import resolve_all
 from xconv.estimate import Model, kind, quantities
 from xconv.files import write_whole
-from xconv.plan import CLEARLY, LEAST_GAIN
+from xconv.plan import preferred
 from xconv.problem import DIRECTIONS, ConvProblem
 
 PACKAGES = Path(__file__).parents[1] / "backends"
@@ -124,8 +123,8 @@ def layers() -> Iterator[Geometry]:
     for layer in catalogue("default"):
         if layer.operation == "conv2d":
             continue
-        shape, options = layer.x_shape, {k: tuple(v) if isinstance(v, list) else v for k, v in layer.options.items()}
-        for call in resolve_all(layer.operation, shape, layer.weight_shapes, **options):
+        shape = layer.x_shape
+        for call in layer.calls:
             batch = tuple(size for axis, size in enumerate(shape[:-1]) if axis != call.axis)
             for layout in ("NWC", "NCW") if len(shape) == 3 else ("NHWC", "NCHW"):
                 if call.problem.macs < 100 * MOST_MACS:
@@ -236,14 +235,8 @@ def choose(backend: Backend, model: Model, timing: Timing) -> str:
             expected[name] = sum(a * u for a, u in zip(amounts, units, strict=True))
     if not expected:
         return own
-    fastest = min(expected, key=expected.__getitem__)
-    native = [name for name in backend.differentiated if name in expected]
-    taken, _ = backend.rule(timing.direction, timing.problem, timing.layout)
-    if taken in native and not timing.layout.endswith("C"):
-        native = [taken]
-    kept = min(native, key=expected.__getitem__, default=fastest)
-    enough = max(CLEARLY * expected[fastest], expected[fastest] + LEAST_GAIN)
-    return kept if expected[kept] < enough else fastest
+    ruled, _ = backend.rule(timing.direction, timing.problem, timing.layout)
+    return preferred(backend.differentiated, ruled, timing.layout, expected)
 
 
 def report(backend: Backend, timings: list[Timing]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import xconv
-from xconv import dispatch
+from xconv import dispatch, wisdom
 from xconv.backend import Backend
 
 DEVICES = ("cpu", "cuda:0")
@@ -46,6 +48,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if "test_frameworks_agree_with_each_other" not in item.name]
 
 
+SKIPS = (
+    "this machine has no cuda:0",
+    "is not installed (pip install",
+    "no pipes with names here",
+    "this kernel counts no page faults",
+    "freed memory cannot be kept",
+    "no C compiler",
+)
+"""All that a test may be skipped for; any other reason is a failure, so that no test goes quietly."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    del item, call
+    report = yield
+    if (
+        report.skipped
+        and not hasattr(report, "wasxfail")
+        and not any(reason in str(report.longrepr) for reason in SKIPS)
+    ):
+        report.outcome, report.longrepr = "failed", f"no reason to skip a test (tests/conftest.py): {report.longrepr}"
+    return report
+
+
 @pytest.fixture
 def looked_at_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     """No call is taken for one that was made before: for tests that put something else into a backend."""
@@ -75,3 +101,12 @@ def device(request: pytest.FixtureRequest, backend: Backend) -> str:
     if request.param not in backend.devices():
         pytest.skip(f"this machine has no {request.param} that its frameworks can use")
     return str(request.param)
+
+
+@pytest.fixture
+def nothing_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No wisdom, in memory or in the default file."""
+    monkeypatch.setenv("XCONV_WISDOM", str(tmp_path / "default" / "wisdom.json"))
+    wisdom.forget()
+    yield
+    wisdom.forget()

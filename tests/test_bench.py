@@ -11,7 +11,6 @@ from xconv.backend import Backend
 from xconv.bench import Arena, Contender, Layer, Measurement, catalogue
 from xconv.bench.table import table
 from xconv.bench.verify import WrongResultError, shortened, verify
-from xconv.call import resolve_all
 
 TINY = Layer("t", "latency", "a test", "conv1d", (2, 40, 3), ((3, 3, 4),), {"padding": [1, 1]}, "smoke")
 
@@ -24,21 +23,18 @@ def arena() -> Iterator[Arena]:
 
 @pytest.mark.parametrize("layer", catalogue("full"), ids=lambda layer: layer.name)
 def test_every_layer_resolves(layer: Layer) -> None:
-    calls = resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **layer.options)
+    calls = layer.calls
     assert all(call.problem.macs > 0 for call in calls)
     assert Contender("", "torch", layer).cost().macs == sum(call.problem.macs for call in calls)
     assert layer.source
     short = shortened(layer)
-    assert resolve_all(short.operation, short.x_shape, short.weight_shapes, **short.options)
+    assert short.calls
 
 
 def test_layers_keep_the_lengths_of_their_models() -> None:
     """Output lengths that the models' papers or code state."""
     known = {"seed_long": 7996, "wav2vec2_fe0": 31999, "whisper_conv1": 3000, "whisper_conv2": 1500, "mamba_dw": 2048}
-    lengths = {
-        layer.name: resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **layer.options)[0].problem
-        for layer in catalogue("full")
-    }
+    lengths = {layer.name: layer.calls[0].problem for layer in catalogue("full")}
     assert {name: lengths[name].output_length for name in known} == known
     assert len({layer.name for layer in catalogue("full")}) == len(catalogue("full"))
 

@@ -26,6 +26,9 @@ Model: TypeAlias = dict[str, dict[str, dict[str, list[float]]]]
 FEW, LONG, SHORT = 4, 64, 256
 """Channels that fill no vector, taps from which libraries take other ways, positions that fill no matrix."""
 
+LANES, UNROLLED = 16, 32
+"""float32 numbers in a vector (of AVX-512), and the taps that oneDNN's inner loops hold."""
+
 
 def kind(problem: ConvProblem) -> str:
     """The kinds between which libraries change their kernels.
@@ -67,7 +70,7 @@ def quantities(formulation: Formulation, direction: str, problem: ConvProblem, l
 def native_work(problem: ConvProblem) -> list[float]:
     """What a framework's own convolution does besides: vectors that are not full, strides, long kernels, columns."""
     positions = problem.outer * problem.output_length * problem.inner
-    in_lanes, out_lanes = (-(-channels // 16) * 16 for channels in (problem.group_in, problem.group_out))
+    in_lanes, out_lanes = (-(-channels // LANES) * LANES for channels in (problem.group_in, problem.group_out))
     outputs = positions * problem.out_channels
     columns = problem.inner > 1
     return [
@@ -78,9 +81,17 @@ def native_work(problem: ConvProblem) -> list[float]:
         problem.macs * columns,
         problem.macs * (problem.stride > 1),
         problem.macs * (positions < SHORT),
-        problem.macs * (problem.kernel > 32),
+        problem.macs * (problem.kernel > UNROLLED),
         problem.outer * problem.inner,
     ]
+
+
+def taps_work(problem: ConvProblem) -> list[float]:
+    """What a sum over the taps does besides: calls, and reading and writing of everything, once for each tap."""
+    rows, kernel = problem.outer * problem.inner, problem.kernel
+    inputs = rows * problem.length * problem.in_channels
+    outputs = rows * problem.output_length * problem.out_channels
+    return [kernel, kernel * inputs, kernel * outputs, kernel * problem.outer]
 
 
 @cache

@@ -8,7 +8,7 @@ be clearly faster.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xconv.backend import Backend, Formulation
 
 CLEARLY = 1.2
-"""How much faster than what the rule takes another must be expected to be: the scatter of the estimates."""
+"""How much faster than the framework's own ops another must be expected to be: the scatter of the estimates."""
 
 LEAST_GAIN = 30e-6
 """Seconds that another must save: a framework's own op, called again, is called without the steps in between."""
@@ -162,22 +162,41 @@ def decide(
     if known is not None and known.formulation in able:
         why = f"measured {known.own_seconds / known.seconds:.2f} times as fast as the framework's own"
         return Choice(known.formulation, why, seconds, "wisdom")
-    name, why = backend.rule(direction, problem, layout)
+    ruled, why = backend.rule(direction, problem, layout)
     if not seconds:
-        return Choice(name, why, {}, "rule")
-    fastest = min(seconds, key=seconds.__getitem__)
-    native = [each for each in backend.differentiated if each in seconds]
-    if name in native and not layout.endswith("C"):
-        native = [name]  # the op on the caller's own layout is hardly ever beaten by a little
-    kept = min(native, key=seconds.__getitem__, default=fastest)
-    if seconds[kept] < max(CLEARLY * seconds[fastest], seconds[fastest] + LEAST_GAIN):
-        # of two that hardly differ, the one that the rule takes
-        kept = name if name in native and seconds[name] < seconds[kept] + LEAST_GAIN else kept
-        why = "nothing is expected to be clearly faster than the framework's own ops"
-        return Choice(kept, why, seconds, "estimate")
+        return Choice(ruled, why, {}, "rule")
+    name = preferred(backend.differentiated, ruled, layout, seconds)
     own = backend.own(direction, problem, layout)
-    gain = f", {seconds[own] / seconds[fastest]:.1f} times as fast as {own}" if own in seconds else ""
-    return Choice(fastest, f"expected to be the fastest{gain}", seconds, "estimate")
+    if name in (ruled, own):
+        why = "nothing is expected to be clearly faster than the framework's own ops"
+        return Choice(name, why, seconds, "estimate")
+    gain = f", {seconds[own] / seconds[name]:.1f} times as fast as {own}" if own in seconds else ""
+    return Choice(name, f"expected to be the fastest{gain}", seconds, "estimate")
+
+
+def preferred(native: Sequence[str], ruled: str, layout: str, seconds: Mapping[str, float]) -> str:
+    """The fastest of the framework's own ops, or the fastest of all where that is clearly faster.
+
+    Args:
+        native: the framework's own ops.
+        ruled: the formulation that the rule takes.
+        layout: the caller's.
+        seconds: what each formulation is expected to take; not empty.
+
+    >>> preferred(["conv2d"], "conv2d", "NWC", {"conv2d": 1e-3, "taps": 0.9e-3})
+    'conv2d'
+    >>> preferred(["conv2d"], "conv2d", "NWC", {"conv2d": 1e-3, "taps": 0.5e-3})
+    'taps'
+    """
+    fastest = min(seconds, key=seconds.__getitem__)
+    native = [each for each in native if each in seconds]
+    if ruled in native and not layout.endswith("C"):
+        native = [ruled]  # the op on the caller's own layout is hardly ever beaten by a little
+    kept = min(native, key=seconds.__getitem__, default=fastest)
+    if seconds[kept] >= max(CLEARLY * seconds[fastest], seconds[fastest] + LEAST_GAIN):
+        return fastest
+    # of two that hardly differ, the one that the rule takes
+    return ruled if ruled in native and seconds[ruled] < seconds[kept] + LEAST_GAIN else kept
 
 
 def workspace_limit(problem: ConvProblem) -> int:

@@ -107,8 +107,10 @@ def plan(
     """
     owner = get_backend(backend)
     call = problem if isinstance(problem, Call) else _as_call(problem, layout)
-    how = {"layout": call.layout.name, "device": device, "max_workspace": max_workspace}
-    choices = {each: decide(owner, each, call.problem, **how) for each in DIRECTIONS}  # type: ignore[arg-type]
+    choices = {
+        each: decide(owner, each, call.problem, layout=call.layout.name, device=device, max_workspace=max_workspace)
+        for each in DIRECTIONS
+    }
     return Plan(call, backend, device, choices, chosen_from(owner, call.direction, choices))
 
 

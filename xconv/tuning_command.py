@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import xconv
-from xconv.call import Call, resolve, resolve_all
+from xconv.call import Call, resolve
 from xconv.errors import ArgumentError
 
 OPERATIONS = ("conv1d", "conv1d_rows", "conv1d_columns", "conv1d_transpose")
@@ -93,8 +93,7 @@ def _calls(arguments: argparse.Namespace) -> list[Call]:
         found: list[Call] = []
         for layer in catalogue(arguments.tier):
             if layer.operation != "conv2d":
-                given = {k: tuple(v) if isinstance(v, list) else v for k, v in layer.options.items()}
-                found += resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **given)
+                found += layer.calls
         return found
     if arguments.input is None or arguments.kernel is None:
         raise ArgumentError(

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from xconv import estimate
+from xconv.adjoints import ADJOINTS, operands
 from xconv.backend import Backend, Formulation
 from xconv.errors import UnsupportedError
 from xconv.plan import Chosen, choose
@@ -20,13 +21,6 @@ from xconv.problem import ConvProblem, Size
 from xconv_tensorflow.formulations import FORMULATIONS, conv2d, known_pads
 
 Tensor: TypeAlias = Any
-
-# The gradients of each direction are the two others: (x, weight) -> y, (dy, weight) -> dx, (x, dy) -> dweight.
-_ADJOINTS = {
-    "forward": ("input_gradient", "weight_gradient"),
-    "input_gradient": ("forward", "weight_gradient"),
-    "weight_gradient": ("input_gradient", "forward"),
-}
 
 
 class TensorFlowBackend(Backend):
@@ -182,9 +176,9 @@ class TensorFlowBackend(Backend):
         planned: Mapping[str, Formulation] | None,
     ) -> Tensor:
         forms = {direction: formulation}
-        for other in _ADJOINTS[direction]:
+        for other in ADJOINTS[direction]:
             forms[other] = choose(self, other, problem).formulation if planned is None else planned[other]
-        if _is_native(formulation, problem) and all(forms[o].name == "conv2d" for o in _ADJOINTS[direction]):
+        if _is_native(formulation, problem) and all(forms[o].name == "conv2d" for o in ADJOINTS[direction]):
             return _compute(formulation, direction, problem, axis, a, b)  # its gradients are those that we would take
         return _linked(lambda wanted, a, b: _compute(forms[wanted], wanted, problem, axis, a, b), direction, a, b)
 
@@ -308,11 +302,11 @@ def _linked(compute: Callable[[str, Tensor, Tensor], Tensor], direction: str, a:
     @tf.custom_gradient
     def with_gradient(a: Tensor, b: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
         def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
-            first, second = _ADJOINTS[direction]
+            first, second = ADJOINTS[direction]
             with _beside(upstream):
                 return (
-                    _linked(compute, first, *_operands(direction, 0, a, b, upstream)),
-                    _linked(compute, second, *_operands(direction, 1, a, b, upstream)),
+                    _linked(compute, first, *operands(direction, 0, a, b, upstream)),
+                    _linked(compute, second, *operands(direction, 1, a, b, upstream)),
                 )
 
         return compute(direction, a, b), gradient
@@ -352,15 +346,6 @@ def _may_be_differentiated() -> bool:
     except ImportError:  # it is not public
         return True
     return bool(could_possibly_record())
-
-
-def _operands(direction: str, which: int, a: Tensor, b: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
-    """What the adjoint of a direction with respect to its first (0) or second (1) operand is computed from."""
-    if direction == "forward":  # a = x, b = weight, upstream = dy
-        return (upstream, b) if which == 0 else (a, upstream)
-    if direction == "input_gradient":  # a = dy, b = weight, upstream is shaped like x
-        return (upstream, b) if which == 0 else (upstream, a)
-    return (b, upstream) if which == 0 else (a, upstream)  # a = x, b = dy, upstream is shaped like the weight
 
 
 def _tf_device(device: str) -> str:

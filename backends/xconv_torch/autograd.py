@@ -8,15 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xconv.adjoints import ADJOINTS, operands
 from xconv.backend import Formulation
 from xconv.problem import ConvProblem
-
-# The gradients of each direction are the two others: (x, weight) -> y, (dy, weight) -> dx, (x, dy) -> dweight.
-_ADJOINTS = {
-    "forward": ("input_gradient", "weight_gradient"),
-    "input_gradient": ("forward", "weight_gradient"),
-    "weight_gradient": ("input_gradient", "forward"),
-}
 
 
 class Apart(torch.autograd.Function):
@@ -42,9 +36,9 @@ class Apart(torch.autograd.Function):
         a, b = ctx.saved_tensors
         forms, direction, problem, axis = ctx.how
         found: list[Tensor | None] = [None, None]
-        for which, wanted in enumerate(_ADJOINTS[direction]):
+        for which, wanted in enumerate(ADJOINTS[direction]):
             if ctx.needs_input_grad[which]:
-                found[which] = apart(forms, wanted, problem, axis, *_operands(direction, which, a, b, above[0]))
+                found[which] = apart(forms, wanted, problem, axis, *operands(direction, which, a, b, above[0]))
         return (*found, None, None, None, None)
 
     @staticmethod
@@ -82,12 +76,3 @@ def is_differentiated(*tensors: Tensor | None) -> bool:
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return False
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-
-
-def _operands(direction: str, which: int, a: Tensor, b: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
-    """What the adjoint of a direction with respect to its first (0) or second (1) operand is computed from."""
-    if direction == "forward":  # a = x, b = weight, above = dy
-        return (above, b) if which == 0 else (a, above)
-    if direction == "input_gradient":  # a = dy, b = weight, above is shaped like x
-        return (above, b) if which == 0 else (above, a)
-    return (b, above) if which == 0 else (a, above)  # a = x, b = dy, above is shaped like the weight

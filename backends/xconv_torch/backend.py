@@ -21,7 +21,7 @@ from xconv.estimate import LONG
 from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
 from xconv_torch.autograd import apart, computed, is_differentiated
-from xconv_torch.formulations import FORMULATIONS, shapes
+from xconv_torch.formulations import FORMULATIONS, shapes, within_bounds
 from xconv_torch.formulations.native import overrun
 from xconv_torch.lowered import lowered, packed
 
@@ -38,7 +38,10 @@ _EAGER = (Tensor, torch.nn.Parameter)
 
 
 class TorchBackend(Backend):
-    """Every gradient is torch's own: whatever runs forward runs backward, in any order and under ``torch.func``."""
+    """Whatever runs forward runs backward, in any order and under ``torch.func``.
+
+    Gradients are torch's own, or where another formulation is faster for them, those of :mod:`xconv_torch.autograd`.
+    """
 
     name = "torch"
     formulations: Sequence[Formulation] = FORMULATIONS
@@ -146,7 +149,7 @@ class TorchBackend(Backend):
     def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         refused = overrun(direction, problem)
         if refused is not None:
-            return "taps", refused
+            return "im2col", refused
         if problem.depthwise and problem.dilation > 1:
             return "conv1d", "dilated depthwise is slow in channels-last conv2d"
         if problem.out_channels == 1 and problem.dtype == "float64":
@@ -213,11 +216,13 @@ class TorchBackend(Backend):
     ) -> Tensor:
         with _as_prepared(a):
             if problem.kernel == 1 and problem.stride > 1:
-                return self._every(formulation, direction, problem, axis, a, b, bias)
-            if chosen is not None and is_differentiated(a, b):
-                formulation = chosen.trained
-                if chosen.adjoints is not None:
-                    y = apart(chosen.adjoints, direction, problem, axis, a, b)
+                return self._every(formulation, direction, problem, axis, a, b, bias, chosen)
+            if is_differentiated(a, b):
+                formulation = formulation if chosen is None else chosen.trained
+                adjoints = None if chosen is None else chosen.adjoints
+                adjoints = within_bounds(formulation, problem) if adjoints is None else adjoints
+                if adjoints is not None:
+                    y = apart(adjoints, direction, problem, axis, a, b)
                     return y if bias is None else y + bias
             if direction == "forward":
                 return formulation.forward(problem, axis, a, b, bias)
@@ -233,6 +238,7 @@ class TorchBackend(Backend):
         a: Tensor,
         b: Tensor,
         bias: Tensor | None,
+        chosen: Chosen | None,
     ) -> Tensor:
         """A pointwise problem without its stride: of every stride-th element.
 
@@ -243,8 +249,8 @@ class TorchBackend(Backend):
         if direction != "input_gradient":
             seen = shapes.pad(a, axis, problem.padding)
             seen = seen[(slice(None),) * axis + (slice(None, None, step),)]
-            return self.compute(formulation, direction, dense, axis, seen, b, bias)
-        dx = self.compute(formulation, direction, dense, axis, a, b, None)
+            return self.compute(formulation, direction, dense, axis, seen, b, bias, chosen)
+        dx = self.compute(formulation, direction, dense, axis, a, b, None, chosen)
         apart = shapes.pad(dx.unsqueeze(axis + 1), axis + 1, (0, step - 1)).flatten(axis, axis + 1)
         dx = shapes.pad(apart, axis, (-low, problem.length + low - dense.length * step))
         return dx if bias is None else dx + bias

@@ -13,6 +13,7 @@ from torch import Tensor
 from xconv.call import Call
 from xconv.plan import Chosen
 from xconv.run import execute
+from xconv_torch.formulations import within_bounds
 
 if TYPE_CHECKING:
     from xconv_torch.backend import TorchBackend
@@ -28,7 +29,8 @@ def lowered(backend: TorchBackend, call: Call, chosen: Chosen) -> Lowered | None
     if not _is_one_op(call) or chosen.formulation.name not in _NATIVE:
         return None
     direct = _NATIVE[chosen.formulation.name](call)
-    if direct is None or (chosen.trained is chosen.formulation and chosen.adjoints is None):
+    one = chosen.trained is chosen.formulation and chosen.adjoints is None
+    if direct is None or (one and within_bounds(chosen.formulation, call.problem) is None):
         return direct
     whole = partial(execute, call, backend, chosen)
 

@@ -102,3 +102,30 @@ def test_a_planned_call_takes_the_planned_gradients(monkeypatch: pytest.MonkeyPa
         with torch.no_grad():
             assert torch.equal(xconv.conv1d(x, w, padding=1), y)
     dispatch.forget()
+
+
+@pytest.mark.parametrize("name", ["conv1d", "conv2d", "auto"])
+def test_a_named_op_is_not_differentiated_where_torch_writes_out_of_bounds(name: str) -> None:
+    x, w = torch.ones(1, 1, 700, requires_grad=True), torch.ones(128, 1, 140, requires_grad=True)
+    xconv.conv1d(x, w, layout="NCW", stride=5, formulation=name)
+    y = xconv.conv1d(x, w, layout="NCW", stride=5, formulation=name)  # the call is known by now
+    dx, dw = torch.autograd.grad(y.sum(), (x, w))
+    called = {function.__name__ for function in computed_by(y)}
+    assert "ApartBackward" in called
+    assert "ConvolutionBackward0" not in called
+    seen = torch.zeros(700)
+    for place in range(0, 700 - 139, 5):
+        seen[place : place + 140] += 128
+    assert torch.equal(dx[0, 0], seen)
+    assert torch.equal(dw, torch.full_like(dw, y.shape[2]))
+
+
+def computed_by(y: torch.Tensor) -> set[type]:
+    """The kinds of functions in a gradient graph."""
+    found, ahead = set[type](), [y.grad_fn]
+    while ahead:
+        function = ahead.pop()
+        if function is not None:
+            found.add(type(function))
+            ahead += [before for before, _ in function.next_functions]
+    return found

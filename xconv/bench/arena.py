@@ -18,7 +18,6 @@ from typing import Any
 from xconv.bench.catalogue import Layer
 from xconv.bench.limits import Limits
 from xconv.bench.process import LIMIT_S, Worker
-from xconv.call import resolve_all
 from xconv.cost import Cost, cost
 
 BLOCK_S = 0.02
@@ -55,7 +54,7 @@ class Contender:
         """Operations and bytes of one call: a backward pass is two more convolutions."""
         layer = self.layer
         once = Cost(0, 0, 0)
-        for call in resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **layer.options):
+        for call in layer.calls:
             once += cost(call)
         if self.direction == "forward":
             return once

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from xconv.call import Call, resolve_all
+
 TIERS = ("smoke", "default", "full")
 
 
@@ -25,6 +27,18 @@ class Layer:
     tier: str
     chosen: str = ""
 
+    def __post_init__(self) -> None:
+        """What JSON made lists of are tuples again: the layer is the same before and after it was sent."""
+        spread = {name: tuple(value) if isinstance(value, list) else value for name, value in self.options.items()}
+        object.__setattr__(self, "options", spread)
+        object.__setattr__(self, "x_shape", tuple(self.x_shape))
+        object.__setattr__(self, "weight_shapes", tuple(map(tuple, self.weight_shapes)))
+
+    @property
+    def calls(self) -> list[Call]:
+        """The layer as calls: one, or two where it is separable."""
+        return resolve_all(self.operation, self.x_shape, self.weight_shapes, **self.options)
+
 
 @cache
 def _all() -> tuple[Layer, ...]:
@@ -35,8 +49,8 @@ def _all() -> tuple[Layer, ...]:
             domain=entry["domain"],
             source=entry["source"],
             operation=entry["operation"],
-            x_shape=tuple(entry["x"]),
-            weight_shapes=tuple(tuple(shape) for shape in entry["weights"]),
+            x_shape=entry["x"],
+            weight_shapes=entry["weights"],
             options=entry["options"],
             tier=entry["tier"],
             chosen=entry.get("chosen", ""),

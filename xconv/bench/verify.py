@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from xconv import reference
 from xconv.backend import Backend
 from xconv.bench.catalogue import Layer
 from xconv.bounds import fourier_error
-from xconv.call import Call, resolve_all
+from xconv.call import Call
 from xconv.parity import Case, check
 from xconv.plan import Chosen, choose
 from xconv.problem import dilated_extent
@@ -39,7 +38,7 @@ def verify(backend: Backend, layer: Layer, device: str, *, formulation: str = "a
     for finding in check(backend, case, kind="integers", device=device, formulation=name, gradients=gradients):
         if not finding.ok:
             raise WrongResultError(f"{layer.name}, shortened to {case.x_shape}: {finding}")
-    options = {**_tuples(layer.options), **pinned(layer, formulation)}
+    options = {**layer.options, **pinned(layer, formulation)}
 
     def compute(*arrays: np.ndarray) -> np.ndarray:
         tensors = [backend.from_numpy(array, device) for array in arrays]
@@ -49,7 +48,7 @@ def verify(backend: Backend, layer: Layer, device: str, *, formulation: str = "a
         None
         if call.vertical is not None
         else choose(backend, call.direction, call.problem, formulation=name, layout=call.layout.name, device=device)
-        for call in resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **_tuples(layer.options))
+        for call in layer.calls
     ]
     if gradients:
         _check_adjoints(backend, layer, chosen, device)
@@ -58,7 +57,7 @@ def verify(backend: Backend, layer: Layer, device: str, *, formulation: str = "a
 
 def _check_adjoints(backend: Backend, layer: Layer, chosen: Sequence[Chosen | None], device: str) -> None:
     """What computes the gradients of the full size, on a short piece."""
-    calls = resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **_tuples(layer.options))
+    calls = layer.calls
     for call, how in zip(calls, chosen, strict=True):
         for direction, form in (how.adjoints or {}).items() if how is not None else ():
             if not is_right(backend, form, direction, call.problem, device):
@@ -67,7 +66,7 @@ def _check_adjoints(backend: Backend, layer: Layer, chosen: Sequence[Chosen | No
 
 def _tolerance(layer: Layer, chosen: Sequence[Chosen | None], x: np.ndarray, *weights: np.ndarray) -> float:
     """How far the first and last sample may be from the exact result: nothing, but for Fourier transforms."""
-    calls = resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **_tuples(layer.options))
+    calls = layer.calls
     signal, allowed = x[[0, -1]], 0.0
     for step, (call, how, weight) in enumerate(zip(calls, chosen, weights, strict=True)):
         length = 0 if how is None else how.formulation.transform_length(call.direction, call.problem)
@@ -107,7 +106,7 @@ def short_case(layer: Layer) -> Case:
     """The shortened layer as a case of the parity checks, without a bias."""
     short = shortened(layer)
     layout = "NWC" if len(short.x_shape) == 3 else "NHWC"
-    return Case(short.name, short.operation, short.x_shape, short.weight_shapes, _tuples(short.options), False, layout)
+    return Case(short.name, short.operation, short.x_shape, short.weight_shapes, short.options, False, layout)
 
 
 def check_full_size(
@@ -118,7 +117,7 @@ def check_full_size(
     Raises:
         WrongResultError: an element is farther from the exact result than the tolerance.
     """
-    calls = resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **_tuples(layer.options))
+    calls = layer.calls
     rng = np.random.default_rng(0)
     x, *weights = (
         rng.integers(-2, 3, shape, dtype="int8").astype("float32") for shape in (layer.x_shape, *layer.weight_shapes)
@@ -151,7 +150,3 @@ def _window(call: Call, x: np.ndarray, w: np.ndarray, start: int, stop: int) -> 
     seen = x.take(range(max(first, 0), min(last, p.length)), axis=call.axis)
     pads = (max(-first, 0), max(last - p.length, 0))
     return reference.forward(replace(p, length=seen.shape[call.axis], padding=pads), call.axis, seen, w)
-
-
-def _tuples(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -111,7 +111,7 @@ class Bench:
         verify_peer(build, layer, method=peer.method, device=self.device, threads=self.threads, gradients=gradients)
         rng, arrays = _arrays(layer, how["signal"])
         shape = layer.x_shape
-        for call in resolve_all(layer.operation, shape, layer.weight_shapes, **_options(layer)):
+        for call in resolve_all(layer.operation, shape, layer.weight_shapes, **layer.options):
             shape = call.result_shape(shape)
         above = rng.standard_normal(shape, "float32") if gradients else None
         return build(task(layer, arrays, above, device=self.device, threads=self.threads)).run
@@ -121,7 +121,7 @@ class Bench:
         verify(backend, layer, self.device, formulation=how["formulation"], gradients=how["direction"] != "forward")
         rng, arrays = _arrays(layer, how["signal"])
         tensors = [backend.from_numpy(array, self.device) for array in arrays]
-        options = {**_options(layer), **pinned(layer, how["formulation"])}
+        options = {**layer.options, **pinned(layer, how["formulation"])}
         operation = getattr(xconv, layer.operation)
         activate = backend.relu if how["activation"] == "relu" else _nothing
 
@@ -145,7 +145,7 @@ def chosen(backend: Backend, layer: Layer, how: dict[str, str]) -> str:
         return how["formulation"]
     directions = ["forward", "input_gradient", "weight_gradient"]
     steps = []
-    for call in resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **_options(layer)):
+    for call in layer.calls:
         plan = xconv.plan(call, backend=backend.name)
         # a transposed convolution computes the input gradient, and its gradients are the two others
         first = [call.direction, *(d for d in directions if d != call.direction)]
@@ -161,10 +161,6 @@ def _arrays(layer: Layer, signal: str) -> tuple[np.random.Generator, list[np.nda
     rng = np.random.default_rng(0)
     x = signals.load(signal, layer.x_shape) if signal else rng.standard_normal(layer.x_shape, "float32")
     return rng, [x, *(rng.standard_normal(shape, "float32") for shape in layer.weight_shapes)]
-
-
-def _options(layer: Layer) -> dict[str, Any]:
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in layer.options.items()}
 
 
 def _nothing(y: Any) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import tensorflow as tf
 
 from xconv.backend import Formulation
+from xconv.estimate import taps_work
 from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.shapes import Tensor, cut, pad, sizes_of, swapped
 
@@ -20,12 +21,7 @@ class Taps(Formulation):
     name = "taps"
 
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
-        rows = problem.outer * problem.inner
-        inputs, outputs = (
-            rows * problem.length * problem.in_channels,
-            rows * problem.output_length * problem.out_channels,
-        )
-        return [problem.kernel, problem.kernel * inputs, problem.kernel * outputs, problem.kernel * problem.outer]
+        return taps_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padded = pad(x, axis, problem.padding)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from xconv.backend import Formulation
+from xconv.problem import DIRECTIONS, ConvProblem
 from xconv_torch.formulations.blocked import Blocked
 from xconv_torch.formulations.folded import Folded, Phases, Wide
 from xconv_torch.formulations.fourier import OverlapSave
 from xconv_torch.formulations.gemm import Im2col, Toeplitz
-from xconv_torch.formulations.native import Conv1d, Conv2d
+from xconv_torch.formulations.native import Conv1d, Conv2d, overrun
 from xconv_torch.formulations.taps import Taps
 
 FORMULATIONS: tuple[Formulation, ...] = (
@@ -22,3 +25,10 @@ FORMULATIONS: tuple[Formulation, ...] = (
     Toeplitz(),
     OverlapSave(),
 )
+
+
+def within_bounds(formulation: Formulation, problem: ConvProblem) -> Mapping[str, Formulation] | None:
+    """A formulation for each direction, where torch's own gradient of one would write out of its bounds."""
+    if formulation.name not in ("conv1d", "conv2d") or overrun("input_gradient", problem) is None:
+        return None
+    return {each: Im2col() if overrun(each, problem) else formulation for each in DIRECTIONS}

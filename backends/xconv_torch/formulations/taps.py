@@ -7,6 +7,7 @@ from torch import Tensor
 
 from xconv.backend import Formulation
 from xconv.cost import ITEM_SIZE
+from xconv.estimate import taps_work
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.shapes import (
     adjoint_kernel,
@@ -41,12 +42,7 @@ class Taps(Formulation):
         return int(padded) if any(problem.padding) else 0
 
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
-        rows = problem.outer * problem.inner
-        inputs, outputs = (
-            rows * problem.length * problem.in_channels,
-            rows * problem.output_length * problem.out_channels,
-        )
-        return [problem.kernel, problem.kernel * inputs, problem.kernel * outputs, problem.kernel * problem.outer]
+        return taps_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padded = pad(canonical(x, axis), 1, problem.padding)

@@ -14,7 +14,6 @@ from typing import Protocol
 
 from xconv.bench.catalogue import Layer
 from xconv.bench.peers.task import Built, Task
-from xconv.call import resolve_all
 from xconv.errors import nearest
 
 
@@ -51,7 +50,7 @@ class Peer:
         """Whether anyone would use it for this kind of layer. What it then fails at is a row with the reason."""
         if self.forward_only and direction != "forward":
             return False
-        calls = resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **layer.options)
+        calls = layer.calls
         problems = [call.problem for call in calls]
         if self.filters_only:
             plain = all(call.direction == "forward" and call.vertical is None for call in calls)

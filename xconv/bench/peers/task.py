@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xconv.bench.catalogue import Layer
-from xconv.call import Call, resolve_all
+from xconv.call import Call
 
 
 class CannotError(Exception):
@@ -115,12 +115,10 @@ def task(
     >>> task(layer, arrays, None).steps[0].pads
     ((2, 0), (0, 0))
     """
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in layer.options.items()}
-    if options.get("padding_mode", "zeros") != "zeros":
+    if layer.options.get("padding_mode", "zeros") != "zeros":
         raise CannotError("peers pad with zeros only")
-    calls = resolve_all(layer.operation, layer.x_shape, layer.weight_shapes, **options)
     x, *weights = (np.ascontiguousarray(array, "float32") for array in arrays)
-    return Task(layer, tuple(map(_step, calls)), x, tuple(weights), above, device, threads)
+    return Task(layer, tuple(map(_step, layer.calls)), x, tuple(weights), above, device, threads)
 
 
 def _step(call: Call) -> Step:
