@@ -209,3 +209,18 @@ def test_threads_may_call_at_once(backend: Backend) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_form_that_is_wrong_in_full_only_is_not_timed(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    taps = next(form for form in backend.formulations if form.name == "taps")
+    right = taps.forward
+
+    def forward(problem: ConvProblem, *arguments: Any) -> Any:
+        y = right(problem, *arguments)
+        return y + 1 if problem.length == PROBLEM.length else y
+
+    monkeypatch.setattr(taps, "forward", forward)
+    monkeypatch.setattr("xconv.tuning.CANDIDATES", len(backend.formulations))
+    [found] = tune(PROBLEM, backend=backend.name, directions=["forward"], progress=False)
+    assert found.wrong == ("taps",)
+    assert "taps" not in found.seconds

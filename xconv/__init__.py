@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xconv.allocator import keep_freed_memory
 from xconv.call import Call, resolve
 from xconv.errors import ArgumentError, BackendError, UnsupportedError, WisdomError, XconvError
+from xconv.models import convolutions
 from xconv.ops import (
     conv1d,
     conv1d_columns,
@@ -50,6 +51,7 @@ __all__ = [
     "conv1d_transpose",
     "conv2d",
     "conv2d_as_1d",
+    "convolutions",
     "cost",
     "get_backend",
     "keep_freed_memory",

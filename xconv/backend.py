@@ -339,6 +339,11 @@ class Backend(ABC):
                 parts.append(self.narrow(x, axis, 0, high))
         return self.concatenate(parts, axis) if len(parts) > 1 else x
 
+    def convolutions(self, model: Any, x_shape: tuple[int, ...]) -> list[Call]:
+        """The 1-D convolutions of a model of this framework on an input of a shape, in the order they run."""
+        del x_shape
+        raise UnsupportedError(f"backend {self.name!r} does not look into models ({type(model).__name__})")
+
     # --- for parity checks and benchmarks ---
 
     @abstractmethod

@@ -32,6 +32,8 @@ class BackendSpec:
     requires: str
     install: str
     load: Callable[[], Backend]
+    model_modules: tuple[str, ...] = ()
+    """The top-level modules in which the framework defines its models; its backend knows their convolutions."""
 
     def installed(self) -> bool:
         """Whether the framework is there (it is not imported to find out)."""
@@ -84,6 +86,15 @@ def get_backend(name: str) -> Backend:
         if spec.installed() or not isinstance(error, ImportError):
             raise BackendError(f"backend {name!r} is installed but failed to load: {error}") from error
         raise BackendError(f"backend {name!r} needs {spec.requires}, which is not installed: {spec.install}") from error
+
+
+def name_of_model(value: object) -> str | None:
+    """The name of the backend that knows a kind of model, or None."""
+    modules = [kind.__module__.partition(".")[0] for kind in type(value).__mro__]
+    for name, spec in _SPECS.items():
+        if any(module in spec.model_modules for module in modules) and callable(value):
+            return name
+    return None
 
 
 def name_of_array(value: object) -> str | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import xconv
 from xconv.call import Call, resolve
 from xconv.errors import ArgumentError
+from xconv.registry import name_of_model
 
 OPERATIONS = ("conv1d", "conv1d_rows", "conv1d_columns", "conv1d_transpose")
 
@@ -20,15 +23,20 @@ def add(commands: Any) -> None:
         "tune",
         help="measure which formulation is fastest here, and remember it",
         description="Measure the formulations that are expected to be fastest against the framework's own op, on the "
-        "layers of the catalogue or on one of yours, and keep the fastest in the wisdom file. A program uses it after "
-        "xconv.wisdom.load().",
+        "layers of the catalogue, of a model, or on one layer of yours, and keep the fastest in the wisdom file. A "
+        "program uses it after xconv.wisdom.load().",
         epilog="example: xconv tune --backend torch --op conv1d --input 8,16000,64 --kernel 9,64,64 --padding same",
     )
     tune.add_argument("--backend", action="append", metavar="NAME", help="default: all installed; repeatable")
     tune.add_argument("--device", default="cpu", help='"cpu" (default), "cuda:0", ...')
     tune.add_argument("--tier", choices=["smoke", "default"], default="smoke", help="layers of the catalogue")
+    tune.add_argument(
+        "--model",
+        metavar="MODULE:NAME",
+        help="the layers of a torch or Keras model: an importable model, or a function without arguments that makes it",
+    )
     tune.add_argument("--op", choices=OPERATIONS, help="one layer instead of the catalogue")
-    tune.add_argument("--input", type=_sizes, metavar="N,W,C", help="shape of its input, in the layout")
+    tune.add_argument("--input", type=_sizes, metavar="N,W,C", help="shape of its input, in the layout, or the model's")
     tune.add_argument("--kernel", type=_sizes, metavar="K,IN,OUT", help="shape of its weight, in the layout")
     tune.add_argument("--layout", help='"NWC" or "NHWC" (default), "NCW", "NCHW"')
     tune.add_argument("--stride", type=int, default=1)
@@ -51,8 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.forget:
         print(f"forgotten: {xconv.wisdom.forget(file=arguments.wisdom or True)} entries")
         return 0
-    calls = _calls(arguments)
-    rows = []
+    calls, rows = _calls(arguments), []
     for name in arguments.backend or sorted(xconv.backends(), key=lambda name: name != "torch"):
         backend = xconv.get_backend(name)
         if arguments.threads is not None:
@@ -85,6 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _calls(arguments: argparse.Namespace) -> list[Call]:
+    if arguments.model is not None:
+        return _of_model(arguments)
     if arguments.op is None:
         if arguments.input or arguments.kernel:
             raise ArgumentError("tune", "--op", "nothing", f"one of {', '.join(OPERATIONS)}, with --input and --kernel")
@@ -101,6 +110,26 @@ def _calls(arguments: argparse.Namespace) -> list[Call]:
         )
     options = {name: getattr(arguments, name) for name in ("stride", "dilation", "groups", "padding", "layout")}
     return [resolve(arguments.op, arguments.input, arguments.kernel, **options)]
+
+
+def _of_model(arguments: argparse.Namespace) -> list[Call]:
+    """The layers of a model, each once; by default they are measured on the model's own framework."""
+    if arguments.input is None:
+        raise ArgumentError("tune", "--input", "nothing", "the shape of the model's input: 8,3,1000")
+    module, _, name = arguments.model.partition(":")
+    sys.path.insert(0, "")  # as `python -m` does
+    try:
+        model = getattr(importlib.import_module(module), name or "model")
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ArgumentError(
+            "tune", "--model", arguments.model, "MODULE:NAME that can be imported", str(error)
+        ) from None
+    finally:
+        sys.path.remove("")
+    model = model if name_of_model(model) is not None else model()
+    owner = name_of_model(model)
+    arguments.backend = arguments.backend or (owner and [owner])
+    return list(dict.fromkeys(xconv.convolutions(model, arguments.input)))
 
 
 def _sizes(text: str) -> tuple[int, ...]:

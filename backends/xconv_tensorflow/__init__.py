@@ -18,4 +18,5 @@ SPEC = BackendSpec(
     requires="tensorflow",
     install="pip install 'xconv[tensorflow]'",
     load=_load,
+    model_modules=("keras", "tf_keras"),
 )

@@ -18,4 +18,5 @@ SPEC = BackendSpec(
     requires="torch",
     install="pip install 'xconv[torch]'",
     load=_load,
+    model_modules=("torch",),
 )

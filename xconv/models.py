@@ -1,0 +1,31 @@
+"""What xconv sees of a model: the 1-D convolutions that it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from xconv.call import Call
+from xconv.errors import ArgumentError
+from xconv.registry import get_backend, name_of_model
+
+
+def convolutions(model: Any, x_shape: Sequence[int]) -> list[Call]:
+    """The 1-D convolution layers of a torch or Keras model as calls, in the order in which they run.
+
+    Args:
+        model: a ``torch.nn.Module`` or a Keras model. It is run once on zeros, for inference, and left as it was.
+        x_shape: shape of its input with the batch, in the model's own layout.
+
+    Raises:
+        ArgumentError: it is no model of an installed backend.
+
+    >>> import torch, xconv
+    >>> model = torch.nn.Sequential(torch.nn.Conv1d(3, 8, 5, stride=2), torch.nn.ReLU(), torch.nn.Conv1d(8, 4, 3))
+    >>> [call.problem.length for call in xconv.convolutions(model, (1, 3, 101))]
+    [101, 49]
+    """
+    name = name_of_model(model)
+    if name is None:
+        raise ArgumentError("convolutions", "model", f"a {type(model).__name__}", "a torch.nn.Module or a Keras model")
+    return get_backend(name).convolutions(model, tuple(x_shape))
