@@ -57,6 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="installed",
         help="who else is measured in the suites that compare: installed, all, none, or names such as jax,torch recipe",
     )
+    group.addoption("--opt-ins", action="store_true", help="xconv also with kept memory and packed weights")
     group.addoption("--threads", type=int, default=1, help="threads of each framework (default: 1, which repeats best)")
     group.addoption("--device", default="cpu", help='"cpu", "cuda:0", ...')
     group.addoption("--rounds", type=int, default=10, help="samples of each contender")
@@ -76,7 +77,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     directions = DIRECTIONS if option("--direction") == "both" else (option("--direction"),)
     chosen = []
     for group, contenders in _groups(metafunc.config, suite).items():
-        taken = [contender for contender in contenders if contender.direction in directions]
+        taken = [
+            contender
+            for contender in contenders
+            if contender.direction in directions and (option("--opt-ins") or not contender.opt_ins)
+        ]
         if not taken or option("--case") not in group:
             continue
         if hasattr(suite, "summary"):

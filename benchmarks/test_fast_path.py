@@ -29,8 +29,12 @@ def groups_with_peers(tier: str, backends: Sequence[str], peers: Sequence[Peer])
 
 
 def ours(layer: Layer, direction: str, backends: Sequence[str]) -> list[Contender]:
-    """xconv as it comes. What a user must ask for (an allocator, packed weights) is to be a contender more, here."""
-    return [Contender(f"xconv on {backend}", backend, layer, direction) for backend in backends]
+    """xconv as it comes, and with what a user must ask for (``--opt-ins``)."""
+    return [
+        Contender(f"xconv on {backend}{', opt-ins' * opt_ins}", backend, layer, direction, opt_ins=opt_ins)
+        for backend in backends
+        for opt_ins in (False, True)
+    ]
 
 
 def theirs(layer: Layer, direction: str, peers: Sequence[Peer]) -> list[Contender]:

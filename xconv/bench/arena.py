@@ -32,8 +32,9 @@ class Contender:
     """A layer, who computes it, and how.
 
     ``direction`` is "forward" or "forward+backward"; ``activation`` is "" or "relu", applied to the result; ``signal``
-    names a real input instead of random numbers (:mod:`xconv.bench.signals`). ``backend`` names an xconv backend, or
-    with a ``way`` the framework of a peer, and then xconv takes no part (:mod:`xconv.bench.peers`).
+    names a real input instead of random numbers (:mod:`xconv.bench.signals`). ``opt_ins`` gives it what a user must ask
+    for: kept memory, and where the weight is constant a plan with a packed weight. ``backend`` names an xconv backend,
+    or with a ``way`` the framework of a peer, and then xconv takes no part (:mod:`xconv.bench.peers`).
     """
 
     label: str
@@ -44,6 +45,7 @@ class Contender:
     signal: str = ""
     formulation: str = "auto"
     way: str = ""
+    opt_ins: bool = False
 
     @property
     def peer(self) -> str:
@@ -208,4 +210,5 @@ def _described(contender: Contender) -> dict[str, Any]:
         "signal": contender.signal,
         "formulation": contender.formulation,
         "way": contender.way,
+        "opt_ins": contender.opt_ins,
     }

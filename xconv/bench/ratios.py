@@ -55,8 +55,9 @@ class Comparison:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What is summarised together: the backend and the direction."""
-        return self.measurement.contender.backend, self.measurement.contender.direction
+        """What is summarised together: the backend, with opt-ins or without, and the direction."""
+        contender = self.measurement.contender
+        return contender.backend + " with opt-ins" * contender.opt_ins, contender.direction
 
     @property
     def is_loss(self) -> bool:
