@@ -145,7 +145,8 @@ class Bench:
             self._own.from_numpy(rng.integers(-2, 3, shape, "int8").astype("float32"), self.device)
             for shape in (layer.x_shape, layer.weight_shapes[0])
         ]
-        if not np.array_equal(*(self._own.to_numpy(y) for y in (plan.pack(whole[1])(whole[0]), forward(*whole)))):
+        packed, wanted = plan.pack(whole[1])(whole[0]), forward(*whole)
+        if not np.array_equal(self._own.to_numpy(packed), self._own.to_numpy(wanted)):
             raise WrongResultError(f"{layer.name}: the plan with a packed weight differs")
         ready = plan.pack(weight)
         return lambda: ready(x)
