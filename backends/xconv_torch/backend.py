@@ -167,8 +167,13 @@ class TorchBackend(Backend):
         return estimate.seconds("xconv_torch", self.formulations, direction, problem, layout)
 
     def is_trap(self, name: str, direction: str, problem: ConvProblem) -> bool:
-        # up to 250 times, as it was measured
-        return name == "conv2d" and direction == "weight_gradient" and problem.kernel > LONG
+        if name != "conv2d":
+            return False
+        if direction == "weight_gradient" and problem.kernel > LONG:
+            return True  # up to 250 times, as it was measured
+        alone = problem.depthwise and problem.group_out == 1
+        far = max(problem.padding) > 7 and problem.in_channels > 48
+        return alone and problem.dilation > 1 and (direction != "forward" or far)  # up to 30 times
 
     def is_tracing(self) -> bool:
         return torch.compiler.is_compiling()
