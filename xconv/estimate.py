@@ -53,6 +53,10 @@ FRESH = 1 << 23
 """Elements (of 4 bytes) of an array from which an allocator maps fresh pages for it, to be cleared as it is written."""
 
 
+UNCACHED = 1 << 20
+"""Elements of a weight from which a core's own cache does not hold it."""
+
+
 def quantities(formulation: Formulation, direction: str, problem: ConvProblem, layout: str) -> list[float]:
     """What there is to do: the common quantities, then the formulation's own."""
     inputs = problem.outer * problem.length * problem.inner * problem.in_channels
@@ -64,6 +68,7 @@ def quantities(formulation: Formulation, direction: str, problem: ConvProblem, l
     common += [first * inputs, first * outputs, first * problem.macs]
     result = {"forward": outputs, "input_gradient": inputs, "weight_gradient": weights}[direction]
     common += [amount if amount > FRESH else 0 for amount in (result, padded)]
+    common += [weights if weights > UNCACHED else 0, problem.outer * weights]
     return [float(amount) for amount in (*common, *formulation.work(direction, problem))]
 
 

@@ -56,19 +56,19 @@ def packed(call: Call, chosen: Chosen, weight: Tensor) -> Callable[..., Tensor] 
         [a, b] if width else [b, a] for a, b in ((0, problem.padding[0]), (1, problem.stride), (1, problem.dilation))
     ]
     kernel = weight.detach().permute(call.weight_axes).permute(2, 1, 0).unsqueeze(2 if width else 3)
-    batch = problem.outer
-    size = [batch, problem.in_channels, 1, problem.length]
-    if len(layout.name) == 4:
-        size = [1, problem.in_channels, problem.outer, problem.length]
-        size = size if width else [batch, problem.in_channels, problem.length, problem.inner]
-    ready = kernel.contiguous(memory_format=torch.channels_last)
-    ready = torch.ops.mkldnn._reorder_convolution_weight(ready, *how, problem.groups, size)
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    ready: dict[torch.Size, Tensor] = {}
 
     def with_weight(x: Tensor, bias: Tensor | None = None) -> Tensor:
         last = x.permute(layout.to_channels_last)
         image = last.permute(0, 3, 1, 2) if last.ndim == 4 else last.transpose(1, 2).unsqueeze(2)
+        if image.shape not in ready:  # the best order depends on the whole shape of the image
+            ready.clear()
+            reorder = torch.ops.mkldnn._reorder_convolution_weight
+            ready[image.shape] = reorder(kernel, *how, problem.groups, list(image.shape))
         with torch.no_grad():
-            y = torch.ops.mkldnn._convolution_pointwise(image, ready, bias, *how, problem.groups, "none", [], "")
+            packed = ready[image.shape]
+            y = torch.ops.mkldnn._convolution_pointwise(image, packed, bias, *how, problem.groups, "none", [], "")
         y = y.permute(0, 2, 3, 1) if last.ndim == 4 else y.squeeze(2).transpose(1, 2)
         return y.permute(layout.from_channels_last)
 
