@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from xconv.call import Call, resolve_all
+from xconv.child import as_tuples
 
 TIERS = ("smoke", "default", "full")
 
@@ -29,10 +30,8 @@ class Layer:
 
     def __post_init__(self) -> None:
         """What JSON made lists of are tuples again: the layer is the same before and after it was sent."""
-        spread = {name: tuple(value) if isinstance(value, list) else value for name, value in self.options.items()}
-        object.__setattr__(self, "options", spread)
-        object.__setattr__(self, "x_shape", tuple(self.x_shape))
-        object.__setattr__(self, "weight_shapes", tuple(map(tuple, self.weight_shapes)))
+        for name in ("options", "x_shape", "weight_shapes"):
+            object.__setattr__(self, name, as_tuples(getattr(self, name)))
 
     @property
     def calls(self) -> list[Call]:

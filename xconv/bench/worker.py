@@ -7,8 +7,6 @@ A framework with an xconv backend computes xconv's contenders and its own peers;
 from __future__ import annotations
 
 import gc
-import json
-import os
 import platform
 import sys
 import time
@@ -27,6 +25,7 @@ from xconv.bench.catalogue import Layer
 from xconv.bench.peers.task import CannotError, task
 from xconv.bench.peers.verify import verify_peer
 from xconv.bench.verify import WrongResultError, pinned, verify
+from xconv.child import serve
 
 
 class Bench:
@@ -187,18 +186,17 @@ def _nothing(y: Any) -> Any:
 
 def main() -> None:
     """Answer requests until the standard input ends."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever a framework prints must not be taken for an answer
     bench = Bench(sys.argv[1], int(sys.argv[2]), sys.argv[3])
-    print(json.dumps({**bench.about, "python": platform.python_version()}), file=answers)
-    for line in sys.stdin:
-        request = json.loads(line)
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
         try:
-            answer = getattr(bench, request.pop("do"))(**request)
+            found: dict[str, Any] = getattr(bench, request.pop("do"))(**request)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is the contender's result
             said = str(error) if isinstance(error, CannotError) else f"{type(error).__name__}: {error}"
-            answer = {"error": said, "wrong": isinstance(error, WrongResultError)}
-        print(json.dumps(answer), file=answers)
+            found = {"error": said, "wrong": isinstance(error, WrongResultError)}
+        return found
+
+    serve({**bench.about, "python": platform.python_version()}, answer)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 import xconv
 from xconv.bounds import round_to
 from xconv.call import Call, resolve_all
+from xconv.child import as_tuples
 from xconv.errors import ArgumentError, nearest
 from xconv.problem import PADDING_MODES, PADDING_NAMES
 from xconv.reference import Floats
@@ -34,6 +35,11 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict, hash=False)
     bias: bool = True
     layout: str = "NWC"
+
+    def __post_init__(self) -> None:
+        """What JSON made lists of are tuples again: the case is the same before and after it was sent."""
+        for name in ("options", "x_shape", "weight_shapes"):
+            object.__setattr__(self, name, as_tuples(getattr(self, name)))
 
     @property
     def weight_names(self) -> tuple[str, ...]:
