@@ -65,11 +65,11 @@ def backends() -> list[str]:
     return sorted(name for name, spec in _SPECS.items() if spec.installed())
 
 
-def get_backend(name: str) -> Backend:
-    """The backend of that name; its framework is imported if it was not.
+def known(name: str) -> BackendSpec:
+    """What is known of the backend of that name before it is loaded.
 
     Raises:
-        BackendError: no such backend, or its framework is missing or fails to load; the text says what to install.
+        BackendError: no backend is registered under that name.
     """
     if not isinstance(name, str):
         raise BackendError(f"a backend is asked for by its name, not by {name!r}; known: {', '.join(sorted(_SPECS))}")
@@ -78,8 +78,18 @@ def get_backend(name: str) -> Backend:
         if name in _BROKEN:
             raise BackendError(f"backend {name!r} is registered but could not be loaded: {_BROKEN[name]}")
         hint = nearest(name, _SPECS)
-        known = ", ".join(sorted(_SPECS)) or "none"
-        raise BackendError(f"no backend is called {name!r}; known: {known}." + (f" Hint: {hint}" if hint else ""))
+        names = ", ".join(sorted(_SPECS)) or "none"
+        raise BackendError(f"no backend is called {name!r}; known: {names}." + (f" Hint: {hint}" if hint else ""))
+    return spec
+
+
+def get_backend(name: str) -> Backend:
+    """The backend of that name; its framework is imported if it was not.
+
+    Raises:
+        BackendError: no such backend, or its framework is missing or fails to load; the text says what to install.
+    """
+    spec = known(name)
     try:
         return spec.load()
     except Exception as error:

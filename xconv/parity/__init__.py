@@ -2,6 +2,8 @@
 
 from xconv.parity.cases import Case, cases
 from xconv.parity.check import Finding, check
-from xconv.parity.report import ParityReport, Row, run
+from xconv.parity.report import ParityReport
+from xconv.parity.running import MODES, run
+from xconv.parity.task import Row, Task
 
-__all__ = ["Case", "Finding", "ParityReport", "Row", "cases", "check", "run"]
+__all__ = ["MODES", "Case", "Finding", "ParityReport", "Row", "Task", "cases", "check", "run"]

@@ -1,0 +1,88 @@
+"""Cases that are drawn at random, and the smallest that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from xconv.errors import ArgumentError
+from xconv.parity.subjects import Subject
+from xconv.parity.task import Row, Task
+
+if TYPE_CHECKING:
+    from xconv.parity.running import Counter
+
+
+class _Found(Exception):  # noqa: N818 - it is no error of ours: hypothesis shrinks what raises it
+    """A drawn task has a finding."""
+
+
+def check_available() -> None:
+    """Refuse to draw without hypothesis.
+
+    Raises:
+        ArgumentError: it is not installed.
+    """
+    try:
+        import hypothesis  # noqa: F401
+    except ImportError:
+        raise ArgumentError(
+            "parity.run", "fuzz", "a number of cases to draw", "hypothesis to draw them", "pip install 'xconv[parity]'"
+        ) from None
+
+
+def fuzzed(
+    subject: Subject, many: int, seed: int, dtypes: Sequence[str], directions: Sequence[str], counter: Counter
+) -> list[Row]:
+    """The rows of as many drawn tasks as were asked for; after one with a finding, those of the smallest that has one.
+
+    The same seed draws the same tasks.
+    """
+    import hypothesis
+    from hypothesis import HealthCheck, Phase, given
+
+    from xconv.parity.geometries import geometries, settings
+    from xconv.parity.running import takes_formulation
+
+    rows: list[Row] = []
+    smallest: list[Row] = []
+    drawn = 0
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=many,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+    )
+    @given(case=geometries(), how=settings(dtypes, subject.formulations))
+    def agrees(case: Any, how: dict[str, Any]) -> None:
+        nonlocal drawn, smallest
+        if counter.stopped:
+            return
+        named = how if takes_formulation(case) else {**how, "formulation": "auto"}
+        case = replace(case, name=f"drawn-{seed}-{drawn}")
+        task = Task(case, subject.name, gradients="gradient" in directions, **named)
+        found = subject.perform(task)
+        if any(row.verdict == "unsupported" for row in found):
+            found = subject.perform(replace(task, formulation="auto"))
+        # values that were drawn all alike prove nothing, and are nobody's fault
+        found = [row for row in found if row.verdict != "mistrusted"]
+        if not smallest:
+            drawn += 1
+            rows.extend(found)
+            counter.add(1)
+        if any(row.is_wrong for row in found):
+            smallest = found
+            raise _Found
+
+    try:
+        agrees()
+    except _Found:
+        name = f"{rows[-1].case}, shrunk"
+        kept = [row for row in rows if row.case != rows[-1].case]  # told as the smallest instead
+        return [*kept, *(replace(row, case=name) for row in smallest)]
+    return rows
