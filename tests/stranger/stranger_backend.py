@@ -1,9 +1,10 @@
-"""A third party's backend that goes wrong in every way: PyTorch's, with a fault for each case that is named for it."""
+"""A third party's backend that goes wrong in every way: PyTorch's, with a fault for each length of a kernel of two."""
 
 from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import Any
 
 from xconv.backend import Backend
@@ -11,31 +12,27 @@ from xconv.registry import BackendSpec
 
 
 def _load() -> Backend:
-    from xconv_torch.backend import TorchBackend
+    from xconv_torch.backend import BACKEND
 
-    class Stranger(TorchBackend):
-        name = "stranger"
+    # torch's tensors lead to torch's backend, so that is the one that is spoilt, in the process that asks for it
+    vars(BACKEND).setdefault("compute", partial(_wrong, type(BACKEND).compute, BACKEND))
+    return BACKEND
 
-        def compute(self, form: Any, direction: str, problem: Any, *rest: Any, **options: Any) -> Any:
-            y = super().compute(form, direction, problem, *rest, **options)
-            if problem.kernel == 2:  # each fault has its own length
-                if problem.length == 11:
-                    os.abort()
-                if problem.length == 12:
-                    time.sleep(60)
-                if problem.length == 13:
-                    raise RuntimeError("out of memory\nand more lines")
-                if problem.length == 14:
-                    return y.double()
-                if problem.length == 15:
-                    return y[:, :-1]
-                if problem.length == 16:
-                    return y.detach().tolist()
-                if problem.length == 17:
-                    return y + 1
-            return y
 
-    return Stranger()
+def _wrong(right: Any, backend: Backend, form: Any, direction: str, problem: Any, *rest: Any) -> Any:
+    y = right(backend, form, direction, problem, *rest)
+    if problem.kernel != 2:
+        return y
+    if "STRANGER_IS_MILD" in os.environ:
+        return y + 1
+    if problem.length == 11:
+        os.abort()
+    if problem.length == 12:
+        time.sleep(60)
+    if problem.length == 13:
+        raise RuntimeError("out of memory\nand more lines")
+    spoilt = {14: lambda: y.double(), 15: lambda: y[:, :-1], 16: lambda: y.detach().tolist(), 17: lambda: y + 1}
+    return spoilt.get(problem.length, lambda: y)()
 
 
 SPEC = BackendSpec("stranger", (), "torch", "pip install 'xconv[torch]'", _load)
