@@ -31,7 +31,7 @@ def _wrong(right: Any, backend: Backend, form: Any, direction: str, problem: Any
         time.sleep(60)
     if problem.length == 13:
         raise RuntimeError("out of memory\nand more lines")
-    spoilt = {14: lambda: y.double(), 15: lambda: y[:, :-1], 16: lambda: y.detach().tolist(), 17: lambda: y + 1}
+    spoilt = {14: y.double, 15: lambda: y[:, :-1], 16: lambda: y.detach().tolist(), 17: lambda: y + 1}
     return spoilt.get(problem.length, lambda: y)()
 
 
