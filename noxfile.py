@@ -44,8 +44,7 @@ def tests(session: nox.Session) -> None:
     if not session.posargs:
         session.run(
             "pytest", "-n", "2", "-q", "--xconv-backends", "tensorflow",
-            "tests/test_parity.py", "tests/test_formulations.py", "tests/test_gradients.py", "tests/test_properties.py",
-            "tests/backends/test_tensorflow.py",
+            "xconv/testing/suite", "tests/backends/test_tensorflow.py",
             env={**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "0"},
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The axes of the shared suite: every test that takes `backend` runs on each requested one, on each device."""
+"""The axes of the shared suite, for the tests beside it; and what a test may be skipped for."""
 
 from __future__ import annotations
 
@@ -8,26 +8,11 @@ from typing import Any
 
 import pytest
 
-import xconv
-from xconv import dispatch, wisdom
-from xconv.backend import Backend
+from xconv import wisdom
+from xconv.pytest_plugin import requested_backends
+from xconv.testing.axes import backend, device, loaded, looked_at_in_full, pytest_generate_tests
 
-DEVICES = ("cpu", "cuda:0")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--xconv-backends",
-        default="torch,tensorflow",
-        help="backends to test, comma-separated; one that does not load fails its tests",
-    )
-
-
-def requested(config: pytest.Config) -> list[str]:
-    # torch first: TensorFlow imported before it has crashed some versions (pytorch#93884)
-    names = str(config.getoption("--xconv-backends")).split(",")
-    return sorted(names, key=lambda name: name != "torch")
-
+__all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_tests"]
 
 NEEDED = {
     "test_torch.py": {"torch"},
@@ -39,13 +24,7 @@ NEEDED = {
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    return True if NEEDED.get(collection_path.name, set()) - set(requested(config)) else None
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # with one backend there is no other to compare it with
-    if len(requested(config)) < 2:
-        items[:] = [item for item in items if "test_frameworks_agree_with_each_other" not in item.name]
+    return True if NEEDED.get(collection_path.name, set()) - set(requested_backends(config)) else None
 
 
 SKIPS = (
@@ -70,37 +49,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, p
     ):
         report.outcome, report.longrepr = "failed", f"no reason to skip a test (tests/conftest.py): {report.longrepr}"
     return report
-
-
-@pytest.fixture
-def looked_at_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No call is taken for one that was made before: for tests that put something else into a backend."""
-    monkeypatch.setattr(dispatch, "find", lambda _: None)
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", requested(metafunc.config), indirect=True, scope="session")
-    if "device" in metafunc.fixturenames:
-        metafunc.parametrize("device", DEVICES, indirect=True)
-
-
-@pytest.fixture(scope="session")
-def loaded(request: pytest.FixtureRequest) -> dict[str, Backend]:
-    """Every requested backend. A backend that cannot load is an error, never a skip."""
-    return {name: xconv.get_backend(name) for name in requested(request.config)}
-
-
-@pytest.fixture(scope="session")
-def backend(request: pytest.FixtureRequest, loaded: dict[str, Backend]) -> Backend:
-    return loaded[request.param]
-
-
-@pytest.fixture
-def device(request: pytest.FixtureRequest, backend: Backend) -> str:
-    if request.param not in backend.devices():
-        pytest.skip(f"this machine has no {request.param} that its frameworks can use")
-    return str(request.param)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def check_available() -> None:
         import hypothesis  # noqa: F401
     except ImportError:
         raise ArgumentError(
-            "parity.run", "fuzz", "a number of cases to draw", "hypothesis to draw them", "pip install 'xconv[parity]'"
+            "parity.run", "fuzz", "a number of cases to draw", "hypothesis to draw them", "pip install 'xconv[testing]'"
         ) from None
 
 

@@ -1,0 +1,46 @@
+"""The axes of the shared suite: a test that takes `backend` runs on each requested one, on each device."""
+
+from __future__ import annotations
+
+import pytest
+
+import xconv
+from xconv import dispatch
+from xconv.backend import Backend
+from xconv.pytest_plugin import requested_backends
+
+DEVICES = ("cpu", "cuda:0")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test for each backend, on each device."""
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", requested_backends(metafunc.config), indirect=True, scope="session")
+    if "device" in metafunc.fixturenames:
+        metafunc.parametrize("device", DEVICES, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def loaded(request: pytest.FixtureRequest) -> dict[str, Backend]:
+    """Every requested backend. A backend that cannot load is an error, never a skip."""
+    return {name: xconv.get_backend(name) for name in requested_backends(request.config)}
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest, loaded: dict[str, Backend]) -> Backend:
+    """One of them."""
+    return loaded[request.param]
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest, backend: Backend) -> str:
+    """A device; where the backend does not have it the test is skipped, and says so."""
+    if request.param not in backend.devices():
+        pytest.skip(f"this machine has no {request.param} that its frameworks can use")
+    return str(request.param)
+
+
+@pytest.fixture
+def looked_at_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call is taken for one that was made before: for tests that put something else into a backend."""
+    monkeypatch.setattr(dispatch, "find", lambda _: None)

@@ -1,0 +1,1 @@
+"""The shared suite: what every backend must do. Run it with :func:`xconv.testing.conformance`."""

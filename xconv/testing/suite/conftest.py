@@ -1,0 +1,19 @@
+"""The suite's axes, and the patterns of what is known to be missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from xconv.pytest_plugin import requested_backends
+from xconv.testing.axes import backend, device, loaded, looked_at_in_full, pytest_generate_tests
+from xconv.testing.expectations import Expectations
+
+__all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_tests"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, or expect to fail, what the conformance file says; with one backend none can be compared to it."""
+    if len(requested_backends(config)) < 2:
+        items[:] = [item for item in items if "test_frameworks_agree_with_each_other" not in item.name]
+    if file := config.getoption("--xconv-conformance"):
+        Expectations.read(file).apply(config, items)
