@@ -1,4 +1,4 @@
-"""The command line: ``xconv parity``, ``xconv tune``, ``xconv backends``."""
+"""The command line: ``xconv parity``, ``xconv tune``, ``xconv doctor``, ``xconv backends``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import xconv
+from xconv import doctor_command as doctor
 from xconv import tuning_command as tuning
 from xconv.files import write_whole
 
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parity.set_defaults(run=_parity)
 
     tuning.add(commands)
+    doctor.add(commands)
 
     backends = commands.add_parser("backends", help="list the installed backends, their versions and devices")
     backends.add_argument("--json", action="store_true", help="as JSON")

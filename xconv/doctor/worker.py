@@ -1,0 +1,73 @@
+"""The process that tries what might crash: ``python -m xconv.doctor.worker BACKEND MODULE``.
+
+It says what it is, then reads one JSON request a line and writes one JSON answer a line. What a framework prints goes
+to the standard error. MODULE has a framework's settings and its own ops, as :mod:`xconv.doctor.on_torch`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+import xconv
+from xconv.doctor.features import FEATURES, OwnCase, laid_out, operation_case
+from xconv.doctor.frameworks import look
+
+
+def main(name: str, module: str) -> None:
+    """Answer until the requests end."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever prints, answers stay whole lines of JSON
+
+    def say(answer: dict[str, Any]) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    try:
+        say(look(name, module))
+    except Exception as error:  # noqa: BLE001 - whatever it is that does not load
+        say({"error": _first_line(error)})
+        return
+    for line in sys.stdin:
+        verdict, detail = attempt(name, module, **json.loads(line))
+        say({"verdict": verdict, "detail": detail})
+
+
+def attempt(
+    backend: str, module: str, *, device: str, subject: str, name: str, dtype: str, mode: str
+) -> tuple[str, str]:
+    """Compute one square of the matrix and compare it with the reference; the verdict, and what there is to say."""
+    from xconv.parity.check import check
+
+    adapter = xconv.get_backend(backend)
+    if subject == "operation":
+        case = operation_case(name)
+    else:
+        ways: Any = importlib.import_module(module) if module else None
+        case = laid_out(FEATURES[name], channels_last=ways is None or ways.CHANNELS_LAST)
+        if subject == "own op":
+            case = OwnCase(**vars(case), own=ways.own)
+    how = mode if mode in adapter.modes else "eager"
+    gradients = mode != "forward"
+    try:
+        findings = check(
+            adapter, case, kind="integers", dtype=dtype, device=device, mode=how, gradients=gradients, seed=1
+        )
+    except Exception as error:  # noqa: BLE001 - an answer, not a crash
+        return ("refuses" if subject == "own op" else "error"), _first_line(error)
+    if mode == "gradient" and subject == "own op":
+        findings = [finding for finding in findings if finding.array != "y"]  # that is another square
+    wrong = [f"{finding.array}: {finding.detail}" for finding in findings if not finding.ok]
+    return ("WRONG", "; ".join(wrong)) if wrong else ("yes", "")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
