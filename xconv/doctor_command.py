@@ -15,9 +15,9 @@ def add(commands: Any) -> None:
         help="what is installed here, how it is set, and what each framework can do",
         description="Tell versions, devices, settings and the environment; try every operation, dtype and direction, "
         "compiled too, and what each framework's own op would have done; and say what to do about what is wrong. "
-        "Nothing is changed, and what crashes or hangs does so in a process of its own. It takes about two minutes. "
-        "Exit code 0: all is well; 1: something of xconv is wrong or does not run, or a framework does not load; "
-        "2: wrong use, or a backend that is not there.",
+        "Nothing is changed, and what crashes or hangs does so in a process of its own. It takes a few minutes, most "
+        "of them to compile; --quick takes seconds. Exit code 0: all is well; 1: something of xconv is wrong or does "
+        "not run, or a framework does not load; 2: wrong use, or a backend that is not there.",
         epilog="example: xconv doctor --quick",
     )
     doctor.add_argument(

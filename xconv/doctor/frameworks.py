@@ -12,6 +12,7 @@ from typing import Any
 from xconv import registry
 from xconv.doctor.found import Framework
 from xconv.doctor.machine import installed_version, openmp_runtimes
+from xconv.errors import BackendError
 
 
 def module_of(name: str) -> str:
@@ -69,6 +70,19 @@ def described(name: str, about: dict[str, Any], process: str) -> Framework:
         openmp=tuple(about["openmp"]),
         settings=about["settings"],
     )
+
+
+def reason(error: Exception) -> str:
+    """Why something failed: the kind and the first line of an error, or of what a backend's error came from.
+
+    >>> reason(ValueError("no such thing\\nat all"))
+    'ValueError: no such thing'
+    """
+    if isinstance(error, BackendError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    text = re.sub(r"\{\{function_node .*?\}\} | \[Op:.*", "", str(error))  # TensorFlow's, of no use to a reader
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
 def oldest(name: str) -> str | None:

@@ -32,10 +32,7 @@ def own(case: Case, x: Any, weight: Any) -> Any:
     spatial = case.layout.strip("NC")
     step, spread = ((value,) * len(spatial) if isinstance(value, int) else value for value in _both(options))
     padding = options["padding"]
-    if isinstance(padding, str):
-        padding = padding.upper()
-    else:
-        padding = [padding]
+    padding = padding.upper() if isinstance(padding, str) else [padding]
     last = case.layout.endswith("C")
     names = (case.layout, f"{spatial}IO" if last else f"OI{spatial}", case.layout)
     if case.operation == "conv1d_transpose":

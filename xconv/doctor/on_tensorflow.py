@@ -48,10 +48,7 @@ def own(case: Case, x: Any, weight: Any) -> Any:
         weight = tf.transpose(weight, [*range(2, 2 + spatial), 1, 0])
     options = {"stride": 1, "dilation": 1, "groups": 1, "padding": "valid", **case.options}
     padding = options["padding"]
-    if isinstance(padding, str):
-        padding = padding.upper()
-    else:
-        padding = [[0, 0], list(padding), [0, 0]]
+    padding = padding.upper() if isinstance(padding, str) else [[0, 0], list(padding), [0, 0]]
     if case.operation == "conv1d_transpose":
         return _transposed(case, x, weight, options, padding)
     inputs = weight.shape[-2] * options["groups"]

@@ -14,13 +14,14 @@ def settings() -> dict[str, Setting]:
     """What changes results or speed; nothing is set, and no GPU is touched."""
     import torch
 
+    backends: Any = torch.backends
     found: dict[str, Setting] = {
-        "onednn": torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled),
-        "cpu_kernels": torch.backends.cpu.get_cpu_capability(),
+        "onednn": bool(backends.mkldnn.is_available() and backends.mkldnn.enabled),
+        "cpu_kernels": str(backends.cpu.get_cpu_capability()),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "autotune": bool(torch.backends.cudnn.benchmark),
-        "cudnn": torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None,
-        "cudnn_deterministic": bool(torch.backends.cudnn.deterministic),
+        "autotune": bool(backends.cudnn.benchmark),
+        "cudnn": backends.cudnn.version() if backends.cudnn.is_available() else None,
+        "cudnn_deterministic": bool(backends.cudnn.deterministic),
         "cuda": torch.version.cuda,
         "interop_threads": torch.get_num_interop_threads(),
         "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
@@ -67,5 +68,5 @@ def _own(case: Case, x: Any, weight: Any) -> Any:
     options = dict(case.options)
     padding = options.pop("padding", 0)
     padding = 0 if padding == "valid" else padding
-    function = {"conv1d": F.conv1d, "conv2d": F.conv2d, "conv1d_transpose": F.conv_transpose1d}[case.operation]
-    return function(x, weight, padding=padding, **options)
+    functions: dict[str, Any] = {"conv1d": F.conv1d, "conv2d": F.conv2d, "conv1d_transpose": F.conv_transpose1d}
+    return functions[case.operation](x, weight, padding=padding, **options)

@@ -11,7 +11,26 @@ from xconv.doctor.found import Cell, Framework, Report, Setting
 from xconv.doctor.machine import meaning
 from xconv.problem import DTYPES
 
-WIDTH = 100
+WIDTH, INDENT = 100, "  "
+LABELS = {
+    "tf32": "TF32",
+    "onednn": "oneDNN",
+    "cpu_kernels": "kernels for",
+    "deterministic": "deterministic algorithms only",
+    "autotune": "cuDNN times its algorithms",
+    "cudnn": "cuDNN",
+    "cudnn_deterministic": "cuDNN deterministic only",
+    "cuda": "CUDA",
+    "interop_threads": "operations at once",
+    "intra_op_threads": "threads that were set",
+    "default_dtype": "default dtype",
+    "xla_clustering": "XLA where nobody asked",
+    "functions_run_eagerly": "tf.function is switched off",
+    "matmul_precision": "default matmul precision",
+    "float64": "float64 (jax_enable_x64)",
+    "jit": "compiling (jax.jit)",
+    "default_device": "default device",
+}
 HOW = {"this": "as this process has it", "fresh": "as a new process has it"}
 
 
@@ -33,12 +52,14 @@ def _summary(report: Report) -> str:
     kinds = Counter(advice.kind for advice in report.advice)
     mine = [cell for cell in report.cells if cell.subject == "operation"]
     said = f"xconv {report.machine.xconv}: "
+    if not report.cells:
+        said += "what is here and how it is set; nothing was tried. "
     if mine:
         right = sum(cell.verdict == "yes" for cell in mine)
-        said += f"{right} of {len(mine)} checks of its operations are right. "
+        said += f"{right} of {len(mine)} checks of its operations give the right bits. "
     if kinds:
         counted = [_count(kinds[kind], kind) for kind in ("problem", "warning") if kinds[kind]]
-        said += f"{' and '.join(counted)}, at the end."
+        said += f"See the end for {' and '.join(counted)}."
     else:
         said += "No problems, no warnings."
     return f"{said}\n\n{_table(rows, ['backend', 'version', 'state', ''], [None, None, None, 62])}"
@@ -64,16 +85,21 @@ def _machine(report: Report) -> str:
 
 
 def _framework(framework: Framework) -> str:
-    settings = framework.settings or {}
-    rows = [[name, _said(value)] for name, value in settings.items()]
-    if settings.get("tf32") is True and set(framework.devices) == {"cpu"}:
-        rows[[name for name, _ in rows].index("tf32")][1] = "on (only NVIDIA GPUs have it)"
+    """Settings, without those of a GPU where there is none: JSON has them all."""
+    settings, gpu = framework.settings or {}, any(device != "cpu" for device in framework.devices)
+    rows = [[LABELS.get(name, name), _said(name, value)] for name, value in settings.items() if gpu or not _gpu(name)]
     if framework.openmp:
-        rows.append(["openmp", ", ".join(framework.openmp)])
+        rows.append(["OpenMP", ", ".join(sorted({file.rpartition("/")[2] for file in framework.openmp}))])
     if not rows:
         return ""
     title = f"{framework.backend} {framework.version}, {HOW.get(framework.process, '')}"
-    return _titled(title, _table(rows, [], [None, 70]))
+    if not gpu:
+        title += " (no GPU is seen; its settings are left out)"
+    return _titled(title, _table(rows, [], [None, 60]))
+
+
+def _gpu(setting: str) -> bool:
+    return setting in ("tf32", "autotune", "cuda") or "cudnn" in setting or "cuda." in setting
 
 
 def _environment(variables: dict[str, str]) -> str:
@@ -98,10 +124,10 @@ def _operations(cells: Sequence[Cell]) -> str:
 
 
 def _own_ops(cells: Sequence[Cell]) -> str:
-    """For each device a table of features: by the framework's own op, and by xconv."""
+    """For each device the features that the framework's own op, or xconv, does not do; the others in a sentence."""
     texts = []
     for backend, device in _places(cells):
-        mine = {
+        mine: dict[tuple[str, ...], Cell] = {
             (cell.name, cell.subject, cell.mode): cell
             for cell in cells
             if (cell.backend, cell.device) == (backend, device) and cell.subject != "operation"
@@ -109,12 +135,18 @@ def _own_ops(cells: Sequence[Cell]) -> str:
         if not mine:
             continue
         notes: dict[str, int] = {}
-        rows = []
+        rows, right = [], []
         for name in FEATURES:
             squares = (("own op", "forward"), ("own op", "gradient"), ("feature", "gradient"))
-            rows.append([name, *(_all_of([mine[name, *square]], notes) for square in squares)])
-        title = f"What {backend}'s own op would do on {device}"
-        texts.append(_titled(title, _table(rows, ["", "own op", "its gradient", "xconv"]) + _notes(notes)))
+            row = [name, *(_all_of([mine[name, *square]], notes) for square in squares)]
+            if set(row[1:]) == {"yes"}:
+                right.append(name)
+            else:
+                rows.append(row)
+        text = _table(rows, ["", "own op", "its gradient", "xconv"]) + _notes(notes) if rows else ""
+        also = "also for" if rows else "for"
+        text += "\n" + "\n".join(_wrapped(f"All yes {also}: {'; '.join(right)}.", "")) if right else ""
+        texts.append(_titled(f"What {backend}'s own op would do on {device}", text.strip("\n")))
     return "\n\n".join(texts)
 
 
@@ -159,11 +191,11 @@ def _places(cells: Iterable[Cell]) -> list[tuple[str, str]]:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+    return textwrap.wrap(text, WIDTH - len(INDENT), subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _titled(title: str, text: str) -> str:
-    return f"{title}\n\n{textwrap.indent(text, '  ')}"
+    return f"{title}\n\n{textwrap.indent(text, INDENT)}"
 
 
 def _table(rows: Sequence[Sequence[object]], headers: Sequence[str], widths: Sequence[int | None] | None = None) -> str:
@@ -173,7 +205,11 @@ def _table(rows: Sequence[Sequence[object]], headers: Sequence[str], widths: Seq
     return tabulate(rows, headers, tablefmt=how, disable_numparse=True, maxcolwidths=widths)
 
 
-def _said(value: Setting) -> str:
+def _said(name: str, value: Setting) -> str:
+    if name.endswith("_threads") and value == 0:
+        return "as many as there are cores"
+    if name.startswith("fp32_precision") and value == "none":
+        return "as torch has it by default"
     if value is None:
         return "none"
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)

@@ -14,7 +14,7 @@ from typing import Any
 
 import xconv
 from xconv.doctor.features import FEATURES, OwnCase, laid_out, operation_case
-from xconv.doctor.frameworks import look
+from xconv.doctor.frameworks import look, reason
 
 
 def main(name: str, module: str) -> None:
@@ -29,7 +29,7 @@ def main(name: str, module: str) -> None:
     try:
         say(look(name, module))
     except Exception as error:  # noqa: BLE001 - whatever it is that does not load
-        say({"error": _first_line(error)})
+        say({"error": reason(error)})
         return
     for line in sys.stdin:
         verdict, detail = attempt(name, module, **json.loads(line))
@@ -57,16 +57,11 @@ def attempt(
             adapter, case, kind="integers", dtype=dtype, device=device, mode=how, gradients=gradients, seed=1
         )
     except Exception as error:  # noqa: BLE001 - an answer, not a crash
-        return ("refuses" if subject == "own op" else "error"), _first_line(error)
+        return ("refuses" if subject == "own op" else "error"), reason(error)
     if mode == "gradient" and subject == "own op":
         findings = [finding for finding in findings if finding.array != "y"]  # that is another square
     wrong = [f"{finding.array}: {finding.detail}" for finding in findings if not finding.ok]
     return ("WRONG", "; ".join(wrong)) if wrong else ("yes", "")
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def _state(name: str, module: str, workers: dict[str, Process]) -> Framework:
     try:
         return frameworks.described(name, frameworks.look(name, module), "this")
     except Exception as error:  # noqa: BLE001 - a framework that does not answer is what is looked for
-        return frameworks.described(name, {"error": f"{type(error).__name__}: {error}"}, "this")
+        return frameworks.described(name, {"error": frameworks.reason(error)}, "this")
 
 
 def _matrix(workers: dict[str, Process], progress: Callable[[int, int], None] | None) -> tuple[Cell, ...]:
