@@ -208,8 +208,8 @@ def _table(rows: Sequence[Sequence[object]], headers: Sequence[str], widths: Seq
 def _said(name: str, value: Setting) -> str:
     if name.endswith("_threads") and value == 0:
         return "as many as there are cores"
-    if name.startswith("fp32_precision") and value == "none":
-        return "as torch has it by default"
+    if (name.startswith("fp32_precision") and value == "none") or (name == "matmul_precision" and value is None):
+        return "the framework's default"
     if value is None:
         return "none"
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
