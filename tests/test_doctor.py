@@ -1,4 +1,4 @@
-"""`xconv doctor`: what it finds, what it says of what misbehaves, and that it changes nothing."""
+"""`xconv doctor`: the report, its JSON and its text, the advice, the command."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import dataclasses
 import json
 import os
 import platform
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,19 +17,15 @@ import xconv
 from xconv import registry, wisdom
 from xconv.backend import Backend
 from xconv.cli import main
-from xconv.doctor import Advice, Cell, Framework, Report, examine, machine, read
+from xconv.doctor import Advice, Cell, Framework, Report, examine, read
 from xconv.doctor import capabilities as matrix
-from xconv.doctor import frameworks as adapters
 from xconv.doctor import process as processes
 from xconv.doctor.advice import advice
-from xconv.doctor.capabilities import Probe, attempt
-from xconv.doctor.features import FEATURES, OPERATIONS, operation_case
+from xconv.doctor.capabilities import Probe
+from xconv.doctor.features import FEATURES, OPERATIONS
 from xconv.doctor.found import VERSION, Allocator, Machine, Wisdom
-from xconv.doctor.process import Process
 from xconv.doctor.text import WIDTH, shown
 from xconv.wisdomfile import to_text
-
-FAKE = "tests.doctor_probes"
 
 
 def a_machine(**other: Any) -> Machine:
@@ -53,113 +47,6 @@ def a_report(*cells: Cell, frameworks: tuple[Framework, ...] = (), environment: 
 def a_cell(verdict: Any = "yes", **other: Any) -> Cell:
     found = Cell("torch", "cpu", "operation", "conv1d", "float32", "forward", verdict)
     return dataclasses.replace(found, **other)
-
-
-# --- what misbehaves is a square of the matrix ---
-
-
-@pytest.fixture(scope="module")
-def misbehaved(loaded: dict[str, Backend]) -> dict[tuple[str, str], Cell]:
-    """The squares of the fake own ops, by name and mode."""
-    name = next(iter(loaded))
-    plan = [
-        Probe(name, "cpu", "own op", feature, "float32", mode, FEATURES[feature].alone)
-        for feature in ("dense", "strided", "dilated", "grouped", "depthwise", "one output channel")
-        for mode in ("forward", "gradient")
-        if feature not in ("dense", "strided") or mode == "forward"
-    ]
-    plan.append(Probe(name, "cpu", "own op", "long kernel, strided, many outputs", "float32", "forward", alone=True))
-    done: list[int] = []
-
-    started: list[Process] = []
-
-    def start() -> Process:
-        started.append(Process(name, FAKE, limit_s=15))
-        return started[-1]
-
-    cells = attempt(start(), plan, lambda: done.append(1), start)
-    # the first, one after each of the two that ended, and one for what must be alone
-    assert len(started) == 4
-    assert not any(worker.is_running() for worker in started)
-    assert len(cells) == len(done) == len(plan)
-    return {(cell.name, cell.mode): cell for cell in cells}
-
-
-@pytest.mark.parametrize(
-    ("name", "mode", "verdict", "detail"),
-    [
-        ("dense", "forward", "aborts", "SIGABRT: Check failed: it is not aligned"),
-        ("strided", "forward", "no answer", "in 15 s"),
-        ("dilated", "forward", "refuses", "RuntimeError: dilation is not supported"),
-        ("dilated", "gradient", "refuses", "RuntimeError: dilation is not supported"),
-        ("grouped", "forward", "WRONG", "y: got "),
-        ("grouped", "gradient", "yes", ""),  # a constant has no gradient
-        ("depthwise", "forward", "WRONG", "y: shape (2, 14, 12) instead of (2, 15, 12)"),
-        ("one output channel", "gradient", "yes", ""),
-        ("long kernel, strided, many outputs", "forward", "aborts", "SIGABRT"),
-    ],
-)
-def test_what_misbehaves(
-    misbehaved: dict[tuple[str, str], Cell], name: str, mode: str, verdict: str, detail: str
-) -> None:
-    cell = misbehaved[name, mode]
-    assert cell.verdict == verdict
-    assert cell.detail.startswith(detail)
-    assert bool(cell.detail) == bool(detail)
-
-
-def test_a_worker_that_does_not_load_says_why() -> None:
-    worker = Process("torch", "tests.no_such_module")
-    try:
-        assert "no_such_module" in worker.about["error"]
-        assert worker.ask(device="cpu", subject="own op", name="dense", dtype="float32", mode="forward") == {
-            "verdict": "aborts",
-            "detail": worker.about["error"],
-        }
-    finally:
-        worker.close()
-    assert not worker.is_running()
-
-
-# --- what is asked ---
-
-
-def test_every_square_is_asked_for() -> None:
-    about = {"devices": ["cpu", "cuda:0"], "modes": ["xla"]}
-    plan = list(matrix.probes("torch", about, has_own=True))
-    assert len(set(plan)) == len(plan) == 2 * (len(OPERATIONS) * 4 * 3 + len(FEATURES) * 3)
-    assert {probe.mode for probe in plan if probe.subject == "operation"} == {"forward", "gradient", "xla"}
-    assert {probe.subject for probe in matrix.probes("torch", about, has_own=False)} == {"operation"}
-
-
-def test_every_operation_has_a_telling_case() -> None:
-    names = set(xconv.__all__) & {"conv1d", "conv2d", "spatially_separable_conv2d", "conv1d_transpose"}
-    assert names < set(OPERATIONS)
-    for operation in OPERATIONS:
-        case = operation_case(operation)
-        assert case.operation == operation
-        assert case.options["groups"] > 1
-
-
-def test_features_are_exact_and_xconv_computes_them(backend: Backend) -> None:
-    """In this process: the ones that an own op would spoil memory with are xconv's own detours here."""
-    from xconv.doctor.worker import attempt as one
-
-    module = adapters.module_of(backend.name)
-    for feature in FEATURES.values():
-        how = {"device": "cpu", "subject": "feature", "name": feature.name, "dtype": feature.dtype}
-        assert one(backend.name, module, **how, mode="gradient") == ("yes", ""), feature.name
-
-
-def test_own_ops_that_cannot_fail_are_right(backend: Backend) -> None:
-    """What a framework does on every setting and CPU: if it is not "yes", it is the doctor's call that is wrong."""
-    from xconv.doctor.worker import attempt as one
-
-    module = adapters.module_of(backend.name)
-    for name in ("dense", 'padding "same"', "strided", "depthwise", "transposed", "channels last", "bfloat16"):
-        for mode in ("forward", "gradient"):
-            how = {"device": "cpu", "subject": "own op", "name": name, "dtype": FEATURES[name].dtype}
-            assert one(backend.name, module, **how, mode=mode) == ("yes", ""), (name, mode)
 
 
 # --- the report ---
@@ -313,162 +200,6 @@ def test_stale_and_broken_wisdom(loaded: dict[str, Backend], monkeypatch: pytest
     report = examine([name], capabilities=False)
     assert any("it is not a file of wisdom" in one.what for one in report.advice)
     assert file.read_text() == "[]"
-
-
-# --- the machine ---
-
-
-def test_control_groups(tmp_path: Path) -> None:
-    inner = tmp_path / "user" / "job"
-    inner.mkdir(parents=True)
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    (inner.parent / "cpu.max").write_text("150000 100000\n")
-    (inner / "cpu.max").write_text("400000 100000\n")
-    (inner / "memory.max").write_text("1048576\n")
-    assert machine.cpu_limit(tmp_path, "0::/user/job\n") == 1.5
-    assert machine.memory_limit(tmp_path, "0::/user/job\n") == 1 << 20
-    assert machine.cpu_limit(tmp_path, "0::/\n") is None
-
-
-def test_control_groups_of_version_1(tmp_path: Path) -> None:
-    folder = tmp_path / "cpu" / "job"
-    folder.mkdir(parents=True)
-    (folder / "cpu.cfs_quota_us").write_text("50000\n")
-    (folder / "cpu.cfs_period_us").write_text("100000\n")
-    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
-    assert machine.cpu_limit(tmp_path, "3:cpuset:/\n1:cpu:/job\n0::/\n") == 0.5
-
-
-def test_variables_that_count() -> None:
-    given = {
-        "OMP_NUM_THREADS": "2",
-        "TF_VAR_password": "secret",
-        "TF_XLA_FLAGS": "-x",
-        "HOME": "/",
-        "JAX_PLATFORMS": "",
-    }
-    assert set(machine.environment(given)) == {"OMP_NUM_THREADS", "TF_XLA_FLAGS", "JAX_PLATFORMS"}
-
-
-def test_openmp_runtimes() -> None:
-    maps = "7f-7f r-xp 00 fe:01 1 /a/libiomp5.so\n7f-7f r--p 00 fe:01 1 /a/libgomp-a3.so.1\n7f r-xp 0 0:0 0 [vdso]\n"
-    assert machine.openmp_runtimes(maps + maps + "7f-7f r-xp 00 fe:01 1 /a/libc.so.6\n") == (
-        "/a/libgomp-a3.so.1",
-        "/a/libiomp5.so",
-    )
-
-
-# --- it changes nothing, and imports nothing ---
-
-
-def python(code: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **environment}
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.strip()
-
-
-def test_the_doctor_imports_no_framework(loaded: dict[str, Backend]) -> None:
-    code = f"""
-import sys
-from xconv.doctor import examine
-from xconv.doctor.process import Process
-Process.ask = None  # so that nothing is tried
-report = examine({list(loaded)!r}, capabilities=False)
-assert [f.state for f in report.frameworks] == ["ready"] * {len(loaded)}, report.frameworks
-assert {{f.process for f in report.frameworks}} == {{"fresh"}}
-print([m for m in ("torch", "tensorflow", "keras", "jax") if m in sys.modules])
-"""
-    assert python(code) == "[]"
-
-
-LOOKS = {
-    "torch": """
-import torch
-def flags():
-    b = torch.backends
-    return [b.cudnn.conv.fp32_precision, b.cuda.matmul.fp32_precision, b.mkldnn.conv.fp32_precision,
-            b.mkldnn.matmul.fp32_precision, b.cudnn.benchmark, b.cudnn.deterministic, b.mkldnn.enabled,
-            torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(), torch.get_default_dtype(),
-            torch.is_grad_enabled(), torch.initial_seed()]
-def change():
-    torch.backends.cudnn.conv.fp32_precision = "ieee"
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(2)
-told = {"threads": 2, "tf32": False, "deterministic": True, "fp32_precision mkldnn.matmul": "bf16"}
-""",
-    "tensorflow": """
-import tensorflow as tf
-from tensorflow.python.eager import context
-from tensorflow.python.framework.config import is_op_determinism_enabled
-def flags():
-    e = tf.config.experimental
-    return [e.tensor_float_32_execution_enabled(), is_op_determinism_enabled(), tf.config.optimizer.get_jit(),
-            tf.config.threading.get_intra_op_parallelism_threads(), tf.config.functions_run_eagerly(),
-            context.context()._initialized]
-def change():
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    tf.config.experimental.enable_op_determinism()
-    tf.config.threading.set_intra_op_parallelism_threads(2)
-told = {"threads": 2, "tf32": False, "deterministic": True, "intra_op_threads": 2}
-""",
-    "jax": """
-import jax
-def flags():
-    return dict(jax.config.values)
-def change():
-    jax.config.update("jax_default_matmul_precision", "float32")
-    jax.config.update("jax_enable_x64", not jax.config.jax_enable_x64)
-told = {"tf32": False, "matmul_precision": "float32"}
-""",
-}
-
-
-def test_reading_changes_no_flag_and_tells_what_was_set(backend: Backend) -> None:
-    code = f"""{LOOKS[backend.name]}
-from xconv.doctor import examine
-first = flags()
-examine([{backend.name!r}], capabilities=False)
-assert flags() == first, (first, flags())
-change()
-before = flags()
-assert before != first
-[found] = examine([{backend.name!r}], capabilities=False).frameworks
-assert flags() == before, (before, flags())
-assert found.process == "this" and found.threads == told.pop("threads", found.threads), found
-assert told.items() <= found.settings.items(), found.settings
-print("same")
-"""
-    assert python(code).splitlines()[-1] == "same"
-
-
-def test_new_switches_of_torch_are_no_trouble(loaded: dict[str, Backend]) -> None:
-    """Once one is set, an old one cannot be read; the doctor reads on."""
-    assert "torch" in loaded
-    code = """
-import torch
-torch.backends.cudnn.conv.fp32_precision = "ieee"
-from xconv.doctor.on_torch import settings
-try:
-    print("old:", torch.backends.cudnn.allow_tf32)
-except RuntimeError:
-    print("cannot be read,", settings()["fp32_precision cudnn.conv"])
-"""
-    assert python(code).splitlines()[-1] == "cannot be read, ieee"
-
-
-def test_old_switches_of_torch_are_read_where_there_are_no_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    from types import ModuleType, SimpleNamespace
-
-    from xconv.doctor.on_torch import precision
-
-    old = ModuleType("torch")
-    conv, matmul = SimpleNamespace(allow_tf32=True), SimpleNamespace(allow_tf32=False)
-    vars(old)["backends"] = SimpleNamespace(cudnn=conv, cuda=SimpleNamespace(matmul=matmul))
-    monkeypatch.setitem(sys.modules, "torch", old)
-    assert precision() == {"tf32": True, "allow_tf32 cudnn": True, "allow_tf32 matmul": False}
 
 
 # --- the command ---
