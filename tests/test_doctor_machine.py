@@ -141,21 +141,6 @@ print("same")
     assert python(code).splitlines()[-1] == "same"
 
 
-def test_new_switches_of_torch_are_no_trouble(loaded: dict[str, Backend]) -> None:
-    """Once one is set, an old one cannot be read; the doctor reads on."""
-    assert "torch" in loaded
-    code = """
-import torch
-torch.backends.cudnn.conv.fp32_precision = "ieee"
-from xconv.doctor.on_torch import settings
-try:
-    print("old:", torch.backends.cudnn.allow_tf32)
-except RuntimeError:
-    print("cannot be read,", settings()["fp32_precision cudnn.conv"])
-"""
-    assert python(code).splitlines()[-1] == "cannot be read, ieee"
-
-
 def test_old_switches_of_torch_are_read_where_there_are_no_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import ModuleType, SimpleNamespace
 

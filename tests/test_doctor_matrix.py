@@ -69,8 +69,8 @@ def test_what_misbehaves(
     assert bool(cell.detail) == bool(detail)
 
 
-def test_a_worker_that_does_not_load_says_why() -> None:
-    worker = Process("torch", "tests.no_such_module")
+def test_a_worker_that_does_not_load_says_why(loaded: dict[str, Backend]) -> None:
+    worker = Process(next(iter(loaded)), "tests.no_such_module")
     try:
         assert "no_such_module" in worker.about["error"]
         assert worker.ask(device="cpu", subject="own op", name="dense", dtype="float32", mode="forward") == {
