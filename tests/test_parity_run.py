@@ -21,7 +21,7 @@ from xconv.parity.trust import distrust
 
 STRANGER = Path(__file__).parent / "stranger"
 FAULTS = {
-    11: ("error", "ended with exit status -6, SIGABRT"),
+    11: ("error", "ended with SIGABRT"),
     12: ("error", "gave no answer in 5 s"),
     13: ("error", "RuntimeError: out of memory"),
     14: ("error", "y came back as float64, not float32"),

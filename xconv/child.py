@@ -13,20 +13,29 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 
 class Child:
     """A process that answers one JSON line for each it is sent, and one when it has started.
 
-    Answers are dictionaries; what went wrong is under "error", and "lost" is set where the process is gone.
+    Answers are dictionaries. Where the process is gone the answer has "lost" ("aborts" or "no answer"), "detail" (how
+    it ended) and "error" (all of it in words).
     """
 
     def __init__(
-        self, name: str, module: str, *arguments: str, limit_s: float, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        module: str,
+        *arguments: str,
+        limit_s: float,
+        start_s: float | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
-        self.name, self.limit_s = name, limit_s
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
+        self.name, self.limit_s, self._start_s = name, limit_s, start_s or limit_s
+        self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - it lives as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
@@ -35,28 +44,47 @@ class Child:
             text=True,
             env={**os.environ, **(env or {})},
         )
-        self.about = self._answer()
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What the process says of itself, once it has started."""
+        return self._answer(self._start_s)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send a request and wait for the answer; a process that takes too long is ended."""
+        if "error" in self.about:
+            return {"lost": "aborts", "detail": self.about["error"], **self.about}
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             return self._ended()
-        return self._answer()
+        return self._answer(self.limit_s)
+
+    def finish(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The answer, if the process then ends as it should; else how it ends."""
+        assert self._process.stdin is not None
+        if not self.is_running():
+            return answer
+        self._process.stdin.close()
+        last = self._answer(self.limit_s)
+        return answer if self._process.wait() == 0 else last
 
     def close(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._said):
+            if stream is not None:
+                with suppress(BrokenPipeError):  # it was asked something when it ended
+                    stream.close()
 
     def is_running(self) -> bool:
         """Whether it can be asked."""
         return self._process.poll() is None
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, limit_s: float) -> dict[str, Any]:
         assert self._process.stdout is not None
         late = threading.Event()
 
@@ -64,7 +92,7 @@ class Child:
             late.set()
             self._process.kill()  # which ends the wait for its line
 
-        clock = threading.Timer(self.limit_s, give_up)
+        clock = threading.Timer(limit_s, give_up)
         clock.daemon = True
         clock.start()
         try:
@@ -73,10 +101,8 @@ class Child:
             clock.cancel()
         if late.is_set():
             self._process.wait()
-            return {
-                "error": f"the {self.name} worker gave no answer in {self.limit_s:g} s and was ended",
-                "lost": True,
-            }
+            error = f"the {self.name} worker gave no answer in {limit_s:g} s and was ended"
+            return {"error": error, "lost": "no answer", "detail": f"in {limit_s:g} s"}
         if not line:
             return self._ended()
         answer: dict[str, Any] = json.loads(line)
@@ -84,12 +110,11 @@ class Child:
 
     def _ended(self) -> dict[str, Any]:
         status = self._process.wait()
-        how = f"exit status {status}"
-        if status < 0:
-            how += f", {signal.Signals(-status).name}"
+        how = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
         self._said.seek(0)
-        said = [line for line in self._said.read().splitlines() if line.strip()]
-        return {"error": f"the {self.name} worker ended with {how}: {said[-1] if said else ''}", "lost": True}
+        said = [line.strip() for line in self._said.read().splitlines() if line.strip()]
+        detail = f"{how}: {said[-1][:200]}" if said else how
+        return {"error": f"the {self.name} worker ended with {detail}", "lost": "aborts", "detail": detail}
 
 
 def serve(about: Mapping[str, Any], answer: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:

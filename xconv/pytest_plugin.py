@@ -1,8 +1,8 @@
 """The pytest plugin: parity in a project's own tests.
 
-Options name the backends and devices; the fixtures ``xconv_backend``, ``xconv_device`` and ``assert_parity`` and the marker
-``xconv_backends`` use them. What was compared goes into the JUnit file as properties. Nothing is imported until a test
-asks for it.
+Options name the backends and devices; the fixtures ``xconv_backend``, ``xconv_device`` and ``assert_parity`` and the
+marker ``xconv_backends`` use them. What was compared goes into the JUnit file as properties. Nothing is imported until
+a test asks for it.
 """
 
 from __future__ import annotations

@@ -265,3 +265,18 @@ def test_bad_arguments_are_named_in_compiled_code_too() -> None:
     compiled = torch.compile(lambda x, w: xconv.conv1d(x, w, stride=0), backend="eager")
     with pytest.raises(xconv.ArgumentError, match="stride: got 0"):
         compiled(signal(2, 9, 3), signal(3, 3, 4))
+
+
+def test_the_doctor_reads_the_new_switches_only() -> None:
+    """Once one is set, an old one cannot be read; in a process of its own, since switches are the process's."""
+    code = """
+import torch
+torch.backends.cudnn.conv.fp32_precision = "ieee"
+from xconv.doctor.on_torch import settings
+try:
+    print("old:", torch.backends.cudnn.allow_tf32)
+except RuntimeError:
+    print("cannot be read,", settings()["fp32_precision cudnn.conv"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "cannot be read, ieee"

@@ -79,6 +79,4 @@ class Apart:
         self._child.close()
 
     def _start(self) -> Child:
-        child = Child(self.name, "xconv.parity.worker", self.name, limit_s=START_S)
-        child.limit_s = self._limit_s
-        return child
+        return Child(self.name, "xconv.parity.worker", self.name, limit_s=self._limit_s, start_s=START_S)

@@ -1,4 +1,4 @@
-"""What is known of a backend before the suite runs: what to leave out, and what is known to fail, each with a reason."""
+"""What is known of a backend before the suite runs: what to leave out, what is known to fail, and why."""
 
 from __future__ import annotations
 

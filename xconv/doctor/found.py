@@ -1,0 +1,171 @@
+"""What the doctor found, as values, and as the JSON that machines read."""
+
+from __future__ import annotations
+
+import json
+import types
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+VERSION = 1
+"""Of the JSON: a new one whenever a field goes or changes its meaning."""
+
+Setting: TypeAlias = bool | int | float | str | None
+State: TypeAlias = Literal["ready", "not installed", "broken"]
+Verdict: TypeAlias = Literal["yes", "WRONG", "error", "refuses", "aborts", "no answer"]
+Subject: TypeAlias = Literal["operation", "feature", "own op"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What computes. ``cores`` and ``memory`` (bytes) are what this process may use, not what is there."""
+
+    platform: str
+    python: str
+    numpy: str
+    xconv: str
+    cpu: str
+    instructions: tuple[str, ...]
+    cores: float
+    cores_present: int
+    memory: int | None
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A backend and its framework.
+
+    ``detail`` is how to install what is not there, or why it does not load; ``process`` says whether the settings are
+    those of the process that asked or of a fresh one; ``openmp`` are the OpenMP runtimes that are loaded there.
+    """
+
+    backend: str
+    state: State
+    version: str | None = None
+    detail: str = ""
+    process: Literal["this", "fresh", ""] = ""
+    devices: tuple[str, ...] = ()
+    threads: int | None = None
+    openmp: tuple[str, ...] = ()
+    settings: dict[str, Setting] | None = None
+
+
+@dataclass(frozen=True)
+class Allocator:
+    """Why freed memory cannot be kept (``xconv.keep_freed_memory``), or None; the kernel's large pages."""
+
+    unavailable: str | None
+    large_pages: str | None
+
+
+@dataclass(frozen=True)
+class Wisdom:
+    """The file of wisdom; ``stale`` are its entries for other versions of the frameworks than are ready here."""
+
+    file: str
+    exists: bool
+    entries: int
+    stale: int
+    wrong: str | None
+    in_memory: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One square of the matrix of capabilities.
+
+    ``subject`` is "operation" (an operation of xconv), "feature" (a kind of convolution, by xconv) or "own op" (the
+    same, by the framework's own op); ``mode`` is "forward", "gradient", or the name of a tracing compiler.
+    """
+
+    backend: str
+    device: str
+    subject: Subject
+    name: str
+    dtype: str
+    mode: str
+    verdict: Verdict
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Something to know, and what to do about it. A problem makes the exit code 1, a warning does not."""
+
+    kind: Literal["problem", "warning"]
+    what: str
+    do: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it. ``cells`` is empty if the capabilities were not asked for."""
+
+    version: int
+    machine: Machine
+    frameworks: tuple[Framework, ...]
+    allocator: Allocator
+    wisdom: Wisdom
+    environment: dict[str, str]
+    cells: tuple[Cell, ...]
+    advice: tuple[Advice, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no problem; warnings are none."""
+        return all(advice.kind != "problem" for advice in self.advice)
+
+    def to_json(self) -> str:
+        """The report for machines, checked by reading it back."""
+        text = json.dumps({**asdict(self), "ok": self.ok}, allow_nan=False)
+        if read(text) != self:
+            raise ValueError("the report does not come back from its JSON as it was")
+        return text
+
+
+def read(text: str) -> Report:
+    """The report that :meth:`Report.to_json` wrote: every field is there, of its type, and there is no other.
+
+    Raises:
+        ValueError: it is no such report; the text says where.
+
+    >>> read('{"version": 2}')
+    Traceback (most recent call last):
+    ValueError: the report has version 2, not 1
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("the report is no object")
+    if found.get("version") != VERSION:
+        raise ValueError(f"the report has version {found.get('version')!r}, not {VERSION}")
+    ok = found.pop("ok", None)
+    report: Report = _decoded(Report, found, "report")
+    if ok is not report.ok:
+        raise ValueError(f"report.ok is {ok!r}, which its advice contradicts")
+    return report
+
+
+def _decoded(kind: Any, value: Any, where: str) -> Any:
+    """A value of JSON as the type that a field was declared with."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        hints, names = get_type_hints(kind), {field.name for field in fields(kind)}
+        if not isinstance(value, dict) or set(value) != names:
+            raise ValueError(f"{where} is no object with the fields {', '.join(sorted(names))}")
+        assert isinstance(kind, type)
+        return kind(**{name: _decoded(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+    if origin is tuple and isinstance(value, list):
+        return tuple(_decoded(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {name: _decoded(inner[1], item, f"{where}.{name}") for name, item in value.items()}
+    if origin is Literal and isinstance(value, str) and value in inner:
+        return value
+    if origin in (Union, types.UnionType):
+        for one in inner:
+            try:
+                return _decoded(one, value, where)
+            except ValueError:
+                continue
+    if type(value) is kind:  # exactly: a bool is an int too
+        return value
+    raise ValueError(f"{where} is {value!r}, not {getattr(kind, '__name__', kind)}")
