@@ -2,6 +2,18 @@
 
 from xconv.parity.cases import Case, cases
 from xconv.parity.check import Finding, check
+from xconv.parity.diagnosis import Diagnosis, diagnose_arrays, diagnose_case
 from xconv.parity.report import ParityReport, Row, run
 
-__all__ = ["Case", "Finding", "ParityReport", "Row", "cases", "check", "run"]
+__all__ = [
+    "Case",
+    "Diagnosis",
+    "Finding",
+    "ParityReport",
+    "Row",
+    "cases",
+    "check",
+    "diagnose_arrays",
+    "diagnose_case",
+    "run",
+]

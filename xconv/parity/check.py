@@ -172,7 +172,7 @@ def expected(
     for number, (call, weight) in enumerate(zip(calls, weights, strict=True)):
         last = bias if call is calls[-1] else None
         far = spread(number, "y", passed[-1], weight)
-        passed.append(enclosed(partial(reference.apply, call), passed[-1], weight, _terms(call, "y"), last, far))
+        passed.append(enclosed(partial(reference.apply, call), passed[-1], weight, terms_of(call, "y"), last, far))
     found = {"y": passed[-1]}
     if not gradients:
         return found
@@ -186,9 +186,11 @@ def expected(
         call, x, weight = calls[number], passed[number], weights[number]
         weight_adjoint, input_adjoint = partial(reference.weight_adjoint, call), partial(reference.input_adjoint, call)
         far = spread(number, "dweight", x, above)
-        found[f"d{case.weight_names[number]}"] = enclosed(weight_adjoint, x, above, _terms(call, "dweight"), None, far)
+        found[f"d{case.weight_names[number]}"] = enclosed(
+            weight_adjoint, x, above, terms_of(call, "dweight"), None, far
+        )
         far = spread(number, "dx", above, weight)
-        above = enclosed(input_adjoint, above, weight, _terms(call, "dx"), None, far)
+        above = enclosed(input_adjoint, above, weight, terms_of(call, "dx"), None, far)
     found["dx"] = above
     return found
 
@@ -255,7 +257,7 @@ def _spread(call: Call, array: str, a: Enclosure, b: Enclosure, dtype: str, leng
     return np.transpose(error, layout.from_channels_last)
 
 
-def _terms(call: Call, array: str) -> int:
+def terms_of(call: Call, array: str) -> int:
     """Products summed into one element of an array: over both axes for conv2d."""
     problem, other = call.problem, call.vertical
     taps = other.kernel if other is not None else 1
