@@ -32,10 +32,16 @@ def predictions(difference: Difference) -> Iterator[Prediction]:
     yield from _shuffled(difference)
     for factor, said in ((-1.0, "the sign is the other one"), (2.0, None), (0.5, None)):
         yield scaled(difference, factor, said or f"the expected values are multiplied by {factor:g}")
+    value = difference.wanted.value
+    yield Prediction("every element is 0 (nothing is written)", np.zeros(difference.shape))
+    if not np.isfinite(value).all():
+        error = difference.wanted.error
+        dropped, bound = (np.where(np.isfinite(value), array, 0.0) for array in (value, error))
+        yield Prediction("NaN and infinity in the result are replaced by 0", dropped, lambda: Enclosure(dropped, bound))
     if difference.exactly:
         for dtype in ("bfloat16", "float16"):
             with np.errstate(over="ignore"):
-                yield Prediction(f"the result is rounded to {dtype}", round_to(dtype, difference.wanted.value))
+                yield Prediction(f"the result is rounded to {dtype}", round_to(dtype, value))
 
 
 def scaled(difference: Difference, factor: float, condition: str) -> Prediction:
@@ -52,8 +58,14 @@ def _orders(difference: Difference) -> Iterator[Prediction]:
         return
     if shape != got:
         yield difference.rearranged(f"the shape is {got} instead of {shape}", places.reshape(got))
-    for order in permutations(range(len(shape))):
-        if order == tuple(sorted(order)):
+    if len(shape) < 2:
+        return
+    here = tuple(range(len(shape)))
+    first, *others = here
+    # with an axis of size 1 some are the same: the channels moved to the other end come first
+    usual = [(first, *others[-1:], *others[:-1]), (first, *others[1:], *others[:1])]
+    for order in dict.fromkeys([*usual, *permutations(here)]):
+        if order == here:
             continue
         said, moved = difference.order(order), places.transpose(order)
         if moved.shape == got:
@@ -98,7 +110,7 @@ def _within_axes(difference: Difference) -> Iterator[Prediction]:
         if 0 < less <= max(NEARBY) and got[:axis] + got[axis + 1 :] == shape[:axis] + shape[axis + 1 :]:
             for start, which in ((0, "last"), (less, "first")):
                 kept = np.take(places, range(start, start + got[axis]), axis)
-                yield difference.rearranged(f"the {which} {_counted(less)} along {name} left out", kept)
+                yield difference.rearranged(f"the {which} {_elements(less, name)} left out", kept)
 
 
 def _shuffled(difference: Difference) -> Iterator[Prediction]:
@@ -153,6 +165,8 @@ def _fit(difference: Difference, kind: str, axes: tuple[int, ...], channel: int 
             middle, half = got - wanted, slack + u * (np.abs(got) + np.abs(wanted))
         low = np.where(known, middle - half, -np.inf).max(axes, keepdims=True)
         high = np.where(known, middle + half, np.inf).min(axes, keepdims=True)
+    if kind == "factor" and (low <= 0).all() and (high >= 0).all():
+        return None  # that is no factor
     if (low > high).any() or (known.sum(axes) < CONFIRMED).any():
         return None
     numbers = _plain(low, high)
@@ -244,5 +258,5 @@ def _divisors(size: int) -> list[tuple[int, int]]:
     return [(one, size // one) for one in range(2, size) if size % one == 0]
 
 
-def _counted(number: int) -> str:
-    return "element is" if number == 1 else f"{number} elements are"
+def _elements(number: int, along: str) -> str:
+    return f"element along {along} is" if number == 1 else f"{number} elements along {along} are"

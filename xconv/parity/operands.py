@@ -47,28 +47,30 @@ def kernel_axes(setting: Setting, number: int) -> tuple[str, ...]:
 
 def _kernels(setting: Setting) -> Iterator[Changes]:
     """Flipped, and its numbers read in another order of axes."""
-    flips: list[tuple[str, Change]] = []
+    flips: list[tuple[str, str, Change]] = []
     for number, name in enumerate(setting.case.weight_names):
         axes, shape = kernel_axes(setting, number), setting.operands[name].shape
         for axis, label in enumerate(axes):
             if label in ("kernel", "kh", "kw") and shape[axis] > 1:
-                along = "" if label == "kernel" else f" along {label}"
-                said = "the kernel" if len(setting.case.weight_names) == 1 else f"{name}"
                 flip = partial(np.flip, axis=axis)
-                flips.append((f"{said} is flipped{along}", Change(name, flip, flip, moves=True)))
+                flips.append((name, label, Change(name, flip, flip, moves=True)))
         for order in _orders(axes, shape):
             said = f"({', '.join(axes[i] for i in order)}) instead of ({', '.join(axes)})"
             yield f"{name} is read in the order {said}, without a transpose", [_read_as(name, shape, order)]
-    for text, change in flips:
-        yield text, [change]
+    one = len(setting.case.weight_names) == 1
+    for name, label, change in flips:
+        along = "" if label == "kernel" else f" along {label}"
+        yield f"{'the kernel' if one else name} is flipped{along}", [change]
     if len(flips) > 1:
-        yield " and ".join(text for text, _ in flips), [change for _, change in flips]
+        both = "the kernel is flipped along kh and kw" if one else "both kernels are flipped"
+        yield both, [change for *_, change in flips]
 
 
 def _orders(axes: Sequence[str], shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """Other orders of a kernel's axes: all of three; of four those in use, and in and out or kh and kw swapped."""
     here = tuple(range(len(axes)))
-    found: Any = permutations(here)
+    # with an axis of size 1 some are the same: the order of the other layout comes first
+    found: Any = [here[::-1], (0, 2, 1), *permutations(here)]
     if len(axes) == 4:
         found = [(2, 3, 1, 0), (3, 2, 0, 1), (0, 1, 3, 2), (1, 0, 2, 3), (2, 3, 0, 1)]
     places = np.arange(int(np.prod(shape))).reshape(shape)
@@ -114,26 +116,14 @@ def _groups(setting: Setting) -> Iterator[Changes]:
     if groups == 1:
         return
     channel = call.layout.to_channels_last[-1]
-    orders = ("(channel, group) instead of (group, channel)", "(group, channel) as if they were (channel, group)")
-    outs = [(name, kernel_axes(setting, i)) for i, name in enumerate(setting.case.weight_names)]
-    for first, said in zip((True, False), orders, strict=True):
-        for name, text in (("y", "the channels of the result are"), ("x", "the channels of x are")):
-            size = setting.operands[name].shape[channel]
-            if 1 < groups < size:
-                order = _shuffle(size, groups if first else size // groups)
-                # what is put in this order is the adjoint of "y"
-                back = np.argsort(order)
-                change = _taken(name, channel, back if name == "y" else order)
-                yield f"{text} ordered {said}", [change]
-                if name == "y" and setting.array == "y" and setting.case.bias:
-                    bias = _taken("bias", 0, back)
-                    yield f"{text} ordered {said}, before the bias is added", [change, bias]
-        for name, axes in outs:
-            axis = axes.index("out" if "out" in axes else "in")  # the one that holds all groups
-            size = setting.operands[name].shape[axis]
-            if 1 < groups < size:
-                order = _shuffle(size, groups if first else size // groups)
-                yield f"the output channels of {name} are ordered {said}", [_taken(name, axis, order)]
+    for name, text, axis in _channel_axes(setting, channel):
+        for said, order in _orders_of_channels(setting.operands[name].shape[axis], groups):
+            # what is put in this order is the adjoint of "y"
+            back = np.argsort(order)
+            change = _taken(name, axis, back if name == "y" else order)
+            yield f"{text} are ordered {said}", [change]
+            if name == "y" and setting.array == "y" and setting.case.bias:
+                yield f"{text} are ordered {said}, before the bias is added", [change, _taken("bias", 0, back)]
     yield (
         f"all {groups} groups see the input channels of the first one",
         [Change("x", partial(_first_group, channel, groups), partial(_onto_first_group, channel, groups))],
@@ -142,9 +132,21 @@ def _groups(setting: Setting) -> Iterator[Changes]:
     yield f"groups is 1 instead of {groups}, with the kernel repeated for each group", [Change("x", summed, summed)]
 
 
-def _shuffle(size: int, groups: int) -> Any:
-    """The order that takes (group, channel) to (channel, group)."""
-    return np.arange(size).reshape(groups, -1).T.ravel()
+def _channel_axes(setting: Setting, channel: int) -> Iterator[tuple[str, str, int]]:
+    yield "y", "the channels of the result", channel
+    yield "x", "the channels of x", channel
+    for number, name in enumerate(setting.case.weight_names):
+        axes = kernel_axes(setting, number)
+        side = "out" if "out" in axes else "in"  # the one that holds all groups
+        yield name, f"the {side}put channels of {name}", axes.index(side)
+
+
+def _orders_of_channels(size: int, groups: int) -> Iterator[tuple[str, Any]]:
+    """(group, channel) to (channel, group), and back as if it had been."""
+    if 1 < groups < size:
+        yield "(channel, group) instead of (group, channel)", np.arange(size).reshape(groups, -1).T.ravel()
+        if groups * groups != size:
+            yield "(group, channel) as if they were (channel, group)", np.arange(size).reshape(-1, groups).T.ravel()
 
 
 def _taken(name: str, axis: int, order: Any) -> Change:

@@ -23,12 +23,12 @@ def statements(difference: Difference, sums: Callable[[], tuple[Floats, int]] | 
     """
     if difference.got.size == 0 or difference.wanted.value.size == 0:
         return
-    yield from _common_part(difference)
+    found = list(_common_part(difference))
     if difference.got.shape == difference.shape:
-        yield from _not_finite(difference)
-        yield from _not_written(difference)
-        yield from _rounded(difference)
-        yield from _precision(difference, sums)
+        for look in (_not_finite, _not_written, _rounded):
+            found = found or list(look(difference))
+        found = found or list(_precision(difference, sums))
+    yield from found
 
 
 def _common_part(difference: Difference) -> Iterator[str]:
@@ -79,7 +79,7 @@ def _not_finite(difference: Difference) -> Iterator[str]:
         yield f"NaN or infinity that is dropped: {count} are finite and must not be, all others match"
     elif (~special & ~finite)[wrong].all():
         found = "; ".join(
-            f"{difference.axis(axis)} {_range(~finite, axis)} instead of {_range(special, axis)}"
+            f"{difference.axis(axis)}: {_range(~finite, axis)} instead of {_range(special, axis)}"
             for axis in range(got.ndim)
             if _range(~finite, axis) != _range(special, axis)
         )
@@ -104,15 +104,18 @@ def _not_written(difference: Difference) -> Iterator[str]:
         (int((garbage & np.isfinite(bad)).sum()), "huge"),
         (rest.size, f"{rest[0]:.9g}" if rest.size else ""),
     ]
-    what = ", ".join(f"{count} are {name}" for count, name in kinds if count)
-    others = "all others match" if bad.size < got.size else "none is right"
+    found = [(count, name) for count, name in kinds if count]
+    what = f"are {found[0][1]}"
+    if len(found) > 1:
+        what = "are garbage (" + ", ".join(f"{count} {name}" for count, name in found) + ")"
+    others = ", all others match" if bad.size < got.size else ""
     where = [
-        f"{difference.axis(axis)} {_range(wrong, axis)}"
+        f"{difference.axis(axis)}: {_range(wrong, axis)}"
         for axis in range(got.ndim)
         if len(_indices(wrong, axis)) < got.shape[axis]
     ]
     place = f" ({', '.join(where)})" if where else ""
-    yield f"elements that were not written: {bad.size} of {got.size}{place}, {what}, {others}"
+    yield f"elements that were not written: {bad.size} of {got.size}{place} {what}{others}"
 
 
 def _rounded(difference: Difference) -> Iterator[str]:

@@ -1,0 +1,366 @@
+"""Every fault gets its sentence, and no fault gets one that says more than the numbers do."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, note, settings
+
+import xconv
+from tests.diagnosis_samples import ARRAYS, CASES, CONV, VALID, fault, of, other, read_in_order, result, shuffled
+from tests.test_faults import FAULTS, SMOKE
+from xconv.backend import Backend
+from xconv.errors import ArgumentError
+from xconv.parity import Case, Diagnosis, cases, check, diagnose_arrays, diagnose_case
+from xconv.parity.check import compute, expected
+from xconv.parity.setting import Setting
+from xconv.problem import PADDING_MODES, dilated_extent
+from xconv.reference import Floats
+
+PAGE = Path(__file__).parent.parent / "docs" / "diagnosis.md"
+RNG = np.random.default_rng(5)
+
+
+def listed() -> dict[str, str]:
+    """The faults of the page, with the sentence beside each."""
+    rows = re.findall(r"^\| ([^|]+) \| `([^`]+)` \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert len(rows) == len(dict(rows))
+    return dict(rows)
+
+
+@pytest.mark.parametrize("name", [*CASES, *ARRAYS])
+def test_every_fault_has_the_sentence_of_the_page(name: str) -> None:
+    diagnosis = (CASES | ARRAYS)[name]()
+    assert str(diagnosis) == listed()[name]
+    assert len(diagnosis.sentences) == len(diagnosis.certainties)
+
+
+def test_the_page_lists_what_is_injected() -> None:
+    assert list(listed()) == [*CASES, *ARRAYS]
+
+
+@pytest.mark.parametrize("name", [*CASES, *ARRAYS])
+def test_words_are_as_certain_as_the_class(name: str) -> None:
+    diagnosis = (CASES | ARRAYS)[name]()
+    begins = {
+        "exact": "matches exactly if ",
+        "within bound": "within the bound if ",
+        "ambiguous": "",
+        "consistent with": "consistent with ",
+        "unexplained": "no known cause explains it: ",
+    }
+    for sentence, certainty in zip(diagnosis.sentences, diagnosis.certainties, strict=True):
+        assert sentence.startswith(begins[certainty])
+        assert ("cannot tell them apart" in sentence) == ("either" in sentence) == (certainty == "ambiguous")
+    assert diagnosis.explained == ("unexplained" not in diagnosis.certainties)
+
+
+# --- nothing is said too surely ---
+
+
+def assert_either(diagnosis: Diagnosis, *conditions: str) -> None:
+    assert diagnosis.certainties == ("ambiguous",)
+    assert all(condition in diagnosis.sentences[0] for condition in conditions), diagnosis
+
+
+def test_a_kernel_of_one_tap_hides_whether_it_is_flipped_or_moved() -> None:
+    """Only the last tap is not 0: flipping it reads two elements earlier, as two more pads do."""
+    case = Case("one tap", "conv1d", (2, 17, 3), ((3, 3, 5),), {"padding": 2}, bias=False)
+    x, w, dy = case.inputs("integers", "float32")
+    w[:2] = 0
+    for wrong in (result(case, x, w[::-1], dy), result(replace(case, options={"padding": (4, 0)}), x, w, dy)):
+        diagnosis = diagnose_case(case, "y", wrong, [x, w, dy], kind="integers")
+        assert_either(diagnosis, "padding is (4, 0) instead of (2, 2)", "the kernel is flipped")
+
+
+def test_a_symmetric_kernel_cannot_be_blamed() -> None:
+    case = Case("symmetric", "conv1d", (2, 17, 3), ((3, 3, 5),), {"padding": (2, 0)}, bias=False)
+    x, w, dy = case.inputs("integers", "float32")
+    w = w + w[::-1]
+    diagnosis = diagnose_case(case, "y", result(case, x, w[::-1], dy), [x, w, dy], kind="integers")
+    assert (diagnosis.certainties, diagnosis.explained) == (("agrees",), True)
+    diagnosis = diagnose_case(case, "y", RNG.integers(-9, 9, (2, 17, 5)), [x, w, dy], kind="integers")
+    assert "flipped" not in str(diagnosis)
+
+
+def test_equal_pads_and_a_bias_of_zeros_cannot_be_blamed() -> None:
+    case = Case("equal", "conv1d", (2, 17, 3), ((3, 3, 5),), {"padding": 1})
+    inputs = case.inputs("integers", "float32")
+    inputs[2][:] = 0
+    y = result(case, *inputs)
+    for wrong in (y, y + 1, result(replace(case, options={"padding": (2, 0)}), *inputs)):
+        said = str(diagnose_case(case, "y", wrong, inputs, kind="integers"))
+        assert "(1, 1) instead of (1, 1)" not in said
+        assert "the bias is" not in said
+
+
+def test_a_palindrome_is_flipped_or_padded_on_the_other_side() -> None:
+    """With x and the kernel symmetric, the pads of the other side give the result backwards."""
+    case = Case("palindrome", "conv1d", (2, 17, 3), ((3, 3, 5),), {"padding": (2, 0)}, bias=False)
+    x, w, dy = case.inputs("integers", "float32")
+    x, w = x + x[:, ::-1], w + w[::-1]
+    diagnosis = diagnose_case(case, "y", result(case, x, w, dy)[:, ::-1], [x, w, dy], kind="integers")
+    assert_either(diagnosis, "padding is (0, 2) instead of (2, 0)", "W is flipped")
+
+
+def test_inputs_that_are_narrow_already_cannot_be_blamed() -> None:
+    """Integers are exact in every type, so no rounding of inputs explains anything there."""
+    inputs = VALID.inputs("integers", "float32")
+    wrong = result(VALID, *inputs) * (1 + 1e-4)
+    assert "rounded" not in str(diagnose_case(VALID, "y", wrong, inputs, "float32", "normal"))
+
+
+def test_equal_elements_are_multiplied_or_added_to() -> None:
+    assert_either(diagnose_arrays([3.0, 3.0, 3.0], [9.0, 9.0, 9.0]), "multiplied by 3", "6 is added")
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (2, 6, 4), (2, 5, 6, 3)])
+@pytest.mark.parametrize("bound", [0.0, 1e-3])
+def test_noise_has_no_cause(shape: tuple[int, ...], bound: float) -> None:
+    for _ in range(20):
+        wanted, got = RNG.standard_normal((2, *shape))
+        diagnosis = diagnose_arrays(wanted, got, bound)
+        assert (diagnosis.explained, diagnosis.certainties) == (False, ("unexplained",))
+        count = wanted.size if bound == 0 else int((np.abs(wanted - got) > bound).sum())
+        assert f"{count} of {wanted.size} elements differ" in str(diagnosis)
+
+
+@pytest.mark.parametrize("kind", ["integers", "normal"])
+def test_noise_in_a_case_has_no_cause_and_costs_little(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than 60 problems are evaluated for any array."""
+    count: Counter[str] = Counter()
+    right = Setting.value
+
+    def counted(self: Setting, *args: Any) -> Floats:
+        count["now"] += 1
+        return right(self, *args)
+
+    monkeypatch.setattr(Setting, "value", counted)
+    seen = []
+    for case in cases("default")[::11]:
+        inputs = case.inputs(kind, "float32")
+        for array, wanted in expected(case, inputs, "float32", kind=kind).items():
+            if wanted.value.size < 5:
+                continue
+            count["now"] = 0
+            noise = (
+                RNG.integers(-9, 10, wanted.value.shape) if kind == "integers" else RNG.normal(size=wanted.value.shape)
+            )
+            diagnosis = diagnose_case(case, array, noise, inputs, "float32", kind)
+            assert not diagnosis.explained, (case.name, array, str(diagnosis))
+            seen.append(count["now"])
+    assert 25 < max(seen) <= 60
+
+
+def test_one_wrong_element_has_no_cause_and_is_found() -> None:
+    inputs = CONV.inputs("integers", "float32")
+    y = result(CONV, *inputs)
+    y[1, 7, 3] += 5
+    wanted = y[1, 7, 3] - 5
+    said = str(diagnose_case(CONV, "y", y, inputs, kind="integers"))
+    place = f"got {y[1, 7, 3]:g} expected {wanted:g}, first difference at (1, 7, 3)"
+    assert said == f"no known cause explains it: 1 of 160 elements differ, the worst at (1, 7, 3): {place}"
+
+
+def test_two_faults_at_once_are_not_taken_for_one() -> None:
+    """The padding is wrong and the bias is missing: neither alone is to be named."""
+    diagnosis = fault(CONV, lambda x, w, b, dy: other(CONV, padding=(0, 2))(x, w, 0 * b, dy))
+    assert not diagnosis.explained
+
+
+def test_what_agrees_needs_no_cause() -> None:
+    for kind in ("integers", "normal"):
+        inputs = CONV.inputs(kind, "float32")
+        diagnosis = diagnose_case(CONV, "y", result(CONV, *inputs), inputs, "float32", kind)
+        assert diagnosis.certainties == ("agrees",)
+    assert str(diagnose_arrays([1.0, 2.0], [1.0, 2.5], 1.0)) == "nothing to explain: within bound"
+
+
+def test_an_empty_array_of_another_shape_is_not_explained() -> None:
+    assert not diagnose_arrays(np.ones((2, 3)), np.ones((2, 0))).explained
+    assert not diagnose_arrays(np.ones((2, 0)), np.ones((2, 3))).explained
+
+
+@pytest.mark.parametrize(
+    ("argument", "call"),
+    [
+        ("array", lambda y, inputs: diagnose_case(CONV, "dwieght", y, inputs)),
+        ("inputs", lambda y, inputs: diagnose_case(CONV, "y", y, inputs[:-1])),
+        ("dtype", lambda y, inputs: diagnose_case(CONV, "y", y, inputs, "int8")),
+        ("bound", lambda y, _: diagnose_arrays(y, y, [1.0, 2.0])),
+        ("bound", lambda y, _: diagnose_arrays(y, y, -1.0)),
+    ],
+)
+def test_what_cannot_be_diagnosed_is_refused(argument: str, call: Callable[..., Diagnosis]) -> None:
+    inputs = CONV.inputs("integers", "float32")
+    with pytest.raises(ArgumentError) as caught:
+        call(result(CONV, *inputs), inputs)
+    assert caught.value.argument == argument
+
+
+# --- the true cause is among those named ---
+
+
+def resplit(draw: st.DrawFn, case: Case) -> tuple[str, Callable[..., Floats]]:
+    old = case.calls()[0].problem.padding
+    total = sum(old)
+    low = draw(st.integers(max(old[0] - 3, 0), min(old[0] + 3, total)))
+    new = (low, total - low)
+    return f"padding is {new} instead of {old}", other(case, padding=new)
+
+
+def without(name: str) -> Callable[[st.DrawFn, Case], tuple[str, Callable[..., Floats]]]:
+    def ignored(_: st.DrawFn, case: Case) -> tuple[str, Callable[..., Floats]]:
+        assume(case.options[name] > 1)
+        return f"{name} is 1 instead of {case.options[name]}", other(case, **{name: 1})
+
+    return ignored
+
+
+def swapped_steps(_: st.DrawFn, case: Case) -> tuple[str, Callable[..., Floats]]:
+    steps = {"stride": case.options["dilation"], "dilation": case.options["stride"]}
+    return "stride and dilation are swapped", other(case, **steps)
+
+
+def other_mode(draw: st.DrawFn, case: Case) -> tuple[str, Callable[..., Floats]]:
+    mode = draw(st.sampled_from(PADDING_MODES))
+    old = case.options["padding_mode"]
+    return f"padding_mode is {mode!r} instead of {old!r}", other(case, padding_mode=mode)
+
+
+def read(**changes: Any) -> Callable[[st.DrawFn, Case], tuple[str, Callable[..., Floats]]]:
+    [(name, (text, change))] = changes.items()
+
+    def wrong(_: st.DrawFn, case: Case) -> tuple[str, Callable[..., Floats]]:
+        return text, of(case, **{name: lambda array: change(array, case)})
+
+    return wrong
+
+
+def shuffle(name: str, axis: int, text: str) -> Callable[[st.DrawFn, Case], tuple[str, Callable[..., Floats]]]:
+    said = f"{text} ordered (channel, group) instead of (group, channel)"
+    return read(**{name: (said, lambda array, case: shuffled(case.options["groups"], axis)(array))})
+
+
+DRAWN: dict[str, Callable[[st.DrawFn, Case], tuple[str, Callable[..., Floats]]]] = {
+    "pads": resplit,
+    "stride": without("stride"),
+    "dilation": without("dilation"),
+    "steps": swapped_steps,
+    "mode": other_mode,
+    "flip": read(w=("the kernel is flipped", lambda w, _: w[::-1])),
+    "no bias": read(b=("the bias is missing", lambda b, _: 0 * b)),
+    "twice": read(b=("the bias is added twice", lambda b, _: 2 * b)),
+    "x": read(x=("x is read in the order NCW instead of NWC", lambda x, _: read_in_order(0, 2, 1)(x))),
+    "w": read(w=("read in the order (out, in/groups, kernel) instead", lambda w, _: read_in_order(2, 1, 0)(w))),
+    "x channels": shuffle("x", 2, "the channels of x are"),
+    "w channels": shuffle("w", 2, "the output channels of weight are"),
+    "y channels": shuffle("y", 2, "the channels of the result are"),
+}
+
+
+@st.composite
+def faulty(draw: st.DrawFn) -> tuple[Case, str, Callable[..., Floats]]:
+    groups, kernel = draw(st.integers(1, 3)), draw(st.integers(1, 5))
+    stride, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    low, high = draw(st.integers(0, 4)), draw(st.integers(0, 4))
+    # long enough for every alternative: strides, dilations and borders that are swapped
+    least = max(dilated_extent(kernel, max(stride, dilation)), low + high + 1)
+    options = {"stride": stride, "dilation": dilation, "groups": groups, "padding": (low, high)}
+    options["padding_mode"] = draw(st.sampled_from(PADDING_MODES))
+    inputs, outputs = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 3))
+    shape = (draw(st.integers(1, 3)), least + draw(st.integers(0, 6)), inputs)
+    case = Case("drawn", "conv1d", shape, ((kernel, inputs // groups, outputs),), options)
+    text, wrong = DRAWN[draw(st.sampled_from(sorted(DRAWN)))](draw, case)
+    return case, text, wrong
+
+
+def test_the_true_cause_is_among_those_named() -> None:
+    explained: Counter[str] = Counter()
+
+    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(drawn=faulty(), seed=st.integers(0, 9), kind=st.sampled_from(["integers", "normal"]))
+    def named(drawn: tuple[Case, str, Callable[..., Floats]], seed: int, kind: str) -> None:
+        case, text, wrong = drawn
+        inputs = case.inputs(kind, "float32", seed)
+        diagnosis = diagnose_case(case, "y", wrong(*inputs), inputs, "float32", kind)
+        note(f"{case}\n{text}\n{diagnosis}")
+        if "agrees" in diagnosis.certainties:
+            return  # the fault changes nothing here
+        assert text in str(diagnosis)
+        explained[text.split()[-1] if text[0] == "p" else text.split(" is ")[0]] += 1
+
+    named()
+    assert explained.total() >= 200, explained
+
+
+@pytest.mark.usefixtures("looked_at_in_full")
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_in_a_backend_are_named(backend: Backend, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutate, affected = FAULTS[name]
+    right = backend.compute
+
+    def wrong(form: Any, direction: str, problem: Any, axis: int, a: Any, b: Any, bias: Any, how: Any) -> Any:
+        problem, b = mutate(backend, problem, b)
+        return right(form, direction, problem, axis, a, b, bias, how)
+
+    monkeypatch.setattr(backend, "compute", wrong)
+    plain = [case for case in SMOKE if case.options.get("padding_mode", "zeros") == "zeros" and min(case.x_shape) > 1]
+    hit = [case for case in plain if affected(case) and case.calls()[0].problem.output_length > 1]
+    assert len(hit) >= 3
+    for kind in ("integers", "normal"):
+        for case in hit:
+            low, high = case.calls()[0].problem.padding
+            said = {
+                "pad side swapped": f"padding is {(high, low)} instead of {(low, high)}",
+                "kernel flipped": "the kernel is flipped",
+                "group order": "the output channels of weight are ordered (channel, group) instead",
+                "off by one": f"padding is {(low + 1, high - 1)} instead of {(low, high)}",
+            }[name]
+            inputs = case.inputs(kind, "float32")
+            y = compute(backend, case, inputs, "float32", gradients=False)["y"]
+            diagnosis = diagnose_case(case, "y", y, inputs, "float32", kind)
+            assert said in str(diagnosis), (case.name, kind, str(diagnosis))
+            assert "consistent with" not in diagnosis.certainties
+
+
+def test_a_right_backend_has_nothing_to_explain(backend: Backend) -> None:
+    for case in cases("default")[::60]:
+        inputs = case.inputs("normal", "float32")
+        assert all(finding.ok for finding in check(backend, case))
+        for array, computed in compute(backend, case, inputs, "float32").items():
+            assert diagnose_case(case, array, computed, inputs).certainties == ("agrees",)
+
+
+def test_gradients_of_a_mutated_problem_are_named() -> None:
+    """By gradients computed with the pads of the other side, in every operation, for every array they change."""
+    named = 0
+    for case in cases("default")[::3]:
+        calls = case.calls()
+        if len(calls) > 1 or calls[0].vertical is not None or case.options.get("padding_mode", "zeros") != "zeros":
+            continue
+        low, high = calls[0].problem.padding
+        inputs = case.inputs("integers", "float32")
+        swapped = replace(case, options=case.options | {"padding": (high, low)})
+        if low == high or swapped.calls()[0].result_shape(inputs[0].shape) != inputs[-1].shape:
+            continue
+        wrong = expected(swapped, inputs, "float32", kind="integers")
+        for array, wanted in expected(case, inputs, "float32", kind="integers").items():
+            if np.array_equal(wanted.value, wrong[array].value):
+                continue
+            diagnosis = diagnose_case(case, array, wrong[array].value, inputs, "float32", "integers")
+            assert f"padding is {(high, low)} instead of {(low, high)}" in str(diagnosis), (case.name, array)
+            named += 1
+    assert named > 100
+
+
+def test_exports() -> None:
+    assert {"Diagnosis", "diagnose_arrays", "diagnose_case"} <= set(xconv.parity.__all__)
