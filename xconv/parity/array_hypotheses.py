@@ -22,7 +22,7 @@ EPSILONS = (1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-12)
 """Of batch and layer norms: Keras has 1e-3, torch 1e-5, others the rest."""
 
 
-def predictions(difference: Difference) -> Iterator[Prediction]:
+def predictions(difference: Difference) -> Iterator[Prediction | None]:
     """The expected array with its elements moved, with another sign or twofold, or rounded: nothing is fitted."""
     if difference.wanted.value.size == 0:
         return
@@ -51,7 +51,7 @@ def scaled(difference: Difference, factor: float, condition: str) -> Prediction:
     return Prediction(condition, value, lambda: Enclosure(value, error), synonym=("factor", factor))
 
 
-def _orders(difference: Difference) -> Iterator[Prediction]:
+def _orders(difference: Difference) -> Iterator[Prediction | None]:
     """Axes in another order, as they are or forced into a shape."""
     shape, got, places = difference.shape, difference.got.shape, difference.places()
     if not difference.same_elements or len(shape) > MOST_AXES:
@@ -81,7 +81,7 @@ def _orders(difference: Difference) -> Iterator[Prediction]:
         )
 
 
-def _flattened(difference: Difference) -> Iterator[Prediction]:
+def _flattened(difference: Difference) -> Iterator[Prediction | None]:
     """Rows of features, flattened from two axes in the other order: (N, C * W) for (N, W * C)."""
     shape, places = difference.shape, difference.places()
     if shape != difference.got.shape or not 1 <= len(shape) <= 2 or not difference.same_elements:
@@ -92,7 +92,7 @@ def _flattened(difference: Difference) -> Iterator[Prediction]:
         yield difference.rearranged(said, moved)
 
 
-def _within_axes(difference: Difference) -> Iterator[Prediction]:
+def _within_axes(difference: Difference) -> Iterator[Prediction | None]:
     """Backwards, rotated, shifted with zeros moved in, or with a few elements missing, along an axis."""
     shape, got, places = difference.shape, difference.got.shape, difference.places()
     if len(shape) != len(got):
@@ -102,8 +102,12 @@ def _within_axes(difference: Difference) -> Iterator[Prediction]:
         if shape == got and size > 1:
             yield difference.rearranged(f"{name} is flipped", np.flip(places, axis))
             for by in (by for by in NEARBY if abs(by) < size):
-                yield difference.rearranged(f"it is rotated by {by} along {name}", np.roll(places, by, axis))
-                moved, border = np.roll(places, by, axis), slice(None, by) if by > 0 else slice(by, None)
+                if difference.same_elements:
+                    yield difference.rearranged(f"it is rotated by {by} along {name}", np.roll(places, by, axis))
+                border = slice(None, by) if by > 0 else slice(by, None)
+                if np.moveaxis(difference.got, axis, 0)[border].any():
+                    continue
+                moved = np.roll(places, by, axis)
                 np.moveaxis(moved, axis, 0)[border] = -1
                 yield difference.rearranged(f"it is shifted by {by} along {name}, with zeros moved in", moved)
         less = size - got[axis]
@@ -113,7 +117,7 @@ def _within_axes(difference: Difference) -> Iterator[Prediction]:
                 yield difference.rearranged(f"the {which} {_elements(less, name)} left out", kept)
 
 
-def _shuffled(difference: Difference) -> Iterator[Prediction]:
+def _shuffled(difference: Difference) -> Iterator[Prediction | None]:
     """An axis seen as (groups, channels) and written as (channels, groups)."""
     shape, places = difference.shape, difference.places()
     if shape != difference.got.shape or not difference.same_elements:

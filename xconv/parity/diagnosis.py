@@ -157,7 +157,7 @@ def diagnose_arrays(
 
 
 def _tiers(
-    difference: Difference, predictions: Iterator[Prediction], variances: Floats | None = None
+    difference: Difference, predictions: Iterator[Prediction | None], variances: Floats | None = None
 ) -> Iterator[list[Match]]:
     """What fits without a free constant, and then what fits with as few as can be."""
     yield difference.matches(predictions)

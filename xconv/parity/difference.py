@@ -21,6 +21,9 @@ Places: TypeAlias = npt.NDArray[np.intp]
 NEARBY = (1, -1, 2, -2, 3, -3)
 """The shifts that are tried: an index is off by one, or by a pad, and seldom by more."""
 
+FIRST = 1000
+"""Elements that are looked at before a large array is rearranged."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -110,22 +113,28 @@ class Difference:
             fits = compare("", got, enclosure, self.dtype, exactly=exactly).ok
         return Match(prediction.condition, exactly) if fits else None
 
-    def matches(self, predictions: Iterable[Prediction]) -> list[Match]:
+    def matches(self, predictions: Iterable[Prediction | None]) -> list[Match]:
         """All that explain it, each cause once."""
         found: dict[Hashable, Match] = {}
         for prediction in predictions:
+            if prediction is None:
+                continue
             key = prediction.synonym or prediction.condition
             match = None if key in found else self.explained_by(prediction)
             if match is not None:
                 found[key] = match
         return list(found.values())
 
-    def rearranged(self, condition: str, places: Places) -> Prediction:
-        """The expected elements in other places."""
-        value, error = (_taken(array, places) for array in (self.wanted.value, self.wanted.error))
-        return Prediction(
-            condition, value, lambda: Enclosure(value, error), synonym=("places", places.shape, places.tobytes())
-        )
+    def rearranged(self, condition: str, places: Places) -> Prediction | None:
+        """The expected elements in other places; None where the first elements tell already that it is not so."""
+        wanted, few = self.wanted, places.ravel()[:FIRST]
+        if places.shape != self.got.shape:
+            return None
+        if not within(self.got.ravel()[:FIRST], _taken(self.target, few), _taken(wanted.error, few)).all():
+            return None
+        value, error = _taken(wanted.value, places), _taken(wanted.error, places)
+        synonym = ("places", places.shape, places.tobytes())
+        return Prediction(condition, value, lambda: Enclosure(value, error), synonym=synonym)
 
     def places(self) -> Places:
         """The place of each expected element: what a rearrangement starts from."""
@@ -145,5 +154,4 @@ def within(got: Floats, target: Floats, error: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _taken(array: Floats, places: Places) -> Floats:
-    flat = np.append(array.ravel(), 0.0)
-    return np.asarray(flat[places], np.float64)
+    return np.where(places < 0, 0.0, array.ravel()[places])

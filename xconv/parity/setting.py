@@ -147,7 +147,7 @@ class Setting:
         which = "dweight" if self.array.startswith("dweight") else self.array
         return sum(terms_of(call, which) for call in self.calls) + 1
 
-    def _own_changed(self, condition: str, difference: Difference, changes: Sequence[Change]) -> Prediction:
+    def _own_changed(self, condition: str, difference: Difference, changes: Sequence[Change]) -> Prediction | None:
         places = difference.places()
         if all(change.moves for change in changes):
             for change in changes:

@@ -9,11 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv.bounds import HALF_SUBNORMAL, LAMBDA, UNIT_ROUNDOFF, gamma, round_to
+from xconv.bounds import sums as sums_of
 from xconv.parity.difference import NEARBY, Difference, within
 from xconv.reference import Floats
 
 HUGE = 2.0**24
 """Times the largest expected value: beside it float32 would not see any of them."""
+
+
+UNKNOWN_TERMS = 1024
+"""Products in a sum of which nothing is known: enough for most layers."""
 
 
 def statements(difference: Difference, sums: Callable[[], tuple[Floats, int]] | None = None) -> Iterator[str]:
@@ -144,32 +149,28 @@ def _precision(difference: Difference, sums: Callable[[], tuple[Floats, int]] | 
     if 2 * np.count_nonzero(error) < error.size or norm == 0:
         return
     relative = float(np.linalg.norm(error)) / norm
-    magnitude, terms = sums() if sums is not None else (None, 0)
+    magnitude, terms = sums() if sums is not None else (None, UNKNOWN_TERMS)
     if magnitude is None and error.max() > LAMBDA * math.sqrt(float(np.square(error).mean())):
         return  # a few elements stand out
+    own_sums = None if magnitude is None else sums_of(difference.dtype)
     said = []
     for dtype in ("float32", "TF32", "float16", "bfloat16"):
         u = UNIT_ROUNDOFF[dtype.lower()]
         if u <= UNIT_ROUNDOFF.get(difference.dtype, 0.0) and dtype != difference.dtype and magnitude is not None:
             continue
         own = dtype == difference.dtype and magnitude is not None
-        near = magnitude is None or _near(error, difference.wanted.error, (2 * u + u * u) * magnitude)
+        bound = difference.wanted.error
+        near = magnitude is None or (error <= bound + (2 * u + u * u) * magnitude).all()
         if not own and u / 4 <= relative <= 2 * u and near:
             said.append(f"rounding to {dtype}")
-        if magnitude is None or dtype == "TF32" or (own and dtype == "float32"):
+        if dtype in ("TF32", own_sums) or (magnitude is None and dtype != "float32"):
             continue
-        reach = gamma(terms, dtype, independent=True)
-        if u / 4 <= relative <= u * max(2.0, math.sqrt(terms)) and _near(
-            error, difference.wanted.error, reach * magnitude
-        ):
+        reach = math.inf if magnitude is None else bound + gamma(terms, dtype, independent=True) * magnitude
+        if u / 4 <= relative <= u * max(2.0, math.sqrt(terms)) and (error <= reach).all():
             said.append(f"sums in {dtype}")
     if said:
         few = f"{relative:.1g} of the values in the 2-norm"
         yield f"lower precision: the error is {few}, what {' or '.join(said)} would give"
-
-
-def _near(error: Floats, bound: Floats, more: Floats) -> bool:
-    return bool((error <= bound + more).all())
 
 
 def _indices(mask: npt.NDArray[np.bool_], axis: int) -> list[int]:
