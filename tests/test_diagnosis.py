@@ -125,6 +125,32 @@ def test_equal_elements_are_multiplied_or_added_to() -> None:
     assert_either(diagnose_arrays([3.0, 3.0, 3.0], [9.0, 9.0, 9.0]), "multiplied by 3", "6 is added")
 
 
+def test_a_number_that_is_fitted_is_confirmed() -> None:
+    """Two elements fit any factor that one of them gives and a third must agree; one element fits everything."""
+    assert "multiplied by 3" in str(diagnose_arrays([1.0, 2.0, 4.0], [3.0, 6.0, 12.0]))
+    assert not diagnose_arrays([1.0, 2.0], [3.0, 6.0]).explained
+    assert not diagnose_arrays([1.0, 2.0, 4.0], [3.0, 6.0, 13.0]).explained
+    wanted = RNG.integers(-99, 100, (2, 7)).astype(float)
+    assert not diagnose_arrays(wanted, wanted + RNG.integers(1, 99, 7)).explained
+
+
+def test_an_epsilon_that_large_variances_hide_is_not_named() -> None:
+    wanted, variances = RNG.standard_normal((9, 4)), np.full(4, 1e6)
+    said = str(diagnose_arrays(wanted, wanted + np.arange(1, 5), 1e-6, variances=variances))
+    assert "epsilon is" not in said
+    assert "a constant of its own added" in said
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_what_is_too_far_off_is_further_than_any_bound(dtype: str) -> None:
+    """A prediction is left without its bound only where no bound reaches."""
+    for case in cases("default")[::23]:
+        inputs = tuple(case.inputs("normal", dtype))
+        for array, wanted in expected(case, inputs, dtype).items():
+            setting = Setting(case, array, inputs, dtype, "normal", tuple(case.calls()))
+            assert setting.far(setting.calls, setting.operands) >= wanted.error.max(initial=0.0), (case.name, array)
+
+
 @pytest.mark.parametrize("shape", [(6, 6), (2, 6, 4), (2, 5, 6, 3)])
 @pytest.mark.parametrize("bound", [0.0, 1e-3])
 def test_noise_has_no_cause(shape: tuple[int, ...], bound: float) -> None:

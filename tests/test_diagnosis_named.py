@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -103,11 +102,12 @@ def faulty(draw: st.DrawFn) -> tuple[Case, str, str, Computed]:
 
 
 def test_the_true_cause_is_among_those_named() -> None:
-    explained: Counter[str] = Counter()
+    explained = 0
 
     @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(drawn=faulty(), seed=st.integers(0, 9), kind=st.sampled_from(["integers", "normal"]))
     def named(drawn: tuple[Case, str, str, Computed], seed: int, kind: str) -> None:
+        nonlocal explained
         case, array, text, wrong = drawn
         inputs = case.inputs(kind, "float32", seed)
         try:
@@ -120,10 +120,10 @@ def test_the_true_cause_is_among_those_named() -> None:
         if "agrees" in diagnosis.certainties:
             return  # the fault changes nothing here
         assert text in str(diagnosis)
-        explained[text.split()[-1] if text[0] == "p" else text.split(" is ")[0]] += 1
+        explained += 1
 
     named()
-    assert explained.total() >= 200, explained
+    assert explained >= 200
 
 
 @pytest.mark.usefixtures("looked_at_in_full")

@@ -194,7 +194,11 @@ def _said(difference: Difference, kind: str, numbers: Floats, channel: int | Non
 
 
 def _plain(low: Floats, high: Floats) -> Floats:
-    """An integer or one over an integer in each interval, if there is one, else its middle."""
+    """An integer or one over an integer in each interval, if there is one, else its middle.
+
+    >>> _plain(np.array([2.9, 0.24, 0.7]), np.array([3.3, 0.27, 0.72])).tolist()
+    [3.0, 0.25, 0.71]
+    """
     middle = (low + high) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         whole = np.rint(middle)
