@@ -134,6 +134,31 @@ def test_a_number_that_is_fitted_is_confirmed() -> None:
     assert not diagnose_arrays(wanted, wanted + RNG.integers(1, 99, 7)).explained
 
 
+def test_a_shift_explains_more_than_it_leaves_open() -> None:
+    wanted, got = RNG.standard_normal((2, 4, 3))
+    got[:, 0] = wanted[:, 2]
+    assert not diagnose_arrays(wanted, got).explained
+    got = np.full((4, 9), 5.0)
+    got[:, 0] = [6, 7, 8, 9]  # a shift moves fives onto fives, and is no reason for a border
+    assert not diagnose_arrays(np.full((4, 9), 5.0), got).explained
+
+
+def test_one_element_that_is_a_little_off_is_no_lower_precision() -> None:
+    wanted = RNG.standard_normal((6, 8))
+    got = wanted.copy()
+    got[3, 3] += 3e-4 * np.linalg.norm(wanted)
+    assert not diagnose_arrays(wanted, got).explained
+    assert "lower precision" in str(diagnose_arrays(wanted, wanted * (1 + 3e-4 * RNG.choice([-1, 1], (6, 8)))))
+
+
+def test_a_mean_of_nothing_is_not_named() -> None:
+    """Where the gradient is 0 so is its mean, though its bound is not."""
+    inputs = VALID.inputs("integers", "float32")
+    inputs[-1][:] = 0
+    said = diagnose_case(VALID, "dweight", np.full((3, 3, 5), 1e-37), inputs, kind="integers")
+    assert "mean" not in str(said)
+
+
 def test_an_epsilon_that_large_variances_hide_is_not_named() -> None:
     wanted, variances = RNG.standard_normal((9, 4)), np.full(4, 1e6)
     said = str(diagnose_arrays(wanted, wanted + np.arange(1, 5), 1e-6, variances=variances))
