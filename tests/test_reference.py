@@ -11,7 +11,7 @@ from xconv import reference
 from xconv.bounds import Enclosure, enclose, gamma, round_to
 from xconv.call import resolve
 from xconv.parity import Case, cases
-from xconv.parity.check import expected
+from xconv.parity.expected import expected
 
 RNG = np.random.default_rng(7)
 MODES = {"zeros": "constant", "reflect": "mirror", "replicate": "nearest", "circular": "grid-wrap"}

@@ -9,7 +9,8 @@ import pytest
 
 from xconv.backend import Backend
 from xconv.parity import Case, Finding, cases, check
-from xconv.parity.check import compute, expected
+from xconv.parity.check import compute
+from xconv.parity.expected import expected
 
 ALL = cases("default")
 SMOKE = cases("smoke")

@@ -12,7 +12,8 @@ import pytest
 import xconv
 from xconv.backend import Backend
 from xconv.parity import Case
-from xconv.parity.check import compute, expected, function
+from xconv.parity.check import compute, function
+from xconv.parity.expected import expected
 
 X = np.random.default_rng(3).integers(-3, 4, (2, 16, 6)).astype("float32")
 W = np.random.default_rng(4).integers(-3, 4, (3, 6, 4)).astype("float32")
