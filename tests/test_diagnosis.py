@@ -24,8 +24,8 @@ from tests.diagnosis_samples import (
 )
 from xconv.errors import ArgumentError
 from xconv.parity import Case, Diagnosis, cases, diagnose_arrays, diagnose_case
+from xconv.parity.diagnosis.setting import Setting
 from xconv.parity.expected import expected
-from xconv.parity.setting import Setting
 from xconv.reference import Floats
 
 PAGE = Path(__file__).parent.parent / "docs" / "diagnosis.md"

@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 
 from xconv.bounds import UNIT_ROUNDOFF, Enclosure, round_to
-from xconv.parity.difference import NEARBY, Difference, Match, Prediction, within
+from xconv.parity.diagnosis.difference import NEARBY, Difference, Match, Prediction, within
 from xconv.reference import Floats
 
 CONFIRMED = 3

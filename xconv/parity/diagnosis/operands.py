@@ -11,7 +11,7 @@ import numpy as np
 
 from xconv.bounds import round_to
 from xconv.layouts import LAYOUTS
-from xconv.parity.setting import Change, Setting
+from xconv.parity.diagnosis.setting import Change, Setting
 from xconv.reference import Floats
 
 Changes = tuple[str, list[Change]]

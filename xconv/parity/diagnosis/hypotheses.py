@@ -10,9 +10,9 @@ from typing import Any
 from xconv.call import Call, resolve
 from xconv.checks import crop, padding_pair
 from xconv.errors import ArgumentError
-from xconv.parity.difference import Difference, Prediction
-from xconv.parity.operands import changes
-from xconv.parity.setting import Setting
+from xconv.parity.diagnosis.difference import Difference, Prediction
+from xconv.parity.diagnosis.operands import changes
+from xconv.parity.diagnosis.setting import Setting
 from xconv.problem import PADDING_MODES, ConvProblem, check_window, resolve_padding
 
 SPLITS = 3

@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from xconv.bounds import UNIT_ROUNDOFF, Enclosure
 from xconv.errors import ArgumentError, nearest
-from xconv.parity import array_hypotheses, hypotheses, symptoms
 from xconv.parity.cases import Case
 from xconv.parity.check import compare
-from xconv.parity.difference import Difference, Match, Prediction
+from xconv.parity.diagnosis import array_hypotheses, hypotheses, symptoms
+from xconv.parity.diagnosis.difference import Difference, Match, Prediction
+from xconv.parity.diagnosis.operands import kernel_axes
+from xconv.parity.diagnosis.setting import Setting
 from xconv.parity.expected import expected
-from xconv.parity.operands import kernel_axes
-from xconv.parity.setting import Setting
 from xconv.problem import DTYPES
 from xconv.reference import Floats
 

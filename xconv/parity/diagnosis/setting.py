@@ -14,7 +14,7 @@ from xconv import reference
 from xconv.bounds import Enclosure, enclose, round_to
 from xconv.call import Call
 from xconv.parity.cases import Case
-from xconv.parity.difference import Difference, Prediction
+from xconv.parity.diagnosis.difference import Difference, Prediction
 from xconv.parity.expected import expected, terms_of
 from xconv.reference import Floats
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xconv.bounds import HALF_SUBNORMAL, LAMBDA, UNIT_ROUNDOFF, gamma, round_to
 from xconv.bounds import sums as sums_of
-from xconv.parity.difference import NEARBY, Difference, within
+from xconv.parity.diagnosis.difference import NEARBY, Difference, within
 from xconv.reference import Floats
 
 HUGE = 2.0**24
