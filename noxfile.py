@@ -74,9 +74,9 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Do the backends agree here? ``-- --tier default``, ``-- --backend torch``, ``-- --device cuda:0``."""
-    install_frameworks(session, "all")
-    session.run("xconv", "parity", *session.posargs, env={"TF_CPP_MIN_LOG_LEVEL": "3"})
+    """Do the backends agree here? ``-- --tier default``, ``-- --fuzz 500``, ``-- --html parity.html``."""
+    install_frameworks(session, "all,testing")
+    session.run("xconv", "parity", *session.posargs, env={**ONE_THREAD})
 
 
 @nox.session

@@ -40,7 +40,7 @@ def test_both_commands_are_there_and_ci_calls_the_second() -> None:
 
 
 def test_parity_output() -> None:
-    command = "xconv parity --backend torch --backend tensorflow --device cpu --dtype float32"
+    command = "xconv parity --backend torch --backend tensorflow --device cpu --mode eager --formulations auto"
     out = run(sys.executable, "-m", "xconv.cli", *command.split()[1:])
     wanted = shown(command)
     found = shape(out)
