@@ -34,6 +34,7 @@ SKIPS = (
     "this kernel counts no page faults",
     "freed memory cannot be kept",
     "no C compiler",
+    "no browser to open the page in",
 )
 """All that a test may be skipped for; any other reason is a failure, so that no test goes quietly."""
 

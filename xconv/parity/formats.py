@@ -83,7 +83,7 @@ def to_junit(report: ParityReport) -> str:
         for name, value in known.items():
             ET.SubElement(properties, "property", name=name, value=value)
         for name, some in cases.items():
-            node = ET.SubElement(suite_node, "testcase", classname=".".join(("xconv", *key)), name=name)
+            node = ET.SubElement(suite_node, "testcase", classname=".".join(("xconv", *key)), name=_printable(name))
             if judged[name] == "passed":
                 continue
             told = ET.SubElement(node, judged[name])
