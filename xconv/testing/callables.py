@@ -11,7 +11,7 @@ import numpy as np
 from xconv.errors import ArgumentError, nearest
 from xconv.testing.closures import rebuilt
 from xconv.testing.detect import FRAMEWORKS, check_installed, framework_of
-from xconv.testing.frameworks import Array, CannotError, Framework, get_framework
+from xconv.testing.frameworks import Array, CannotError, Change, Framework, get_framework
 from xconv.testing.tolerance import moved
 
 
@@ -46,8 +46,8 @@ def on(framework: str, function: Any) -> On:
 class Variant:
     """How a callable is run: in which precision, and what is done to each float before.
 
-    ``move`` is "" (nothing), "float32" (to the neighbours, before it is widened), "float64" (to the neighbours of what was
-    widened), "below" (by 2^-30, which float32 does not see) or "far" (by an eighth, to see what answers).
+    ``move`` is "" (nothing), "float32" (to the neighbours, before it is widened), "float64" (to the neighbours of what
+    was widened) or "below" (by 2^-30, which float32 does not see).
     """
 
     wide: bool = False
@@ -87,11 +87,7 @@ class Subject:
             CannotError: it cannot be run in this way.
             Exception: whatever the callable raises.
         """
-        rng = np.random.default_rng([variant.seed, 1])
-
-        def change(array: Array) -> Array:
-            return _changed(array, variant, rng)
-
+        change = changes(variant)
         arrays = [change(array) for array in inputs]
         above = None if cotangents is None else {name: change(array) for name, array in cotangents.items()}
         with self.framework.precision(variant.wide):
@@ -102,7 +98,7 @@ class Subject:
         named = {f"gradient for input {i}": array for i, array in enumerate(gradients) if array is not None}
         return {**dict(found), **named}
 
-    def _function(self, variant: Variant, change: Any) -> Any:
+    def _function(self, variant: Variant, change: Change) -> Any:
         """The callable itself, or one around changed copies of its parameters."""
         if variant == PLAIN and not self.training:
             return self.function
@@ -143,6 +139,12 @@ class Subject:
         return self._compiled[id(value)]
 
 
+def changes(variant: Variant) -> Change:
+    """What a variant does to each float, in the order in which it meets them."""
+    rng = np.random.default_rng([variant.seed, 1])
+    return lambda array: _changed(array, variant, rng)
+
+
 def _changed(array: Array, variant: Variant, rng: Any) -> Array:
     if array.dtype.kind != "f":
         return array
@@ -152,7 +154,6 @@ def _changed(array: Array, variant: Variant, rng: Any) -> Array:
         array = array.astype(np.float64)
     if variant.move == "float64":
         array = moved(array, rng)
-    elif variant.move in ("below", "far"):
-        size = 2.0**-30 if variant.move == "below" else 2.0**-3
-        array = (array * (1 + size * rng.uniform(-1, 1, array.shape))).astype(array.dtype)
+    elif variant.move == "below":
+        array = array * (1 + 2.0**-30 * rng.uniform(-1, 1, array.shape))
     return array

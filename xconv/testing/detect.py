@@ -52,7 +52,10 @@ def framework_of(argument: str, f: Any) -> str:
             return owner
     if not callable(f):
         raise ArgumentError(
-            "assert_parity", argument, f"a {type(f).__name__}", "a function, a layer, a model or the path of an .onnx file"
+            "assert_parity",
+            argument,
+            f"a {type(f).__name__}",
+            "a function, a layer, a model or the path of an .onnx file",
         )
     found = _candidates(f)
     if len(found) == 1:
@@ -84,7 +87,9 @@ def _candidates(f: Any) -> set[str]:
     if own is not None:  # a framework's own function
         return {own}
     annotated = {
-        owner for value in getattr(inner, "__annotations__", {}).values() if (owner := _of_annotation(value)) is not None
+        owner
+        for value in getattr(inner, "__annotations__", {}).values()
+        if (owner := _of_annotation(value)) is not None
     }
     if len(annotated) == 1:
         return annotated

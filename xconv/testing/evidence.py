@@ -9,18 +9,21 @@ import numpy as np
 
 from xconv.testing.callables import PLAIN, Subject, Variant
 from xconv.testing.frameworks import Array, CannotError
+from xconv.testing.layout import Layouts
 from xconv.testing.memory import poisoned
 
 Named = dict[str, Array]
+
+GRADIENT = "gradient for input "
 
 
 @dataclass
 class Evidence:
     """What one callable gave, by the name of the array, in f's layout.
 
-    ``plain`` is as it is; ``moved`` are runs on inputs and parameters moved to neighbouring numbers. Where it computes in
-    float64, ``wide`` is its result there, ``wide_moved`` are runs there with float64 neighbours, and ``errors`` the distances
-    of the ``moved`` from float64 runs on the same numbers; else ``why_not`` says why. ``unsteady`` says which
+    ``plain`` is as it is; ``moved`` are runs on inputs and parameters moved to neighbouring numbers. Where it computes
+    in float64, ``wide`` is its result there, ``wide_moved`` are runs there with float64 neighbours, and ``errors`` the
+    distances of the ``moved`` from float64 runs on the same numbers; else ``why_not`` says why. ``unsteady`` says which
     arrays differ between two runs on the same input.
     """
 
@@ -48,6 +51,24 @@ class Side:
         return {name: self.back(name, array) for name, array in found.items()}
 
 
+def both_sides(
+    subjects: tuple[Subject, Subject], arrays: list[Array], both: Layouts, cotangents: Mapping[str, Array] | None
+) -> tuple[Side, Side]:
+    """f's side, and g's with the same arrays in its layout."""
+
+    def back(name: str, array: Array) -> Array:
+        if name.startswith(GRADIENT):
+            return both.to_f(array, int(name.removeprefix(GRADIENT)))
+        return both.to_f(array)
+
+    there = None if cotangents is None else {name: both.result_to_g(array) for name, array in cotangents.items()}
+    given = [both.to_g(i, array) for i, array in enumerate(arrays)]
+    return (
+        Side(subjects[0], arrays, cotangents, lambda _, array: array),
+        Side(subjects[1], given, there, back),
+    )
+
+
 def gather(side: Side, plain: Named, runs: int, seed: int) -> Evidence:
     """All runs of a side; ``plain`` is its first."""
     found = Evidence(plain)
@@ -69,7 +90,7 @@ def gather(side: Side, plain: Named, runs: int, seed: int) -> Evidence:
             with np.errstate(invalid="ignore"):
                 found.errors.append({name: moved[name] - there[name] for name in floats})
             found.wide_moved.append(side.run(Variant(wide=True, move="float64", seed=one)))
-    except Exception as error:  # whatever a callable raises when it meets float64
+    except Exception as error:  # noqa: BLE001 - whatever a callable raises when it meets float64
         found.wide, found.why_not = None, _short(error)
     return found
 

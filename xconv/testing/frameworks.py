@@ -38,6 +38,7 @@ class Framework(ABC):
         self, f: Any, inputs: Sequence[Array], cotangents: Mapping[str, Array], training: bool
     ) -> tuple[list[tuple[str, Array]], list[Array | None]]:
         """Its results, and for each input the gradient of their products with cotangents (None for integers)."""
+        del f, inputs, cotangents, training
         raise CannotError(f"{self.name} has no gradients")
 
     def converted(self, value: Any, change: Change, wide: bool) -> Any:

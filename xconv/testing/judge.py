@@ -23,17 +23,19 @@ MOST = 0.95
 """From this share of equal elements on, an array says too little to be trusted: a policy, not a bound."""
 
 
-def judge(f: Evidence, g: Evidence, name: str, runs: int, false_alarm: float) -> list[Row]:
+def judge(f: Evidence, g: Evidence, name: str, runs: int, false_alarm: float, strict: bool = False) -> list[Row]:
     """The rows of one array."""
     one, other = f.plain[name], g.plain[name]
     if one.shape != other.shape:
-        row = Row(name, "MISMATCH", np.inf, 0.0, np.inf, (), f"f has shape {one.shape}, g {other.shape} (in f's layout)")
+        row = Row(
+            name, "MISMATCH", np.inf, 0.0, np.inf, (), f"f has shape {one.shape}, g {other.shape} (in f's layout)"
+        )
         return [_with(row, explained(_as_float(one), _as_float(other), 0.0))]
     if one.dtype.kind != "f" or other.dtype.kind != "f":
         return [_exact(name, one, other)]
     t = factor(one.size, runs, false_alarm)
     if f.wide is not None and g.wide is not None:
-        return _both(f, g, name, t)
+        return _both(f, g, name, t, strict)
     if f.wide is not None or g.wide is not None:
         return _one(f, g, name, t)
     dtype = min((one.dtype.name, other.dtype.name), key=lambda kind: -UNIT_ROUNDOFF[kind])
@@ -41,9 +43,9 @@ def judge(f: Evidence, g: Evidence, name: str, runs: int, false_alarm: float) ->
     return [_row(name, one, other, t * spread + underflow(dtype))]
 
 
-def _both(f: Evidence, g: Evidence, name: str, t: float) -> list[Row]:
-    assert f.wide is not None  # noqa: S101 - for the type checker
-    assert g.wide is not None  # noqa: S101
+def _both(f: Evidence, g: Evidence, name: str, t: float, strict: bool) -> list[Row]:
+    assert f.wide is not None
+    assert g.wide is not None
     scales = []
     for side in (f, g):
         value, dtype = _as_float(side.wide[name] if side.wide else ()), side.plain[name].dtype.name
@@ -54,13 +56,7 @@ def _both(f: Evidence, g: Evidence, name: str, t: float) -> list[Row]:
     bound = t * np.hypot(*scales) + underflow("float64")
     row = _row(name, f.wide[name], g.wide[name], bound)
     if row.verdict == "MISMATCH" and np.isfinite(row.error):
-        narrow = np.abs(_as_float(f.plain[name]) - _as_float(g.plain[name]))
-        shrunk = f"in float64 they are {row.error:.3g} apart, in float32 {float(np.nanmax(narrow)):.3g}: it does not shrink"
-        shrunk += " with the unit roundoff, so the difference is real"
-        relative = row.error / max(float(np.nanmax(np.abs(f.wide[name]))), 1e-300)
-        if relative < 2 * UNIT_ROUNDOFF["float32"]:
-            shrunk += "; it is as small as a float32 rounding: is a constant in float32 on one side?"
-        row = _with(row, shrunk)
+        row = _unshrunk(row, f, g, name, strict)
     rows = [row]
     for side, label in ((f, "f"), (g, "g")):
         dtype = side.plain[name].dtype.name
@@ -69,9 +65,28 @@ def _both(f: Evidence, g: Evidence, name: str, t: float) -> list[Row]:
     return rows
 
 
+def _unshrunk(row: Row, f: Evidence, g: Evidence, name: str, strict: bool) -> Row:
+    """A difference that rounding in float64 does not explain: real, or one side holds a constant in float32."""
+    narrow, wide = (
+        np.abs(_as_float(one) - _as_float(other))
+        for one, other in ((f.plain[name], g.plain[name]), ((f.wide or {})[name], (g.wide or {})[name]))
+    )
+    apart = f"in float64 they are {np.nanmax(wide):.3g} apart, in float32 {np.nanmax(narrow):.3g}"
+    one_rounding = np.hypot(
+        *(deviation([run[name] for run in side.moved], side.plain[name].dtype.name) for side in (f, g))
+    )
+    if (wide <= one_rounding).all():
+        ratio = float(np.max(wide / one_rounding))
+        place = tuple(int(i) for i in np.unravel_index(int(np.argmax(wide / one_rounding)), wide.shape))
+        detail = f"{apart}: as if a constant was rounded to float32 on one side"
+        verdict = "MISMATCH" if strict else "within bound"
+        return Row(name, verdict, row.error, float(one_rounding[place]), ratio, place, detail)
+    return _with(row, f"{apart}: it does not shrink with the unit roundoff, so the difference is real")
+
+
 def _one(f: Evidence, g: Evidence, name: str, t: float) -> list[Row]:
     wide, label = (f.wide, "f") if f.wide is not None else (g.wide, "g")
-    assert wide is not None  # noqa: S101 - for the type checker
+    assert wide is not None
     rows = [_own(side, name, wide[name], one, t) for side, one in ((f, "f"), (g, "g"))]
     if label == "f":
         rows.reverse()
@@ -108,7 +123,9 @@ def _row(name: str, wanted: Array, got: Array, bound: Any) -> Row:
         detail += f", {finding.ratio:.3g} times the bound of {at:.3g}"
         share = np.mean(~(np.abs(expected - found) <= error))
         detail += f"; {share:.0%} of {error.size} elements are off" if error.size > 1 else ""
-        return _with(Row(name, "MISMATCH", finding.error, at, finding.ratio, finding.place, detail), "", expected, found, error)
+        return _with(
+            Row(name, "MISMATCH", finding.error, at, finding.ratio, finding.place, detail), "", expected, found, error
+        )
     return Row(name, finding.verdict, finding.error, at, finding.ratio, finding.place, detail)
 
 

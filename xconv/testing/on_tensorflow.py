@@ -128,7 +128,8 @@ def rebuilt(layer: Any, wide: bool) -> Any:
             if not copy.built:
                 copy.build_from_config(layer.get_build_config() or {})
     except Exception as error:  # a layer of the user's may need anything
-        raise CannotError(f"{type(layer).__name__} cannot be built again from its configuration: {error}") from error
+        why = (str(error).splitlines() or [""])[0][:160]
+        raise CannotError(f"{type(layer).__name__} cannot be built again from its configuration: {why}") from error
     shapes = [[tuple(variable.shape) for variable in one.variables] for one in (layer, copy)]
     if shapes[0] != shapes[1]:
         raise CannotError(f"{type(layer).__name__}, built again from its configuration, has other variables")
