@@ -102,7 +102,7 @@ def rebuilt(
     return found
 
 
-def _rebuilt(value: Any, convert: Any, compiled: Any, memo: dict[int, Any]) -> Any:
+def _rebuilt(value: Any, convert: Any, compiled: Any, memo: dict[int, Any]) -> Any:  # noqa: PLR0911 - one for a kind
     def again(inner: Any) -> Any:
         return rebuilt(inner, convert, compiled, memo)
 
@@ -113,12 +113,12 @@ def _rebuilt(value: Any, convert: Any, compiled: Any, memo: dict[int, Any]) -> A
     if inner is not None:
         made = again(inner[0])
         return value if made is inner[0] else inner[1](made)
-    if type(value) in (list, tuple):
-        items = [again(item) for item in value]
-        return value if all(a is b for a, b in zip(items, value, strict=True)) else type(value)(items)
-    if type(value) is dict:
-        table = {key: again(item) for key, item in value.items()}
-        return value if all(table[key] is value[key] for key in table) else table
+    if type(value) in (list, tuple, dict):
+        items = [again(item) for item in (value.values() if isinstance(value, dict) else value)]
+        old = list(value.values()) if isinstance(value, dict) else value
+        if all(a is b for a, b in zip(items, old, strict=True)):
+            return value
+        return dict(zip(value, items, strict=True)) if isinstance(value, dict) else type(value)(items)
     if isinstance(value, functools.partial):
         function, args, keywords = again(value.func), again(value.args), again(value.keywords)
         same = function is value.func and args is value.args and keywords is value.keywords

@@ -72,9 +72,8 @@ def _unshrunk(row: Row, f: Evidence, g: Evidence, name: str, strict: bool) -> Ro
         for one, other in ((f.plain[name], g.plain[name]), ((f.wide or {})[name], (g.wide or {})[name]))
     )
     apart = f"in float64 they are {np.nanmax(wide):.3g} apart, in float32 {np.nanmax(narrow):.3g}"
-    one_rounding = np.hypot(
-        *(deviation([run[name] for run in side.moved], side.plain[name].dtype.name) for side in (f, g))
-    )
+    spreads = [deviation([run[name] for run in side.moved], side.plain[name].dtype.name) for side in (f, g)]
+    one_rounding = np.hypot(*spreads)
     if (wide <= one_rounding).all():
         ratio = float(np.max(wide / one_rounding))
         place = tuple(int(i) for i in np.unravel_index(int(np.argmax(wide / one_rounding)), wide.shape))
@@ -147,21 +146,22 @@ def _exact(name: str, one: Array, other: Array) -> Row:
     return Row(name, "MISMATCH", apart, 0.0, np.inf, place, detail)
 
 
-def mistrusted(row: Row, value: Array, far: Array | None, bound: Any) -> str:
+def mistrusted(value: Array, far: Array | None, bound: Any) -> str:
     """Why agreement on an array proves nothing, or an empty text.
 
     ``far`` is f's result on other inputs, None where they could not be varied.
     """
-    if value.size == 0:
-        return "it has no elements"
     if value.dtype.kind == "f" and not np.isfinite(value).any():
-        return f"no element is finite (all {value.flat[0]})"
+        return f"no element is finite (all {value.flat[0]})" if value.size else "it has no elements"
     if far is None:
         return "the inputs are all zero, or all equal: nothing shows in them"
     if value.shape == far.shape and np.array_equal(value, far, equal_nan=value.dtype.kind == "f"):
         return "it does not depend on the inputs: other inputs change nothing"
-    if value.size == 1:
-        return ""
+    return _sameness(value, bound) if value.size > 1 else ""
+
+
+def _sameness(value: Array, bound: Any) -> str:
+    """Whether a constant would have done as well."""
     values, counts = np.unique(value, return_counts=True)
     share = counts.max() / value.size
     if share == 1:
@@ -172,7 +172,6 @@ def mistrusted(row: Row, value: Array, far: Array | None, bound: Any) -> str:
         middle = float(np.median(value[np.isfinite(value)]))
         if (np.abs(_as_float(value) - middle) <= bound).all():
             return f"it hardly varies: the constant {middle:.6g} would be within the bound too"
-    del row
     return ""
 
 

@@ -34,8 +34,8 @@ class Onnx(Framework):
             self._session = f if isinstance(f, onnxruntime.InferenceSession) else _opened(f)
         wanted = self._session.get_inputs()
         if len(wanted) != len(inputs):
-            names = ", ".join(item.name for item in wanted)
-            raise ArgumentError("assert_parity", "inputs", f"{len(inputs)} arrays", f"{len(wanted)}: {names}")
+            known = ", ".join(item.name for item in wanted)
+            raise ArgumentError("assert_parity", "inputs", f"{len(inputs)} arrays", f"{len(wanted)}: {known}")
         given = {item.name: np.ascontiguousarray(array) for item, array in zip(wanted, inputs, strict=True)}
         found = self._session.run(None, given)
         names = ["result"] if len(found) == 1 else [f"result[{i}]" for i in range(len(found))]

@@ -91,7 +91,7 @@ class TensorFlow(Framework):
             yield
         finally:
             generator.state.assign(state)
-            if before is not None:
+            if random is not None:
                 random.setstate(before)
 
     def versions(self) -> dict[str, str]:

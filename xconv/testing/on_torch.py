@@ -75,7 +75,7 @@ class Torch(Framework):
     @contextmanager
     def kept_state(self) -> Iterator[None]:
         """Of the CPU and of every GPU."""
-        devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+        devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
         with torch.random.fork_rng(list(devices)):
             yield
 

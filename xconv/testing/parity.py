@@ -57,8 +57,8 @@ def compare(
             a saved ONNX model. Where it is not certain whose arrays a function takes: ``xconv.testing.on("torch", f)``.
         g: another.
         inputs: NumPy arrays, in f's layout. Use random numbers in float32: bounds are for rounding errors that vary.
-        layouts: None, or f's and g's, such as ``("NCW", "NWC")``; each may be a sequence with one for each input. Results of
-            the same rank are compared in f's layout, all others as they are.
+        layouts: None, or f's and g's, such as ``("NCW", "NWC")``; each may be a sequence with one for each input.
+            Results of the same rank are compared in f's layout, all others as they are.
         gradients: for each float input, of the products with random cotangents: "auto" where both have them.
         training: run modules in training mode. It is done on copies.
         seed: of the moved numbers and the cotangents.
@@ -129,7 +129,7 @@ def _compare(
         if all(row.ok for row in rows):
             why = {label: side.unsteady[name] for side, label in ((f, "f"), (g, "g")) if name in side.unsteady}
             reason = "; ".join(f"{label}: {text}" for label, text in why.items())
-            reason = reason or mistrusted(rows[0], f.plain[name], None if far is None else far[name], rows[0].bound)
+            reason = reason or mistrusted(f.plain[name], None if far is None else far[name], rows[0].bound)
             if reason:
                 first = rows[0]
                 rows[0] = Row(

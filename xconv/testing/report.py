@@ -24,8 +24,8 @@ class ParityError(AssertionError):
 class Row:
     """One array, compared: the largest error, and where it is largest over its bound.
 
-    ``verdict`` is "exact", "within bound", "MISMATCH", "error" (it could not be computed) or "mistrusted" (it agrees, and
-    that proves nothing). ``bound`` is at ``place``.
+    ``verdict`` is "exact", "within bound", "MISMATCH", "error" (it could not be computed) or "mistrusted" (it agrees,
+    and that proves nothing). ``bound`` is at ``place``.
     """
 
     array: str

@@ -1,12 +1,12 @@
 """How far the results of two right implementations may be apart, from measured rounding errors: derived, never picked.
 
 To first order the error of a computed result is a weighted sum of the rounding errors of its operations, which are at
-most the unit roundoff ``u`` and nearly independent with mean zero (Higham and Mary 2019, "A new approach to probabilistic
-rounding error analysis", SIAM J. Sci. Comput. 41(5)). So it is nearly normal, with a standard deviation that is
-proportional to ``u``. That deviation is not known, but can be measured: the same computation on inputs that are moved to
-neighbouring numbers makes other rounding errors. An error that is divided by a standard deviation from K such runs follows
-Student's t distribution, and its quantile at ``FALSE_ALARM / n`` is exceeded by one of n right elements with a
-probability of at most ``FALSE_ALARM`` (Bonferroni). docs/your-own-code.md has the whole derivation.
+most the unit roundoff ``u`` and nearly independent with mean zero (Higham and Mary 2019, "A new approach to
+probabilistic rounding error analysis", SIAM J. Sci. Comput. 41(5)). So it is nearly normal, with a standard deviation
+that is proportional to ``u``. That deviation is not known, but can be measured: the same computation on inputs that are
+moved to neighbouring numbers makes other rounding errors. An error that is divided by a standard deviation from K such
+runs follows Student's t distribution, and its quantile at ``FALSE_ALARM / n`` is exceeded by one of n right elements
+with a probability of at most ``FALSE_ALARM`` (Bonferroni). docs/your-own-code.md has the whole derivation.
 """
 
 from __future__ import annotations

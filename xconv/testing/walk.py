@@ -60,8 +60,8 @@ def _walked(f: Subject, g: Subject, inputs: Sequence[Array], both: Layouts, seed
     for i, j in pairs:
         a, b = one[i], other[j]
         layouts = _between(one[: i + 1], a, b, both)
-        given = [run[i].given for run in one_runs], [run[j].given for run in other_runs]
-        if layouts is None or not _agree(a.given, b.given, *given, layouts):
+        moved = [run[i].given for run in one_runs], [run[j].given for run in other_runs]
+        if layouts is None or not _agree(a.given, b.given, *moved, layouts):
             return _gap(before, one[reached[0] + 1 : i + 1], other[reached[1] + 1 : j + 1], both)
         row = _alone(f, g, a, b, layouts, seed)
         if row is not None and not row.ok:

@@ -1,0 +1,370 @@
+"""`xconv.testing`: right ports pass, wrong ones are caught with the right words, and nothing is taken on trust."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+from torch.nn import functional as F
+
+import xconv
+from tests.ported import LAYOUTS, X, original, port
+from xconv.testing import ParityError, assert_parity, compare, on
+from xconv.testing.judge import BOTH, NONE
+
+RNG = np.random.default_rng(7)
+W = RNG.standard_normal((7, 5, 3)).astype("float32")
+W_TORCH, W_TF = torch.from_numpy(W.copy()), tf.constant(W.transpose(2, 1, 0))
+
+
+def by_torch(x: torch.Tensor) -> torch.Tensor:
+    return F.conv1d(x, W_TORCH)
+
+
+def by_tensorflow(x: tf.Tensor) -> tf.Tensor:
+    return tf.nn.conv1d(x, W_TF, 1, "VALID")
+
+
+def by_numpy(x: np.ndarray) -> np.ndarray:
+    windows = np.lib.stride_tricks.sliding_window_view(x, 3, axis=2)
+    result: np.ndarray = np.einsum("ncwk,ock->now", windows, W)
+    return result
+
+
+def need(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed (pip install {package})")
+
+
+def test_torch_and_numpy() -> None:
+    found = assert_parity(by_torch, by_numpy, X)
+    assert found.method.startswith(BOTH)
+    assert [row.array for row in found.rows] == ["result", "result, f in float32", "result, g in float32"]
+    assert found.rows[0].bound < 1e-12  # float64's
+
+
+def test_torch_and_tensorflow_with_gradients() -> None:
+    found = assert_parity(by_torch, by_tensorflow, X, layouts=LAYOUTS)
+    assert "gradient for input 0" in [row.array for row in found.rows]
+    assert assert_parity(by_torch, by_tensorflow, X, layouts=LAYOUTS, gradients=False).rows[-1].array.startswith("result")
+    assert found.properties()["version of torch"] == torch.__version__
+    assert "flag tensorflow TF32" in found.properties()
+
+
+@pytest.mark.parametrize("by_xla", [False, True])
+def test_a_tf_function(by_xla: bool) -> None:
+    assert assert_parity(by_torch, tf.function(by_tensorflow, jit_compile=by_xla), X, layouts=LAYOUTS).ok
+
+
+def test_torch_and_jax() -> None:
+    need("jax")
+    import jax
+    from jax import numpy as jnp
+
+    kernel = jnp.asarray(W)
+
+    def by_jax(x: Any) -> Any:
+        return jax.lax.conv_general_dilated(x, kernel, (1,), "VALID", dimension_numbers=("NCW", "OIW", "NCW"))
+
+    for one in (by_jax, jax.jit(by_jax)):
+        found = assert_parity(by_torch, one, X)
+        assert found.method.startswith(BOTH)
+        assert len(found.rows) == 6
+    assert not assert_is_x64(jax)
+
+
+def assert_is_x64(jax: Any) -> bool:
+    return bool(jax.config.jax_enable_x64)
+
+
+def test_torch_and_onnx(tmp_path: Path) -> None:
+    need("onnx")
+    need("onnxruntime")
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    def saved(pads: list[int]) -> Any:
+        node = helper.make_node("Conv", ["x", "w"], ["y"], pads=pads)
+        ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 3) for name in "xy"]
+        graph = helper.make_graph([node], "layer", ends[:1], ends[1:], [numpy_helper.from_array(W, "w")])
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+    model = saved([0, 0])
+    onnx.save(model, tmp_path / "layer.onnx")
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    for given in (model, tmp_path / "layer.onnx", str(tmp_path / "layer.onnx"), session):
+        found = assert_parity(by_torch, given, X)
+        assert found.method.startswith("f in float64")
+        assert any("g has no float64 run: the types of a model" in note for note in found.notes)
+    with pytest.raises(ParityError, match="matches away from the border if it is shifted by"):
+        assert_parity(lambda x: F.conv1d(F.pad(x, (1, 1)), W_TORCH), saved([2, 0]), X)
+
+
+def test_a_right_port_of_a_model() -> None:
+    model = original()
+    found = assert_parity(model, port(model), X, layouts=LAYOUTS)
+    assert found.method.startswith(BOTH)
+    assert found.layers == ""
+    # TensorFlow's gelu holds the root of 2 in float32
+    assert any("as if a constant was rounded to float32" in note for note in found.notes)
+    assert not compare(model, port(model), X, layouts=LAYOUTS, strict=True, walk=False).ok
+
+
+def test_operations_of_xconv_are_functions_like_any_other() -> None:
+    kernel = W.transpose(2, 1, 0).copy()
+    assert assert_parity(
+        lambda x: xconv.conv1d(x, W_TORCH, layout="NCW"), lambda x: xconv.conv1d(x, W_TF), X, layouts=LAYOUTS
+    ).ok
+    assert assert_parity(by_numpy, lambda x: xconv.conv1d(x, kernel), X, layouts=LAYOUTS).ok
+
+
+@pytest.mark.parametrize("scale", [1 + 1e-6, 1 - 1e-6])
+def test_a_millionth_is_caught_in_float64(scale: float) -> None:
+    """Float32 rounding hides it, and float64's does not."""
+    with pytest.raises(ParityError, match="does not shrink with the unit roundoff, so the difference is real"):
+        assert_parity(by_torch, lambda x: by_numpy(x) * scale, X)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda x: F.conv1d(F.pad(x, (2, 0)), W_TORCH), "if it is shifted by"),
+        (lambda x: F.conv1d(F.pad(x, (1, 1)), W_TORCH.flip(2)), "of 840 elements are off"),
+        (lambda x: F.conv1d(F.pad(x, (1, 1)), W_TORCH).transpose(1, 2), r"f has shape \(3, 7, 40\), g \(3, 40, 7\)"),
+        (lambda x: F.conv1d(F.pad(x, (1, 1)), W_TORCH) + 0.1, "0.1 apart"),
+        (lambda x: F.conv1d(F.pad(x, (1, 1)), W_TORCH)[:, :, 1:], "MISMATCH"),
+        (lambda x: F.conv1d(F.pad(x, (1, 1)), W_TORCH) / 0, "nan|inf"),
+    ],
+)
+def test_wrong_functions(wrong: Any, words: str) -> None:
+    def right(x: torch.Tensor) -> torch.Tensor:
+        return F.conv1d(F.pad(x, (1, 1)), W_TORCH)
+
+    with pytest.raises(ParityError, match=words) as caught:
+        assert_parity(right, wrong, X)
+    assert "result" in str(caught.value)
+
+
+def test_gelu_by_erf_and_by_tanh() -> None:
+    assert assert_parity(lambda x: F.gelu(x), lambda x: tf.nn.gelu(x), X).ok
+    assert not compare(lambda x: F.gelu(x), lambda x: tf.nn.gelu(x, approximate=True), X).ok
+
+
+def rounded_to_11_bits(x: np.ndarray) -> np.ndarray:
+    """As TF32 keeps of a float32, but for float64."""
+    if x.dtype == np.float64:
+        return x
+    bits = x.view(np.uint32)
+    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def test_rounding_of_inputs_to_tf32_is_caught() -> None:
+    """In float64 both agree: it is the float32 result that is too far from its own."""
+    found = compare(by_torch, lambda x: by_numpy(rounded_to_11_bits(x)), X)
+    verdicts = {row.array: row.verdict for row in found.rows}
+    assert verdicts == {
+        "result": "within bound",
+        "result, f in float32": "within bound",
+        "result, g in float32": "MISMATCH",
+    }
+    assert "further from the float64 result than its rounding errors explain" in str(found)
+
+
+def test_one_side_in_float64_and_none() -> None:
+    def narrow(x: np.ndarray) -> np.ndarray:
+        return by_numpy(x.astype(np.float32))
+
+    one = assert_parity(by_torch, narrow, X)
+    assert one.method.startswith("f in float64")
+    assert any("g has no float64 run: given float64, its result is float32" in note for note in one.notes)
+    none = assert_parity(lambda x: F.conv1d(x.float(), W_TORCH.float()), narrow, X)
+    assert none.method.startswith(NONE)
+    for f in (by_torch, lambda x: F.conv1d(x.float(), W_TORCH.float())):
+        assert not compare(f, lambda x: narrow(x) * np.float32(1.0001), X).ok
+
+
+def test_float32_inside_of_float64_is_seen() -> None:
+    def hidden(x: np.ndarray) -> np.ndarray:
+        return by_numpy(x.astype(np.float32)).astype(x.dtype)
+
+    found = assert_parity(by_torch, hidden, X)
+    assert any("it rounds to float32 inside" in note for note in found.notes)
+
+
+def test_other_orders_of_summation_pass() -> None:
+    """A long sum, one number after the other and in pairs: in float32 1e-4 apart, which no fixed tolerance allows."""
+    x = np.random.default_rng(3).standard_normal((4, 20_000)).astype("float32")
+
+    def in_order(x: np.ndarray) -> np.ndarray:
+        total: np.ndarray = np.cumsum(x, axis=1)[:, -1]
+        return total
+
+    for seed in range(3):
+        assert assert_parity(lambda x: np.sum(x, axis=1), in_order, x, seed=seed).ok
+        assert assert_parity(in_order, lambda x: torch.sum(x, 1), x, seed=seed).ok
+
+
+def test_integers_are_exact() -> None:
+    found = assert_parity(lambda x: torch.argmax(x, 1), lambda x: np.argmax(x, 1), X)
+    assert [row.verdict for row in found.rows] == ["exact"]
+    with pytest.raises(ParityError, match="elements differ"):
+        assert_parity(lambda x: torch.argmax(x, 1), lambda x: np.argmax(-x, 1), X)
+
+
+def test_results_may_be_named_and_nested() -> None:
+    found = assert_parity(
+        lambda x: {"a": torch.exp(x), "b": (torch.sin(x), x.argmax(1))},
+        lambda x: {"a": np.exp(x), "b": (np.sin(x), x.argmax(1))},
+        X,
+    )
+    assert {"result['a']", "result['b'][0]", "result['b'][1]"} <= {row.array for row in found.rows}
+    with pytest.raises(ParityError, match=r"only f has result\['b'\]"):
+        assert_parity(lambda x: {"a": torch.exp(x), "b": x}, lambda x: {"a": np.exp(x)}, X)
+
+
+def test_several_inputs() -> None:
+    y = RNG.standard_normal((3, 4)).astype("float32")
+    ids = np.array([2, 0, 1])
+    assert assert_parity(
+        lambda x, y, i: F.conv1d(x, W_TORCH).sum(2)[:, :4] * y[i],
+        lambda x, y, i: tf.reduce_sum(tf.nn.conv1d(x, W_TF, 1, "VALID"), 1)[:, :4] * tf.gather(y, i),
+        X,
+        y,
+        ids,
+        layouts=(("NCW", None, None), ("NWC", None, None)),
+    ).ok
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "why"),
+    [
+        (lambda x: x * 0 + 3, X, "every element is 3"),
+        (lambda x: np.maximum(x - 1e3, 0), X, "does not depend on the inputs"),
+        (lambda x: np.maximum(x - 2.4, 0), X, "% of its elements are 0"),
+        (lambda x: np.tanh(x * 1e6), np.abs(X) + 1, "does not depend on the inputs"),
+        (lambda x: x + np.float32(1e9), X, "hardly varies|does not depend"),
+        (lambda x: np.log(-np.abs(x)), X, "no element is finite"),
+        (lambda x: np.exp(x), np.zeros_like(X), "the inputs are all zero"),
+        (lambda x: np.exp(x), X[:0], "no elements|nothing shows"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_agreement_that_proves_nothing(f: Any, x: np.ndarray, why: str) -> None:
+    numpy = on("numpy", f)
+    with pytest.raises(ParityError, match=f"mistrusted(.|\n)*({why})"):
+        assert_parity(numpy, numpy, x)
+    found = assert_parity(numpy, numpy, x, allow_mistrusted=True)
+    assert "mistrusted" in [row.verdict for row in found.rows]
+
+
+def test_what_is_not_deterministic_is_mistrusted() -> None:
+    with pytest.raises(ParityError, match="two runs on the same input differ"):
+        assert_parity(lambda x: F.dropout(x, 1e-3), lambda x: np.array(x), X)
+    state = [random.Random(0)]
+    noisy = on("numpy", lambda x: x * np.float32(1 + 1e-7 * state[0].random()))
+    with pytest.raises(ParityError, match="mistrusted"):
+        assert_parity(noisy, noisy, X)
+
+
+def test_memory_that_nobody_wrote_is_seen() -> None:
+    from xconv.testing.memory import poisoned
+
+    with poisoned() as able:
+        del able
+    with poisoned() as able:
+        fresh = np.empty(1 << 16, np.float32)
+    if able:
+        assert (fresh.view(np.uint8) == 0x7F).all()
+
+    def unwritten(x: np.ndarray) -> np.ndarray:
+        result = np.empty((3, 5, 1 << 14), x.dtype)
+        result[:, :, 1:] = np.tile(x, (1, 1, 410))[:, :, : (1 << 14) - 1]
+        return result
+
+    with pytest.raises(ParityError):
+        assert_parity(unwritten, unwritten, X)
+
+
+def test_errors_are_rows() -> None:
+    with pytest.raises(ParityError, match=r"g raises ValueError: no such axis"):
+
+        def wrong(x: np.ndarray) -> np.ndarray:
+            raise ValueError("no such axis")
+
+        assert_parity(by_torch, wrong, X)
+
+
+def unclear(x: Any) -> Any:
+    return x * 2
+
+
+@pytest.mark.parametrize(
+    ("f", "words"),
+    [
+        (unclear, r'say which arrays it takes: xconv\.testing\.on\("torch", unclear\)'),
+        (lambda x: torch.from_numpy(x).numpy(), r'xconv\.testing\.on\("torch", lambda\)'),
+        (lambda x: torch.tensor(tf.nn.relu(x)), "it refers to tensorflow and torch"),
+        (3, "got a int"),
+        ("model.h5", r"the path of a saved model"),
+    ],
+)
+def test_whose_a_function_is_must_be_certain(f: Any, words: str) -> None:
+    with pytest.raises(xconv.ArgumentError, match=words):
+        assert_parity(f, by_numpy, X)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"layouts": ("NCW", "NHWC")}, "two layouts of the same axes"),
+        ({"layouts": "NCW"}, "two layouts of the same axes"),
+        ({"layouts": (("NCW", "NCW"), "NWC")}, "a layout for each of 1 inputs"),
+        ({"gradients": "yes"}, "True, False or 'auto'"),
+        ({"gradients": True}, "True, and a callable of numpy"),
+        ({"runs": 2}, "an integer >= 3"),
+        ({"false_alarm": 0}, "a probability"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(xconv.ArgumentError, match=words):
+        compare(by_torch, by_numpy, X, **options)
+
+
+def test_random_states_stay() -> None:
+    torch.manual_seed(11)
+    tf.random.set_seed(11)
+    np.random.seed(11)  # noqa: NPY002 - the state that users have
+    random.seed(11)
+
+    def draw() -> list[float]:
+        return [float(torch.rand(())), float(np.random.rand()), random.random(), float(tf.random.uniform(()))]
+
+    wanted = draw()
+    torch.manual_seed(11)
+    tf.random.set_seed(11)
+    np.random.seed(11)
+    random.seed(11)
+    compare(
+        lambda x: F.dropout(x, 0.5) * np.float32(np.random.rand() + random.random()),
+        lambda x: tf.nn.dropout(x, 0.5),
+        X,
+    )
+    assert draw() == wanted
+
+
+def test_inputs_are_not_written_to() -> None:
+    x = X.copy()
+
+    def doubles(x: Any) -> Any:
+        x *= 2
+        return x
+
+    assert assert_parity(on("torch", doubles), on("numpy", doubles), x).ok
+    assert np.array_equal(x, X)
