@@ -52,7 +52,9 @@ def test_torch_and_numpy() -> None:
 def test_torch_and_tensorflow_with_gradients() -> None:
     found = assert_parity(by_torch, by_tensorflow, X, layouts=LAYOUTS)
     assert "gradient for input 0" in [row.array for row in found.rows]
-    assert assert_parity(by_torch, by_tensorflow, X, layouts=LAYOUTS, gradients=False).rows[-1].array.startswith("result")
+    assert (
+        assert_parity(by_torch, by_tensorflow, X, layouts=LAYOUTS, gradients=False).rows[-1].array.startswith("result")
+    )
     assert found.properties()["version of torch"] == torch.__version__
     assert "flag tensorflow TF32" in found.properties()
 
@@ -76,11 +78,7 @@ def test_torch_and_jax() -> None:
         found = assert_parity(by_torch, one, X)
         assert found.method.startswith(BOTH)
         assert len(found.rows) == 6
-    assert not assert_is_x64(jax)
-
-
-def assert_is_x64(jax: Any) -> bool:
-    return bool(jax.config.jax_enable_x64)
+    assert not jax.config.jax_enable_x64
 
 
 def test_torch_and_onnx(tmp_path: Path) -> None:
@@ -153,8 +151,8 @@ def test_wrong_functions(wrong: Any, words: str) -> None:
 
 
 def test_gelu_by_erf_and_by_tanh() -> None:
-    assert assert_parity(lambda x: F.gelu(x), lambda x: tf.nn.gelu(x), X).ok
-    assert not compare(lambda x: F.gelu(x), lambda x: tf.nn.gelu(x, approximate=True), X).ok
+    assert assert_parity(F.gelu, tf.nn.gelu, X).ok
+    assert not compare(F.gelu, lambda x: tf.nn.gelu(x, approximate=True), X).ok
 
 
 def rounded_to_11_bits(x: np.ndarray) -> np.ndarray:
@@ -179,20 +177,20 @@ def test_rounding_of_inputs_to_tf32_is_caught() -> None:
 
 def test_one_side_in_float64_and_none() -> None:
     def narrow(x: np.ndarray) -> np.ndarray:
-        return by_numpy(x.astype(np.float32))
+        return by_numpy(x).astype(np.float32)
 
     one = assert_parity(by_torch, narrow, X)
     assert one.method.startswith("f in float64")
     assert any("g has no float64 run: given float64, its result is float32" in note for note in one.notes)
-    none = assert_parity(lambda x: F.conv1d(x.float(), W_TORCH.float()), narrow, X)
+    none = assert_parity(lambda x: by_torch(x).float(), narrow, X)
     assert none.method.startswith(NONE)
-    for f in (by_torch, lambda x: F.conv1d(x.float(), W_TORCH.float())):
+    for f in (by_torch, lambda x: by_torch(x).float()):
         assert not compare(f, lambda x: narrow(x) * np.float32(1.0001), X).ok
 
 
 def test_float32_inside_of_float64_is_seen() -> None:
     def hidden(x: np.ndarray) -> np.ndarray:
-        return by_numpy(x.astype(np.float32)).astype(x.dtype)
+        return by_numpy(x).astype(np.float32).astype(x.dtype)
 
     found = assert_parity(by_torch, hidden, X)
     assert any("it rounds to float32 inside" in note for note in found.notes)
@@ -246,13 +244,13 @@ def test_several_inputs() -> None:
     ("f", "x", "why"),
     [
         (lambda x: x * 0 + 3, X, "every element is 3"),
-        (lambda x: np.maximum(x - 1e3, 0), X, "does not depend on the inputs"),
+        (lambda x: np.maximum(x - 1e3, 0), X, "every element is 0"),
         (lambda x: np.maximum(x - 2.4, 0), X, "% of its elements are 0"),
-        (lambda x: np.tanh(x * 1e6), np.abs(X) + 1, "does not depend on the inputs"),
-        (lambda x: x + np.float32(1e9), X, "hardly varies|does not depend"),
+        (lambda x: np.tanh(x * 1e6), X, "does not depend on the inputs"),
+        (lambda x: (1 + x * 1e-7).astype(np.float32), X, "hardly varies: the constant 1"),
         (lambda x: np.log(-np.abs(x)), X, "no element is finite"),
-        (lambda x: np.exp(x), np.zeros_like(X), "the inputs are all zero"),
-        (lambda x: np.exp(x), X[:0], "no elements|nothing shows"),
+        (np.exp, np.zeros_like(X), "the inputs are all zero"),
+        (np.exp, X[:0], "no elements|nothing shows"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -266,7 +264,7 @@ def test_agreement_that_proves_nothing(f: Any, x: np.ndarray, why: str) -> None:
 
 def test_what_is_not_deterministic_is_mistrusted() -> None:
     with pytest.raises(ParityError, match="two runs on the same input differ"):
-        assert_parity(lambda x: F.dropout(x, 1e-3), lambda x: np.array(x), X)
+        assert_parity(lambda x: F.dropout(x, 0.5), np.negative, X)
     state = [random.Random(0)]
     noisy = on("numpy", lambda x: x * np.float32(1 + 1e-7 * state[0].random()))
     with pytest.raises(ParityError, match="mistrusted"):
@@ -293,12 +291,16 @@ def test_memory_that_nobody_wrote_is_seen() -> None:
 
 
 def test_errors_are_rows() -> None:
+    def wrong(x: np.ndarray) -> np.ndarray:
+        raise ValueError("no such axis")
+
     with pytest.raises(ParityError, match=r"g raises ValueError: no such axis"):
-
-        def wrong(x: np.ndarray) -> np.ndarray:
-            raise ValueError("no such axis")
-
         assert_parity(by_torch, wrong, X)
+
+
+def test_a_frameworks_own_functions_are_known() -> None:
+    assert assert_parity(torch.tanh, np.tanh, X).ok
+    assert assert_parity(tf.math.exp, torch.exp, X).ok
 
 
 def unclear(x: Any) -> Any:
@@ -309,7 +311,7 @@ def unclear(x: Any) -> Any:
     ("f", "words"),
     [
         (unclear, r'say which arrays it takes: xconv\.testing\.on\("torch", unclear\)'),
-        (lambda x: torch.from_numpy(x).numpy(), r'xconv\.testing\.on\("torch", lambda\)'),
+        (lambda x: torch.from_numpy(x).numpy(), r'xconv\.testing\.on\("torch", f\)'),
         (lambda x: torch.tensor(tf.nn.relu(x)), "it refers to tensorflow and torch"),
         (3, "got a int"),
         ("model.h5", r"the path of a saved model"),
@@ -340,7 +342,7 @@ def test_wrong_options(options: dict[str, Any], words: str) -> None:
 def test_random_states_stay() -> None:
     torch.manual_seed(11)
     tf.random.set_seed(11)
-    np.random.seed(11)  # noqa: NPY002 - the state that users have
+    np.random.seed(11)
     random.seed(11)
 
     def draw() -> list[float]:
@@ -352,7 +354,7 @@ def test_random_states_stay() -> None:
     np.random.seed(11)
     random.seed(11)
     compare(
-        lambda x: F.dropout(x, 0.5) * np.float32(np.random.rand() + random.random()),
+        lambda x: F.dropout(x, 0.5) * (np.random.rand() + random.random()),
         lambda x: tf.nn.dropout(x, 0.5),
         X,
     )

@@ -16,7 +16,11 @@ HEAD = "agree up to "
 @pytest.mark.parametrize(
     ("mistake", "layers", "why"),
     [
-        ("padding", "the inputs; the first to depart is '0' / 'conv_a'", "padding (low, high) differs: (1, 1) / (2, 0)"),
+        (
+            "padding",
+            "the inputs; the first to depart is '0' / 'conv_a'",
+            "padding (low, high) differs: (1, 1) / (2, 0)",
+        ),
         ("kernel", "'2' / 'relu_a'; the first to depart is '3' / 'conv_b'", "kernel differs: its taps are in reverse"),
         ("bias", "'2' / 'relu_a'; the first to depart is '3' / 'conv_b'", "bias: only f has one"),
         ("epsilon", "'3' / 'conv_b'; the first to depart is '4' / 'norm_b'", "epsilon differs: 1e-05 / 0.001"),
@@ -107,13 +111,13 @@ def test_nothing_of_the_models_changes() -> None:
     model[4].train()
     other = port(model, "epsilon")
     modes = [module.training for module in model.modules()]
-    before = [value.clone() for value in model.state_dict().values()], [np.array(v) for v in other.variables]
+    before = [value.clone() for value in model.state_dict().values()], other.get_weights()
     hooks = sum(len(module._forward_hooks) for module in model.modules())
     compare(model, other, X, layouts=LAYOUTS, training=False)
     compare(model, other, X, layouts=LAYOUTS, training=True, gradients=False)
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(a, b) for a, b in zip(before[0], model.state_dict().values(), strict=True))
-    assert all(np.array_equal(a, np.array(b)) for a, b in zip(before[1], other.variables, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(before[1], other.get_weights(), strict=True))
     assert sum(len(module._forward_hooks) for module in model.modules()) == hooks
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any("call" in vars(layer) for layer in other._flatten_layers())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import types
 from typing import Any
 
@@ -62,13 +63,13 @@ def framework_of(argument: str, f: Any) -> str:
         return next(iter(found))
     what = getattr(f, "__name__", type(f).__name__)
     seen = f"it refers to {' and '.join(sorted(found))}" if found else "nothing in it says so"
-    say = next(iter(sorted(found)), "torch")
+    say = next(iter(sorted(found - {"numpy"})), "torch")
     raise ArgumentError(
         "assert_parity",
         argument,
         f"a function {what!r} whose framework is not certain ({seen})",
         "a callable of one framework",
-        f'say which arrays it takes: xconv.testing.on("{say}", {what.strip("<>")})',
+        f'say which arrays it takes: xconv.testing.on("{say}", {argument if "<" in what else what})',
     )
 
 
@@ -83,7 +84,7 @@ def check_installed(argument: str, name: str) -> None:
 
 def _candidates(f: Any) -> set[str]:
     inner = python_function(f)
-    own = OF_MODULE.get(top(inner))
+    own = OF_MODULE.get(top(inner)) or _of_builtin(inner)
     if own is not None:  # a framework's own function
         return {own}
     annotated = {
@@ -109,8 +110,19 @@ def _candidates(f: Any) -> set[str]:
             del name
         crossing = crossing or bool(names(value.__code__) & CROSSINGS - set(value.__globals__))
         found |= {OF_MODULE[name] for name in _imports(value.__code__) if name in OF_MODULE}
+    if crossing:
+        return found | {"numpy"}
     # NumPy's constants are used in every framework's functions
-    return found if len(found) == 1 or crossing else found - {"numpy"}
+    return found if len(found) == 1 else found - {"numpy"}
+
+
+def _of_builtin(f: Any) -> str | None:
+    """A function in C may not say its module, as torch.tanh does not: it is looked for where it should be."""
+    name = getattr(f, "__name__", "")
+    for module, owner in OF_MODULE.items():
+        if isinstance(f, types.BuiltinFunctionType) and getattr(sys.modules.get(module), name, None) is f:
+            return owner
+    return None
 
 
 def _imports(code: types.CodeType) -> set[str]:

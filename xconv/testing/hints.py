@@ -85,7 +85,7 @@ def weights(record: Record) -> dict[str, Array]:
     """The parameters of a layer by Keras's names, in Keras's order of axes."""
     layer = record.layer
     if hasattr(layer, "get_config"):
-        return {variable.name: np.array(variable) for variable in layer.variables if "seed" not in variable.name}
+        return {variable.name: variable.value.numpy() for variable in layer.variables if "seed" not in variable.name}
     norm = record.kind in ("batchnorm", "norm")
     names = {"weight": "gamma" if norm else "kernel", "bias": "beta" if norm else "bias"}
     names.update({"running_mean": "moving_mean", "running_var": "moving_variance"})

@@ -155,6 +155,8 @@ def mistrusted(value: Array, far: Array | None, bound: Any) -> str:
         return f"no element is finite (all {value.flat[0]})" if value.size else "it has no elements"
     if far is None:
         return "the inputs are all zero, or all equal: nothing shows in them"
+    if value.size > 1 and (value == value.flat[0]).all():
+        return f"every element is {value.flat[0]:.6g}"
     if value.shape == far.shape and np.array_equal(value, far, equal_nan=value.dtype.kind == "f"):
         return "it does not depend on the inputs: other inputs change nothing"
     return _sameness(value, bound) if value.size > 1 else ""
@@ -164,8 +166,6 @@ def _sameness(value: Array, bound: Any) -> str:
     """Whether a constant would have done as well."""
     values, counts = np.unique(value, return_counts=True)
     share = counts.max() / value.size
-    if share == 1:
-        return f"every element is {values[0]:.6g}"
     if share >= MOST and value.size >= 1 / (1 - MOST):
         return f"{share:.0%} of its elements are {values[counts.argmax()]:.6g}"
     if value.dtype.kind == "f":

@@ -85,6 +85,8 @@ class TensorFlow(Framework):
 
         random = getattr(context.context(), "_rng", None)
         before = random.getstate() if random is not None else None
+        if random is not None:
+            random.seed(0)  # other seeds than the user's next ones, whose kernels would keep what they have drawn
         generator = tf.random.get_global_generator()
         state = tf.identity(generator.state)
         try:
@@ -152,6 +154,5 @@ def _named(found: Any) -> list[tuple[str, Array]]:
 
 
 def _array(leaf: Any) -> Array:
-    if isinstance(leaf, keras.Variable):
-        return np.array(keras.ops.convert_to_numpy(leaf))
-    return np.array(leaf)
+    value = leaf.value if isinstance(leaf, keras.Variable) else leaf
+    return np.array(value.numpy() if hasattr(value, "numpy") else value)
