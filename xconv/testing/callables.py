@@ -46,13 +46,14 @@ def on(framework: str, function: Any) -> On:
 class Variant:
     """How a callable is run: in which precision, and what is done to each float before.
 
-    ``move`` is "" (nothing), "float32" (to the neighbours, before it is widened), "float64" (to the neighbours of what
-    was widened) or "below" (by 2^-30, which float32 does not see).
+    ``move`` is "" (nothing), "float32" (by float32's step, before it is widened), "float64" (by float64's step) or
+    "below" (by 2^-30, which float32 does not see); ``sign`` -1 is as far in the other direction.
     """
 
     wide: bool = False
     move: str = ""
     seed: int = 0
+    sign: int = 1
 
 
 PLAIN = Variant()
@@ -149,11 +150,11 @@ def _changed(array: Array, variant: Variant, rng: Any) -> Array:
     if array.dtype.kind != "f":
         return array
     if variant.move == "float32":
-        array = moved(array, rng)
+        array = moved(array, rng, variant.sign)
     if variant.wide:
         array = array.astype(np.float64)
     if variant.move == "float64":
-        array = moved(array, rng)
+        array = moved(array, rng, variant.sign)
     elif variant.move == "below":
         array = array * (1 + 2.0**-30 * rng.uniform(-1, 1, array.shape))
     return array

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from xconv.bounds import UNIT_ROUNDOFF
+from xconv.reference import Floats
 from xconv.testing.callables import PLAIN, Subject, Variant
 from xconv.testing.frameworks import Array, CannotError
 from xconv.testing.layout import Layouts
 from xconv.testing.memory import poisoned
+from xconv.testing.tolerance import deviation
 
 Named = dict[str, Array]
 
@@ -21,19 +24,33 @@ GRADIENT = "gradient for input "
 class Evidence:
     """What one callable gave, by the name of the array, in f's layout.
 
-    ``plain`` is as it is; ``moved`` are runs on inputs and parameters moved to neighbouring numbers. Where it computes
-    in float64, ``wide`` is its result there, ``wide_moved`` are runs there with float64 neighbours, and ``errors`` the
-    distances of the ``moved`` from float64 runs on the same numbers; else ``why_not`` says why. ``unsteady`` says which
-    arrays differ between two runs on the same input.
+    ``plain`` is as it is; ``moved`` are pairs of runs on inputs and parameters moved up and down. Where it computes in
+    float64, ``wide`` is its result there and ``wide_moved`` are pairs there; else ``why_not`` says why. ``unsteady``
+    says which arrays differ between two runs on the same input.
     """
 
     plain: Named
-    moved: list[Named] = field(default_factory=list)
+    moved: list[tuple[Named, Named]] = field(default_factory=list)
     wide: Named | None = None
-    wide_moved: list[Named] = field(default_factory=list)
-    errors: list[Named] = field(default_factory=list)
+    wide_moved: list[tuple[Named, Named]] = field(default_factory=list)
     why_not: str = ""
     unsteady: dict[str, str] = field(default_factory=dict)
+
+    def spread(self, name: str) -> Floats:
+        """The standard deviation of an array's rounding errors, as it is computed.
+
+        In float32 that is what float32 runs show, or what float64 runs do, in proportion to the unit roundoff: these
+        can be moved further, and so show all errors of a long sum.
+        """
+        dtype = self.plain[name].dtype.name
+        found = deviation([(up[name], down[name]) for up, down in self.moved], dtype)
+        if self.wide is None:
+            return found
+        return np.maximum(found, self.wide_spread(name) * (UNIT_ROUNDOFF[dtype] / UNIT_ROUNDOFF["float64"]))
+
+    def wide_spread(self, name: str) -> Floats:
+        """The same in float64."""
+        return deviation([(up[name], down[name]) for up, down in self.wide_moved], "float64")
 
 
 @dataclass(frozen=True)
@@ -79,20 +96,21 @@ def gather(side: Side, plain: Named, runs: int, seed: int) -> Evidence:
     given = [array.dtype.name for array in side.inputs if array.dtype.kind == "f"]
     narrow = "float64" if given and all(name == "float64" for name in given) else "float32"
     seeds = range(seed + 1, seed + 1 + runs)
-    found.moved = [side.run(Variant(move=narrow, seed=one)) for one in seeds]
+    found.moved = [pair(side, Variant(move=narrow, seed=one)) for one in seeds]
     if narrow == "float64":
         found.why_not = "it is given float64"
         return found
     try:
-        found.wide = _wide(side, floats, plain, found.moved[0], seeds[0])
-        for one, moved in zip(seeds, found.moved, strict=True):
-            there = side.run(Variant(wide=True, move=narrow, seed=one))
-            with np.errstate(invalid="ignore"):
-                found.errors.append({name: moved[name] - there[name] for name in floats})
-            found.wide_moved.append(side.run(Variant(wide=True, move="float64", seed=one)))
+        found.wide = _wide(side, floats, plain, found.moved[0][0], seeds[0])
+        found.wide_moved = [pair(side, Variant(wide=True, move="float64", seed=one)) for one in seeds]
     except Exception as error:  # noqa: BLE001 - whatever a callable raises when it meets float64
         found.wide, found.why_not = None, _short(error)
     return found
+
+
+def pair(side: Side, variant: Variant) -> tuple[Named, Named]:
+    """Two runs, moved in opposite directions."""
+    return side.run(variant), side.run(replace(variant, sign=-1))
 
 
 def _wide(side: Side, floats: list[str], plain: Named, moved: Named, seed: int) -> Named:

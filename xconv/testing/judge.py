@@ -13,10 +13,10 @@ from xconv.testing.evidence import Evidence
 from xconv.testing.explain import explained
 from xconv.testing.frameworks import Array
 from xconv.testing.report import Row
-from xconv.testing.tolerance import deviation, factor, rounding, underflow
+from xconv.testing.tolerance import factor, measured, underflow
 
-BOTH = "both sides in float64: their rounding errors there, predicted from those measured in float32"
-ONE = "{} in float64: both sides' distance from it, against the spread of float32 runs on moved numbers"
+BOTH = "both sides in float64: their rounding errors there, and those of float32 in proportion to the unit roundoff"
+ONE = "{} in float64: both sides' distance from it, against the spread of runs on moved numbers"
 NONE = "float32 alone: the spread of runs on moved numbers"
 
 MOST = 0.95
@@ -39,7 +39,7 @@ def judge(f: Evidence, g: Evidence, name: str, runs: int, false_alarm: float, st
     if f.wide is not None or g.wide is not None:
         return _one(f, g, name, t)
     dtype = min((one.dtype.name, other.dtype.name), key=lambda kind: -UNIT_ROUNDOFF[kind])
-    spread = np.hypot(*(deviation([run[name] for run in side.moved], side.plain[name].dtype.name) for side in (f, g)))
+    spread = np.hypot(f.spread(name), g.spread(name))
     return [_row(name, one, other, t * spread + underflow(dtype))]
 
 
@@ -47,12 +47,14 @@ def _both(f: Evidence, g: Evidence, name: str, t: float, strict: bool) -> list[R
     assert f.wide is not None
     assert g.wide is not None
     scales = []
-    for side in (f, g):
-        value, dtype = _as_float(side.wide[name] if side.wide else ()), side.plain[name].dtype.name
-        measured = rounding([run[name] for run in side.errors], value, dtype)
-        predicted = measured * UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF[dtype]
-        # another order of summation in float64 may err more than float32's did: it is measured there too
-        scales.append(np.maximum(predicted, deviation([run[name] for run in side.wide_moved], "float64")))
+    for side, wide in ((f, f.wide[name]), (g, g.wide[name])):
+        plain = side.plain[name]
+        # the errors of float32 in proportion to the unit roundoff; another order of summation in float64 may err
+        # more than float32's did, so that it is measured there too
+        with np.errstate(invalid="ignore"):
+            errors = measured(plain - wide, _as_float(plain), plain.dtype.name)
+        predicted = errors * UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF[plain.dtype.name]
+        scales.append(np.maximum(predicted, side.wide_spread(name)))
     bound = t * np.hypot(*scales) + underflow("float64")
     row = _row(name, f.wide[name], g.wide[name], bound)
     if row.verdict == "MISMATCH" and np.isfinite(row.error):
@@ -72,8 +74,7 @@ def _unshrunk(row: Row, f: Evidence, g: Evidence, name: str, strict: bool) -> Ro
         for one, other in ((f.plain[name], g.plain[name]), ((f.wide or {})[name], (g.wide or {})[name]))
     )
     apart = f"in float64 they are {np.nanmax(wide):.3g} apart, in float32 {np.nanmax(narrow):.3g}"
-    spreads = [deviation([run[name] for run in side.moved], side.plain[name].dtype.name) for side in (f, g)]
-    one_rounding = np.hypot(*spreads)
+    one_rounding = np.hypot(f.spread(name), g.spread(name))
     if (wide <= one_rounding).all():
         ratio = float(np.max(wide / one_rounding))
         place = tuple(int(i) for i in np.unravel_index(int(np.argmax(wide / one_rounding)), wide.shape))
@@ -100,7 +101,7 @@ def _own(side: Evidence, name: str, wide: Array, label: str, t: float) -> Row:
     """A narrow result against a float64 one."""
     plain = side.plain[name]
     dtype = plain.dtype.name
-    bound = t * deviation([run[name] for run in side.moved], dtype) + underflow(dtype)
+    bound = t * side.spread(name) + underflow(dtype)
     with np.errstate(over="ignore"):
         overflown = np.isinf(wide.astype(dtype))
     row = _row(f"{name}, {label} in {dtype}", np.where(overflown, wide.astype(dtype), wide), plain, bound)

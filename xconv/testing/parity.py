@@ -62,7 +62,7 @@ def compare(
         gradients: for each float input, of the products with random cotangents: "auto" where both have them.
         training: run modules in training mode. It is done on copies.
         seed: of the moved numbers and the cotangents.
-        runs: on moved numbers, from which rounding errors are estimated; at least 3.
+        runs: pairs of runs on moved numbers, from which rounding errors are estimated; at least 3.
         false_alarm: the probability with which an array of right callables may be called a mismatch.
         strict: whether a difference fails that does not shrink in float64, and is below the deviation of one float32
             rounding of the inputs and parameters: such as a constant in float32 makes, which TensorFlow's gelu has.
@@ -223,7 +223,7 @@ def _method(f: Evidence, g: Evidence, runs: int, false_alarm: float) -> str:
         return "integers: every bit"
     wide = [label for label, side in (("f", f), ("g", g)) if side.wide is not None]
     how = BOTH if len(wide) == 2 else ONE.format(wide[0]) if wide else NONE
-    return f"{how}; {runs} runs, Student's t at {false_alarm:g} for an array"
+    return f"{how}; {runs} pairs of runs, Student's t at {false_alarm:g} for an array"
 
 
 def _names(parity: Parity, f: Evidence, g: Evidence) -> None:

@@ -4,15 +4,17 @@ To first order the error of a computed result is a weighted sum of the rounding 
 most the unit roundoff ``u`` and nearly independent with mean zero (Higham and Mary 2019, "A new approach to
 probabilistic rounding error analysis", SIAM J. Sci. Comput. 41(5)). So it is nearly normal, with a standard deviation
 that is proportional to ``u``. That deviation is not known, but can be measured: the same computation on inputs that are
-moved to neighbouring numbers makes other rounding errors. An error that is divided by a standard deviation from K such
-runs follows Student's t distribution, and its quantile at ``FALSE_ALARM / n`` is exceeded by one of n right elements
-with a probability of at most ``FALSE_ALARM`` (Bonferroni). docs/your-own-code.md has the whole derivation.
+moved a little makes other rounding errors, and the mean of two that are moved in opposite directions has no first-order
+effect of the move itself. An error over a standard deviation from K such pairs follows Student's t distribution, and
+its quantile at ``FALSE_ALARM / n`` is exceeded by one of n right elements with a probability of at most
+``FALSE_ALARM`` (Bonferroni). docs/your-own-code.md has the whole derivation.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,32 +23,35 @@ from xconv.bounds import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from xconv.reference import Floats
 
 RUNS = 17
-"""Runs on moved inputs; 16 degrees of freedom are left around their mean."""
+"""Pairs of runs on moved inputs; 16 degrees of freedom are left around their mean."""
+
+STEP = {"float64": 2.0**-35, "float32": 2.0**-21, "float16": 2.0**-8}
+"""The largest relative move of an input.
+
+What is added to a sum that is R times as large makes another rounding error only if it moves by about ``u R``; so the
+step is larger than ``u``. In float64 it is ``u^(2/3)``: a kink, such as relu's, is crossed with a probability of the
+order of the step and then changes the mean by the order of the step, with a variance of ``step^3 = u^2``, a rounding
+error's. Float32 has 4 neighbours to each side: with more, inputs that are rounded to 11 bits (TF32) would make another
+error in each run, and pass for rounding errors.
+"""
 
 FALSE_ALARM = 1e-6
 """The probability that one array of two right implementations is called a mismatch, if errors are as assumed."""
 
 
-def unit_roundoff(dtype: np.dtype[np.generic]) -> float:
-    """Of a NumPy dtype; 0 where arithmetic is exact.
+def moved(array: npt.NDArray[Any], rng: np.random.Generator, sign: int = 1) -> npt.NDArray[Any]:
+    """Every float moved by a random part of :data:`STEP`, or as far in the other direction. Zeros stay.
 
-    >>> unit_roundoff(np.dtype("float32")) == 2**-24, unit_roundoff(np.dtype("int64"))
-    (True, 0.0)
-    """
-    return UNIT_ROUNDOFF.get(dtype.name, 0.0)
-
-
-def moved(array: npt.NDArray[np.generic], rng: np.random.Generator) -> npt.NDArray[np.generic]:
-    """Every float moved to the next number up or down, at random: by between 1 and 2 unit roundoffs. Zeros stay.
-
-    >>> near = moved(np.ones(1000, "float32"), np.random.default_rng(0))
-    >>> sorted(set(((near - 1) / np.float32(2**-24)).tolist()))
-    [-1.0, 2.0]
+    >>> x = np.ones(1000, "float32")
+    >>> up, down = (moved(x, np.random.default_rng(0), sign) - 1 for sign in (1, -1))
+    >>> bool(np.abs(up).max() <= 2**-21), bool(np.abs(up + down).max() <= 2**-24)
+    (True, True)
     """
     if array.dtype.kind != "f":
         return array
-    towards = np.where(rng.integers(0, 2, array.shape, bool), np.inf, -np.inf).astype(array.dtype)
-    return np.where(array == 0, array, np.nextafter(array, towards))
+    step = STEP[array.dtype.name] * rng.uniform(-1, 1, array.shape)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(array + sign * step * array).astype(array.dtype)
 
 
 def student_tail(t: float, freedom: int) -> float:
@@ -82,23 +87,24 @@ def factor(elements: int, runs: int = RUNS, false_alarm: float = FALSE_ALARM) ->
     return high
 
 
-def deviation(values: Sequence[npt.NDArray[np.generic]], dtype: str) -> Floats:
-    """The standard deviation that runs show, for each element: the larger of its own and of the array's.
+def deviation(pairs: Sequence[tuple[Floats, Floats]], dtype: str) -> Floats:
+    """The standard deviation of rounding errors that pairs of runs show, for each element.
 
-    An element alone may by chance not have moved; the array's is the root of the mean of the variances. No result is
-    more certain than its own rounding, which is uniform within ``u |y|``: its deviation, ``u |y| / sqrt(3)``, is added.
+    The sum of a pair has the variance of two errors. An element's is the larger of its own and the array's mean, for
+    an element alone may by chance not have moved. No result is more certain than its own rounding, which is uniform
+    within ``u |y|``: its variance, ``(u y)^2 / 3``, is added.
     """
-    stack = np.stack([np.asarray(value, np.float64) for value in values])
     with np.errstate(invalid="ignore", over="ignore"):
-        variance = np.var(stack, axis=0, ddof=1)
-        return _with_floor(variance, stack[0], dtype)
+        sums = np.stack([np.asarray(up, np.float64) + np.asarray(down, np.float64) for up, down in pairs])
+        return _with_floor(np.var(sums, axis=0, ddof=1) / 2, sums[0] / 2, dtype)
 
 
-def rounding(errors: Sequence[Floats], value: Floats, dtype: str) -> Floats:
-    """The root mean square of measured rounding errors, whose mean is zero; else as :func:`deviation`."""
+def measured(error: Floats, value: Floats, dtype: str) -> Floats:
+    """The root mean square over an array of rounding errors that are known; else as :func:`deviation`."""
     with np.errstate(invalid="ignore", over="ignore"):
-        variance = np.mean(np.square(np.stack(errors)), axis=0)
-        return _with_floor(variance, value, dtype)
+        square = np.square(np.asarray(error, np.float64))
+        square = np.where(np.isfinite(square), square, 0.0)
+        return _with_floor(np.full_like(square, square.mean() if square.size else 0.0), value, dtype)
 
 
 def _with_floor(variance: Floats, value: Floats, dtype: str) -> Floats:

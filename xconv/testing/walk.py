@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -49,7 +50,10 @@ def _walked(f: Subject, g: Subject, inputs: Sequence[Array], both: Layouts, seed
     seen = []
     for subject, given in ((f, inputs), (g, there)):
         watch = Watch(subject)
-        runs = [watch.run(given, Variant(move="float32", seed=seed + i + 1)) for i in range(RUNS)]
+        runs = [
+            [watch.run(given, Variant(move="float32", seed=seed + i + 1, sign=sign)) for sign in (1, -1)]
+            for i in range(RUNS)
+        ]
         seen.append((watch.run(given), runs))  # the last run, so that a copy that is used again holds its own weights
     (one, one_runs), (other, other_runs) = seen
     pairs = record_pairs(one, other, both.to_f)
@@ -60,7 +64,10 @@ def _walked(f: Subject, g: Subject, inputs: Sequence[Array], both: Layouts, seed
     for i, j in pairs:
         a, b = one[i], other[j]
         layouts = _between(one[: i + 1], a, b, both)
-        moved = [run[i].given for run in one_runs], [run[j].given for run in other_runs]
+        moved = (
+            [(up[i].given, down[i].given) for up, down in one_runs],
+            [(up[j].given, down[j].given) for up, down in other_runs],
+        )
         if layouts is None or not _agree(a.given, b.given, *moved, layouts):
             return _gap(before, one[reached[0] + 1 : i + 1], other[reached[1] + 1 : j + 1], both)
         row = _alone(f, g, a, b, layouts, seed)
@@ -95,11 +102,14 @@ def _between(earlier: Sequence[Record], a: Record, b: Record, both: Layouts) -> 
     return ways[min(fits)[1]] if fits else None
 
 
-def _agree(one: Array, other: Array, one_runs: Sequence[Array], other_runs: Sequence[Array], layouts: Layouts) -> bool:
+Pairs: TypeAlias = Sequence[tuple[Array, Array]]
+
+
+def _agree(one: Array, other: Array, one_runs: Pairs, other_runs: Pairs, layouts: Layouts) -> bool:
     one = layouts.to_g(0, one)
     if one.dtype.kind != "f":
         return bool(np.array_equal(one, other))
-    first = deviation([layouts.to_g(0, run) for run in one_runs], one.dtype.name)
+    first = deviation([(layouts.to_g(0, up), layouts.to_g(0, down)) for up, down in one_runs], one.dtype.name)
     spread = np.hypot(first, deviation(other_runs, other.dtype.name))
     bound = factor(one.size, RUNS) * spread + underflow(one.dtype.name)
     with np.errstate(invalid="ignore"):
