@@ -173,6 +173,9 @@ def test_rounding_of_inputs_to_tf32_is_caught() -> None:
         "result, g in float32": "MISMATCH",
     }
     assert "further from the float64 result than its rounding errors explain" in str(found)
+    narrow = on("numpy", lambda x: by_numpy(rounded_to_11_bits(x.astype(np.float32))).astype(np.float32))
+    for f in (by_torch, lambda x: by_torch(x).float()):
+        assert not compare(f, narrow, X).ok
 
 
 def test_one_side_in_float64_and_none() -> None:
@@ -207,6 +210,27 @@ def test_other_orders_of_summation_pass() -> None:
     for seed in range(3):
         assert assert_parity(lambda x: np.sum(x, axis=1), in_order, x, seed=seed).ok
         assert assert_parity(in_order, lambda x: torch.sum(x, 1), x, seed=seed).ok
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_product_one_term_after_the_other(seed: int) -> None:
+    """Most of its rounding errors stay the same when an input moves to its neighbour."""
+    rng = np.random.default_rng(seed)
+    x, w = (rng.standard_normal(shape).astype("float32") for shape in ((5, 4000), (4000, 7)))
+    by_matrix = torch.from_numpy(w.copy())
+
+    def in_order(x: np.ndarray) -> np.ndarray:
+        total: np.ndarray = np.add.accumulate(x[:, :, None] * w, axis=1)[:, -1]
+        return total
+
+    assert assert_parity(lambda x: x @ by_matrix, in_order, x).ok
+    assert assert_parity(lambda x: (x @ by_matrix).float(), lambda x: in_order(x).astype(np.float32), x).ok
+
+
+def test_constants_that_cancel() -> None:
+    """2.4 is rounded to float32, and most of it cancels: what is left has a large relative error."""
+    x = (2.4 + X / 50).astype("float32")
+    assert assert_parity(lambda x: torch.exp(x - 2.4), on("numpy", lambda x: np.exp(x - 2.4)), x).ok
 
 
 def test_integers_are_exact() -> None:
