@@ -16,6 +16,8 @@ from torch.nn import functional as F
 import xconv
 from tests.ported import LAYOUTS, X, original, port
 from xconv.testing import ParityError, assert_parity, compare, on
+from xconv.testing.callables import Subject
+from xconv.testing.evidence import Side, gather
 from xconv.testing.judge import BOTH, NONE
 
 RNG = np.random.default_rng(7)
@@ -210,6 +212,27 @@ def test_other_orders_of_summation_pass() -> None:
     for seed in range(3):
         assert assert_parity(lambda x: np.sum(x, axis=1), in_order, x, seed=seed).ok
         assert assert_parity(in_order, lambda x: torch.sum(x, 1), x, seed=seed).ok
+
+
+@pytest.mark.parametrize(("terms", "count"), [(1000, 200), (4000, 100), (20_000, 20)])
+def test_the_estimate_is_as_large_as_the_errors(terms: int, count: int) -> None:
+    """From float64 to within a factor of 2 for sums of any length; from float32's small step it is a few times less."""
+    x = np.random.default_rng(0).standard_normal((count, terms)).astype("float32")
+
+    def in_order(x: np.ndarray) -> np.ndarray:
+        total: np.ndarray = np.cumsum(x, axis=1)[:, -1]
+        return total
+
+    def root_mean_square(values: np.ndarray) -> float:
+        return float(np.sqrt(np.mean(np.square(values))))
+
+    error = root_mean_square(in_order(x) - in_order(x.astype(np.float64)))
+    spreads = []
+    for f in (in_order, lambda x: in_order(x).astype(np.float32)):
+        side = Side(Subject("f", on("numpy", f)), [x], None, lambda _, array: array)
+        spreads.append(root_mean_square(gather(side, side.run(), 17, 0).spread("result")))
+    assert 0.5 < error / spreads[0] < 2
+    assert error / spreads[1] < (2.5 if terms <= 4000 else 4)
 
 
 @pytest.mark.parametrize("seed", range(4))
