@@ -19,6 +19,8 @@ NEEDED = {
     "test_apart.py": {"torch"},
     "test_tensorflow.py": {"tensorflow"},
     "test_framework_gaps.py": {"torch", "tensorflow"},
+    "test_assert_parity.py": {"torch", "tensorflow"},
+    "test_walk.py": {"torch", "tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""
 

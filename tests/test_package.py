@@ -25,8 +25,9 @@ def python(code: str, *flags: str) -> str:
 
 
 def test_import_loads_no_framework() -> None:
-    code = "import sys, xconv, xconv.cost, xconv.parity, xconv.reference; xconv.backends(); "
-    loaded = python(code + "print([m for m in ('torch', 'tensorflow', 'keras', 'scipy') if m in sys.modules])")
+    code = "import sys, xconv, xconv.cost, xconv.parity, xconv.reference, xconv.testing; xconv.backends(); "
+    code += "frameworks = ('torch', 'tensorflow', 'keras', 'jax', 'onnx', 'onnxruntime', 'scipy'); "
+    loaded = python(code + "print([m for m in frameworks if m in sys.modules])")
     assert loaded == "[]"
 
 

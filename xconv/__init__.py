@@ -28,7 +28,7 @@ from xconv.problem import ConvProblem
 from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
-    from xconv import bench, bounds, cost, parity, reference, wisdom
+    from xconv import bench, bounds, cost, parity, reference, testing, wisdom
     from xconv.tuning import tune
 
 __version__ = "0.1.0"
@@ -60,11 +60,12 @@ __all__ = [
     "reference",
     "resolve",
     "spatially_separable_conv2d",
+    "testing",
     "tune",
     "wisdom",
 ]
 
-_ROOMS = ("bench", "bounds", "cost", "parity", "reference", "wisdom")
+_ROOMS = ("bench", "bounds", "cost", "parity", "reference", "testing", "wisdom")
 
 
 if not TYPE_CHECKING:

@@ -1,0 +1,158 @@
+"""TensorFlow functions, Keras layers and models on NumPy arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from xconv.testing.frameworks import Array, CannotError, Change, Framework, leaves
+
+
+class TensorFlow(Framework):
+    """Functions of tensors, compiled or not, and Keras layers and models."""
+
+    name = "tensorflow"
+
+    def __init__(self) -> None:
+        self._copies: dict[tuple[int, bool], Any] = {}
+        self._shapes: dict[int, list[tuple[int, ...]]] = {}
+
+    @property
+    def differentiates(self) -> bool:  # type: ignore[override]
+        """Keras may compute by another framework."""
+        return bool(keras.backend.backend() == "tensorflow")
+
+    def owns(self, value: object) -> bool:
+        """Whether it is a tensor, a variable or a layer."""
+        return isinstance(value, (tf.Tensor, tf.Variable, keras.Variable, keras.Layer))
+
+    def run(self, f: Any, inputs: Sequence[Array], training: bool) -> list[tuple[str, Array]]:
+        """The named results of a function, layer or model."""
+        return _named(leaves(called(f, [tf.constant(array) for array in inputs], training)))
+
+    def run_with_gradients(
+        self, f: Any, inputs: Sequence[Array], cotangents: Mapping[str, Array], training: bool
+    ) -> tuple[list[tuple[str, Array]], list[Array | None]]:
+        """By a ``GradientTape``."""
+        tensors = [tf.constant(array) for array in inputs]
+        wanted = [tensor for tensor in tensors if tensor.dtype.is_floating]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(wanted)
+            found = list(leaves(called(f, tensors, training)))
+        given = [(leaf, tf.cast(cotangents[name], leaf.dtype)) for name, leaf in found if name in cotangents]
+        pulled = tape.gradient([leaf for leaf, _ in given], wanted, [above for _, above in given])
+        if all(gradient is None for gradient in pulled):
+            raise CannotError("its result has no gradient (is it computed outside TensorFlow?)")
+        gradients = iter(pulled)
+        by_input: list[Array | None] = []
+        for tensor in tensors:
+            if not tensor.dtype.is_floating:
+                by_input.append(None)
+                continue
+            gradient = next(gradients)
+            chosen = tf.zeros_like(tensor) if gradient is None else tf.convert_to_tensor(gradient)
+            by_input.append(np.array(chosen))
+        return _named(found), by_input
+
+    def converted(self, value: Any, change: Change, wide: bool) -> Any:
+        """A layer that is built again from its configuration, or a constant."""
+        if isinstance(value, keras.Layer):
+            copy = self._copies.get((id(value), wide))
+            if copy is None:
+                copy = self._copies[id(value), wide] = rebuilt(value, wide)
+            for old, new in zip(value.variables, copy.variables, strict=True):
+                new.assign(change(_array(old)) if "float" in str(old.dtype) else _array(old))
+            return copy
+        return tf.constant(change(_array(value))) if "float" in str(value.dtype) else value
+
+    def compiled(self, value: Any) -> tuple[Callable[..., Any], Callable[[Any], Any]] | None:
+        """The function in a ``tf.function``."""
+        if isinstance(value, tf.types.experimental.PolymorphicFunction):
+            by_xla = getattr(value, "_jit_compile", None)
+            return value.python_function, lambda f: tf.function(f, jit_compile=by_xla)
+        return None
+
+    @contextmanager
+    def kept_state(self) -> Iterator[None]:
+        """Of the global generator, and the seeds that operations take in order."""
+        from tensorflow.python.eager import context  # there is no public way to read them
+
+        random = getattr(context.context(), "_rng", None)
+        before = random.getstate() if random is not None else None
+        if random is not None:
+            random.seed(0)  # other seeds than the user's next ones, whose kernels would keep what they have drawn
+        generator = tf.random.get_global_generator()
+        state = tf.identity(generator.state)
+        try:
+            yield
+        finally:
+            generator.state.assign(state)
+            if random is not None:
+                random.setstate(before)
+
+    def versions(self) -> dict[str, str]:
+        """TensorFlow's and Keras's."""
+        return {"tensorflow": tf.__version__, "keras": keras.__version__}
+
+    def flags(self) -> dict[str, str]:
+        """What it may round to on its own account."""
+        return {
+            "tensorflow TF32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
+            "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "not set"),
+        }
+
+
+def called(f: Any, tensors: Sequence[Any], training: bool) -> Any:
+    """A layer or function on tensors; a model with several inputs takes them as a list."""
+    if not isinstance(f, keras.Layer):
+        return f(*tensors)
+    options = {"training": training} if f._call_has_training_arg else {}
+    if len(tensors) > 1 and isinstance(f, keras.Model) and len(getattr(f, "inputs", None) or ()) == len(tensors):
+        return f(list(tensors), **options)
+    return f(*tensors, **options)
+
+
+def rebuilt(layer: Any, wide: bool) -> Any:
+    """A layer of the same configuration, in float64 if it is to be wide, with variables of its own."""
+    if not layer.built:
+        raise CannotError(f"the layer {layer.name!r} has not been built; call it once before")
+    try:
+        kinds = {type(one).__name__: type(one) for one in layer._flatten_layers()}
+        with keras.saving.custom_object_scope(kinds):
+            config = layer.get_config()
+            copy = type(layer).from_config(_in_float64(config) if wide else config)
+            if not copy.built:
+                copy.build_from_config(layer.get_build_config() or {})
+    except Exception as error:  # a layer of the user's may need anything
+        why = (str(error).splitlines() or [""])[0][:160]
+        raise CannotError(f"{type(layer).__name__} cannot be built again from its configuration: {why}") from error
+    shapes = [[tuple(variable.shape) for variable in one.variables] for one in (layer, copy)]
+    if shapes[0] != shapes[1]:
+        raise CannotError(f"{type(layer).__name__}, built again from its configuration, has other variables")
+    return copy
+
+
+def _in_float64(config: Any, key: str = "") -> Any:
+    """A configuration whose dtypes and dtype policies say float64."""
+    if isinstance(config, Mapping):
+        if config.get("class_name") == "DTypePolicy":
+            return {**config, "config": {**config["config"], "name": "float64"}}
+        return {name: _in_float64(value, name) for name, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(_in_float64(value, key) for value in config)
+    return "float64" if key == "dtype" and config in ("float32", "float16", "bfloat16") else config
+
+
+def _named(found: Any) -> list[tuple[str, Array]]:
+    return [(name, _array(leaf)) for name, leaf in found]
+
+
+def _array(leaf: Any) -> Array:
+    value = leaf.value if isinstance(leaf, keras.Variable) else leaf
+    return np.array(value.numpy() if hasattr(value, "numpy") else value)

@@ -1,0 +1,104 @@
+"""What a comparison found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tabulate import tabulate
+
+OK = ("exact", "within bound")
+
+
+class ParityError(AssertionError):
+    """Two callables do not agree, or their agreement proves nothing. ``parity`` holds what was found."""
+
+    def __init__(self, parity: Parity) -> None:
+        super().__init__(str(parity))
+        self.parity = parity
+
+    def __reduce__(self) -> tuple[type[ParityError], tuple[Parity]]:
+        return type(self), (self.parity,)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One array, compared: the largest error, and where it is largest over its bound.
+
+    ``verdict`` is "exact", "within bound", "MISMATCH", "error" (it could not be computed) or "mistrusted" (it agrees,
+    and that proves nothing). ``bound`` is at ``place``.
+    """
+
+    array: str
+    verdict: str
+    error: float = 0.0
+    bound: float = 0.0
+    ratio: float = 0.0
+    place: tuple[int, ...] = ()
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it agrees, and that proves something."""
+        return self.verdict in OK
+
+
+@dataclass
+class Parity:
+    """All arrays of a comparison. Prints as a table, and what is wrong under it.
+
+    ``method`` says how the bounds were derived, ``versions`` and ``flags`` what computed, ``layers`` where two models
+    depart, ``notes`` what could not be done.
+    """
+
+    f: str
+    g: str
+    rows: list[Row] = field(default_factory=list)
+    method: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    flags: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+    notes: list[str] = field(default_factory=list)
+    layers: str = ""
+    mistrusted_allowed: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether every array agrees, and there is one."""
+        allowed = (*OK, "mistrusted") if self.mistrusted_allowed else OK
+        return bool(self.rows) and all(row.verdict in allowed for row in self.rows)
+
+    def properties(self) -> dict[str, str]:
+        """Names and values for a test report, for example for pytest's ``record_property``.
+
+        >>> Parity("a", "b", [Row("result", "exact")]).properties()["result verdict"]
+        'exact'
+        """
+        found = {"f": self.f, "g": self.g, "method": self.method, "seed": str(self.seed)}
+        for row in self.rows:
+            found[f"{row.array} verdict"] = row.verdict
+            for name in ("error", "bound", "ratio"):
+                found[f"{row.array} {name}"] = f"{getattr(row, name):.6g}"
+        found.update({f"version of {name}": value for name, value in self.versions.items()})
+        found.update({f"flag {name}": value for name, value in self.flags.items()})
+        return found
+
+    def __str__(self) -> str:
+        lines = [
+            [row.array, row.verdict, f"{row.error:.3g}", f"{row.bound:.3g}", f"{row.ratio:.3g}", _at(row.place)]
+            for row in self.rows
+        ]
+        headers = ["array", "verdict", "error", "bound", "ratio", "at"]
+        parts = [f"f: {self.f}; g: {self.g}"]
+        parts.append(tabulate(lines, headers, tablefmt="simple", disable_numparse=True))
+        parts += [f"{row.array}: {row.detail}" for row in self.rows if not row.ok and row.detail]
+        if self.layers:
+            parts.append(self.layers)
+        if self.method:
+            parts.append(f"bounds: {self.method}")
+        parts += [f"note: {note}" for note in dict.fromkeys(self.notes)]
+        parts.append(", ".join(f"{name} {version}" for name, version in self.versions.items()) + f"; seed {self.seed}")
+        return "\n".join(parts)
+
+
+def _at(place: tuple[int, ...]) -> str:
+    return str(place) if place else ""
