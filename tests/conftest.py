@@ -33,6 +33,7 @@ NEEDED = {
     "test_torch.py": {"torch"},
     "test_apart.py": {"torch"},
     "test_tensorflow.py": {"tensorflow"},
+    "test_jax.py": {"jax"},
     "test_framework_gaps.py": {"torch", "tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""

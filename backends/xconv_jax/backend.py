@@ -12,8 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import enable_x64, lax
+from jax._src.array import ArrayImpl  # the type of arrays that are there; `jax.Array` is of tracers too
+from jax.core import Tracer
 
 from xconv.backend import Backend, Formulation
+from xconv.call import Call
 from xconv.errors import UnsupportedError
 from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
@@ -39,7 +42,12 @@ class JaxBackend(Backend):
     # --- arrays ---
 
     def unusable(self, array: Array) -> str | None:
-        return None if isinstance(array, jax.Array) else f"a {type(array).__name__}"
+        if not isinstance(array, jax.Array):
+            return f"a {type(array).__name__}"
+        # jax.grad would leave the scope in which float64 is float64, and transpose some ops in float32
+        if isinstance(array, Tracer) and array.dtype == np.float64 and not jax.config.jax_enable_x64:
+            return "a float64 array in a JAX transformation outside jax.enable_x64(), where gradients become float32"
+        return None
 
     def prepare(self, array: Array) -> Array:
         return array
@@ -51,17 +59,17 @@ class JaxBackend(Backend):
         return str(array.dtype)
 
     def device(self, array: Array) -> str | None:
-        if isinstance(array, jax.core.Tracer):  # it has no place yet
+        if isinstance(array, Tracer):  # it has no place yet
             return None
         places = {_name(device) for device in array.devices()}
         return places.pop() if len(places) == 1 else None
 
     def from_numpy(self, array: np.ndarray, device: str) -> Array:
-        with _scope(array):
+        with enable_x64(True):  # integers too: what is refused is refused as what it was
             return jax.device_put(array, _device(device))
 
     def to_numpy(self, array: Array) -> np.ndarray:
-        if isinstance(array, jax.core.Tracer):
+        if isinstance(array, Tracer):
             raise UnsupportedError(
                 "a NumPy array inside a JAX transformation has no value to come back as: pass a jax.Array"
             )
@@ -88,7 +96,7 @@ class JaxBackend(Backend):
         first = parents[0]
         with _scope(first):
             zeros = jnp.zeros(shape, first.dtype)
-            return zeros if isinstance(first, jax.core.Tracer) else jax.device_put(zeros, first.sharding)
+            return zeros if isinstance(first, Tracer) else jax.device_put(zeros, first.sharding)
 
     def cast(self, array: Array, dtype: str) -> Array:
         with _scope(array, dtype):
@@ -114,7 +122,27 @@ class JaxBackend(Backend):
     differentiated = ("conv1d", "conv2d", "taps")
 
     def threads(self) -> int:
-        return int(os.environ.get("NPROC", 0)) or len(os.sched_getaffinity(0))
+        return int(os.environ.get("NPROC", "0")) or len(os.sched_getaffinity(0))
+
+    eager_types = (ArrayImpl,)
+
+    def signature(self, *arrays: Array | None) -> Hashable | None:
+        parts: list[Hashable] = []
+        for array in arrays:
+            if array is not None:
+                if array.__class__ is not ArrayImpl:
+                    return None
+                parts += [array.shape, array.dtype, array.sharding]
+        return (len(parts), *parts)
+
+    def lowered(self, call: Call, chosen: Chosen) -> Callable[[Array, Array, Array | None], Array] | None:
+        # the program that has run, where `run` does nothing but call it
+        problem = call.problem
+        plain = call.vertical is None and call.layout.channels_last and problem.padding_mode == "zeros"
+        single = problem.stride > 1 and problem.output_length == 1
+        if not plain or single or problem.is_empty or problem.dtype != "float32":
+            return None
+        return partial(_computed, getattr(chosen.formulation, call.direction), call.direction, problem, call.axis)
 
     def compute(
         self,
@@ -127,10 +155,10 @@ class JaxBackend(Backend):
         bias: Array | None,
         chosen: Chosen | None = None,
     ) -> Array:
-        if chosen is not None and any(isinstance(array, jax.core.Tracer) for array in (a, b)):
+        if chosen is not None and any(isinstance(array, Tracer) for array in (a, b)):
             formulation = chosen.trained  # whatever traces may differentiate
         with _scope(a):
-            return _computed(getattr(formulation, direction), problem, axis, a, b, bias)
+            return _computed(getattr(formulation, direction), direction, problem, axis, a, b, bias)
 
     def conv2d(
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Array, weight: Array, bias: Array | None
@@ -144,8 +172,10 @@ class JaxBackend(Backend):
         return ["cpu", *(f"cuda:{i}" for i in range(len(_gpus())))]
 
     def synchronize(self, device: str) -> None:
+        # what a thread enqueues on a device runs in that order, also where its result has been dropped since
         place = _device(device)
-        for array in jax.live_arrays():
+        _marker(jax.device_put(np.float32(0), place)).block_until_ready()
+        for array in jax.live_arrays():  # what other threads enqueued
             if place in array.devices():
                 array.block_until_ready()
 
@@ -180,12 +210,18 @@ class JaxBackend(Backend):
         return str(jax.__version__)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _computed(
-    function: Callable[..., Array], problem: ConvProblem, axis: int, a: Array, b: Array, bias: Array | None
+    function: Callable[..., Array],
+    direction: str,
+    problem: ConvProblem,
+    axis: int,
+    a: Array,
+    b: Array,
+    bias: Array | None,
 ) -> Array:
     """One direction, by a method of a formulation, as one program. Precision and dtypes in force are of jit's key."""
-    if function.__name__ == "forward":
+    if direction == "forward":
         return function(problem, axis, a, b, bias)
     y = function(problem, axis, a, b)
     return y if bias is None else y + bias
@@ -195,6 +231,11 @@ def _computed(
 def _computed_2d(vertical: ConvProblem, horizontal: ConvProblem, x: Array, weight: Array, bias: Array | None) -> Array:
     y = conv2d(vertical, horizontal, x, weight)
     return y if bias is None else y + bias
+
+
+@jax.jit
+def _marker(x: Array) -> Array:
+    return x + 1
 
 
 def _scope(*arrays: Any) -> AbstractContextManager[Any]:

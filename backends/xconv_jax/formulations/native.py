@@ -1,13 +1,17 @@
 """JAX's own convolution, ``lax.conv_general_dilated``, and the gradients that JAX derives of it.
 
 Those for the weight of a grouped convolution are left to :mod:`xconv_jax.formulations.taps`: on the CPU, XLA computes
-all pairs of groups and multiplies those that are not wanted by zero, which gives a NaN of one group to all, and takes
-as many times longer as there are groups.
+all pairs of groups and multiplies those that are not wanted by zero. That gives a NaN of one group to others, and takes
+many times as long.
+
+Pads that are longer than the kernel's reach are put into the array: the gradient for ``x`` would be a convolution with
+a negative pad, and of some of these (-1 before and 1 behind, from 8 channels on) XLA's last place is wrong on the CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -73,6 +77,7 @@ def _tangent(own: Product, other: Product, primals: Sequence[Array], tangents: S
 
 def _as_signals(problem: ConvProblem, axis: int, x: Array, weight: Array) -> Array:
     """A 1-D convolution; a feature map's rows or columns become a batch of signals."""
+    problem, x = _reached(problem, axis, x)
     columns = x.ndim == 4 and axis == 1
     lines = x.swapaxes(1, 2) if columns else x
     signals = lines.reshape(-1, *lines.shape[-2:])
@@ -84,12 +89,21 @@ def _as_signals(problem: ConvProblem, axis: int, x: Array, weight: Array) -> Arr
 
 def _as_image(problem: ConvProblem, axis: int, x: Array, weight: Array) -> Array:
     """A 2-D convolution of the image that the array is: of height one for signals, else the feature map itself."""
+    problem, x = _reached(problem, axis, x)
     image, wide = (x[:, None], True) if x.ndim == 3 else (x, axis == 2)
     kernel = weight[None] if wide else weight[:, None]
     own, other = (problem.stride, problem.padding, problem.dilation), (1, (0, 0), 1)
     strides, pads, dilations = zip(*((other, own) if wide else (own, other)), strict=True)
     y = _convolution(image, kernel, strides, pads, dilations, problem.groups)
     return y[:, 0] if x.ndim == 3 else y
+
+
+def _reached(problem: ConvProblem, axis: int, x: Array) -> tuple[ConvProblem, Array]:
+    """The same convolution with pads that the kernel reaches over; what is beyond is zeros in the array."""
+    reach = problem.extent - 1
+    low, high = (max(amount - reach, 0) for amount in problem.padding)
+    length, inside = problem.length + low + high, (problem.padding[0] - low, problem.padding[1] - high)
+    return replace(problem, length=length, padding=inside), pad(x, axis, (low, high))
 
 
 def _convolution(
@@ -110,9 +124,11 @@ def conv2d(vertical: ConvProblem, horizontal: ConvProblem, x: Array, weight: Arr
     """The true 2-D convolution; of channels that are each alone, or for the weight of groups, as a sum over taps."""
     if vertical.depthwise:
         return _sum_2d(vertical, horizontal, x, weight)
-    steps, pads, spread = zip(*((p.stride, p.padding, p.dilation) for p in (vertical, horizontal)), strict=True)
 
     def own(x: Array, weight: Array) -> Array:
+        first, x = _reached(vertical, 1, x)
+        second, x = _reached(horizontal, 2, x)
+        steps, pads, spread = zip(*((p.stride, p.padding, p.dilation) for p in (first, second)), strict=True)
         return _convolution(x, weight, steps, pads, spread, vertical.groups)
 
     return own(x, weight) if vertical.groups == 1 else linked(own, partial(_sum_2d, vertical, horizontal), x, weight)

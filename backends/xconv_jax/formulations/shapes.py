@@ -27,13 +27,6 @@ def pad(x: Array, axis: int, padding: tuple[int, int]) -> Array:
     return lax.pad(x, jnp.zeros((), x.dtype), amounts)
 
 
-def as_lines(x: Array, axis: int) -> Array:
-    """``(outer, length, inner, channels)`` with the axis in the second place, whatever the rank: never a copy."""
-    if x.ndim == 3:
-        return x[:, :, None]
-    return x if axis == 1 else x.reshape(-1, 1, *x.shape[2:]).swapaxes(1, 2)
-
-
 def resized(x: Array, axis: int, length: int, channels: int) -> tuple[int, ...]:
     """The sizes of ``x`` with another length along an axis and other channels."""
     sizes = list(x.shape)

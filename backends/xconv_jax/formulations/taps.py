@@ -48,24 +48,27 @@ def sum_of_taps(problem: ConvProblem, axis: int, x: Array, weight: Array) -> Arr
     """The forward direction."""
     padded = pad(x, axis, problem.padding)
     reach = (problem.output_length - 1) * problem.stride + 1
-    if problem.kernel <= UNROLLED:
-        y = None
-        for tap in range(problem.kernel):
-            start = tap * problem.dilation
-            seen = lax.slice_in_dim(padded, start, start + reach, problem.stride, axis)
-            product = _times(problem, seen, weight[tap])
-            y = product if y is None else y + product
-        return y
+    if problem.kernel > UNROLLED:
+        return _looped(problem, axis, padded, weight, reach)
+    y = None
+    for tap in range(problem.kernel):
+        start = tap * problem.dilation
+        seen = lax.slice_in_dim(padded, start, start + reach, problem.stride, axis)
+        product = _times(problem, seen, weight[tap])
+        y = product if y is None else y + product
+    return y
 
-    # what a tap sees is sliced again for a gradient: else all slices would be kept, kernel times the input
-    @jax.checkpoint
+
+def _looped(problem: ConvProblem, axis: int, padded: Array, weight: Array, reach: int) -> Array:
     def product(padded: Array, tap: Array, start: Array) -> Array:
         seen = lax.dynamic_slice_in_dim(padded, start, reach, axis)
         return _times(problem, lax.slice_in_dim(seen, 0, reach, problem.stride, axis), tap)
 
+    # what a tap sees is sliced again for a gradient: else all slices would be kept, kernel times the input
+    again = jax.checkpoint(product)
     starts = jnp.arange(problem.kernel) * problem.dilation
     nothing = jnp.zeros_like(product(padded, weight[0], starts[0]))
-    y, _ = lax.scan(lambda y, tap: (y + product(padded, *tap), None), nothing, (weight, starts))
+    y, _ = lax.scan(lambda y, tap: (y + again(padded, *tap), None), nothing, (weight, starts))
     return y
 
 
