@@ -256,17 +256,17 @@ def test_exact_float32_reaches_every_product(formulation: str) -> None:
 
 def test_synchronize_waits() -> None:
     """For a result that nobody holds, too: a benchmark drops them."""
-    done: list[bool] = []
-
-    def slowly(x: Any) -> Any:
-        time.sleep(0.3)
-        done.append(True)
-        return x
-
-    x = jnp.ones(3)
-    jax.jit(lambda x: jax.pure_callback(slowly, jax.ShapeDtypeStruct(x.shape, x.dtype), x))(x)
+    x = jnp.full((400, 400), 1e-3)
+    slow = jax.jit(lambda x: lax.fori_loop(0, 100, lambda _, a: a @ x, x))
+    slow(x).block_until_ready()
     BACKEND.synchronize("cpu")
-    assert done
+    start = time.perf_counter()
+    slow(x).block_until_ready()
+    took = time.perf_counter() - start
+    start = time.perf_counter()
+    slow(x)
+    BACKEND.synchronize("cpu")
+    assert time.perf_counter() - start > took / 10  # without waiting, a call takes a thousandth
 
 
 def test_threads_are_set_before_the_first_computation() -> None:
