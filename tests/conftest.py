@@ -18,6 +18,7 @@ NEEDED = {
     "test_torch.py": {"torch"},
     "test_apart.py": {"torch"},
     "test_tensorflow.py": {"tensorflow"},
+    "test_jax.py": {"jax"},
     "test_framework_gaps.py": {"torch", "tensorflow"},
     "test_assert_parity.py": {"torch", "tensorflow"},
     "test_walk.py": {"torch", "tensorflow"},
