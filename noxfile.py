@@ -38,15 +38,31 @@ def install_frameworks(session: nox.Session, extra: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test, and TensorFlow's once more with the other setting of oneDNN."""
+    """Every test, TensorFlow's once more with the other setting of oneDNN, and JAX's."""
     install_frameworks(session, "dev")
-    session.run("pytest", "-n", "2", "-q", *session.posargs, env={**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "1"})
+    both = ["--xconv-backends", "torch,tensorflow"]
+    session.run("pytest", "-n", "2", "-q", *both, *session.posargs, env={**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "1"})
     if not session.posargs:
         session.run(
             "pytest", "-n", "2", "-q", "--xconv-backends", "tensorflow",
             "xconv/testing/suite", "tests/backends/test_tensorflow.py",
             env={**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "0"},
         )  # fmt: skip
+        # JAX compiles each shape: `nox -s conformance -- jax` runs all of the suite in some ten minutes
+        session.run(
+            "pytest", "-n", "2", "-q", "--xconv-backends", "jax",
+            "xconv/testing/suite/test_formulations.py", "xconv/testing/suite/test_faults.py",
+            "xconv/testing/suite/test_views.py", "tests/backends/test_jax.py",
+            env=ONE_THREAD,
+        )  # fmt: skip
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """The whole shared suite on one backend: ``-- jax``, and after it anything for pytest."""
+    install_frameworks(session, "dev")
+    name, *rest = session.posargs or ["jax"]
+    session.run("pytest", "-n", "2", "-q", "xconv/testing/suite", "--xconv-backends", name, *rest, env=ONE_THREAD)
 
 
 @nox.session
