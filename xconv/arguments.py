@@ -42,7 +42,7 @@ class Arguments:
         try:
             backend = get_backend(self.owner)
         except BackendError as error:
-            others = [name for name in backends() if name != self.owner]
+            others = sorted({*backends()} - {self.owner}, key=lambda name: (name != DEFAULT, name))
             raise BackendError(f"{error}" + (f"; or pass backend={others[0]!r}" if others else "")) from error
         if self.device != "cpu" and self.device not in backend.devices():
             raise ArgumentError(
