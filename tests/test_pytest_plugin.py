@@ -49,8 +49,11 @@ def test_fixtures_options_and_properties(pytester: pytest.Pytester, loaded: dict
         case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
         for case in root.iter("testcase")
     }
-    assert "xconv result bound" in told["test_port"] or any("bound" in str(name) for name in told["test_port"])
-    assert any("ratio" in str(name) for name in told["test_wrong_port"])
+    assert told["test_port"]["xconv result verdict"] == "within bound"
+    assert 0 < float(str(told["test_port"]["xconv result ratio"])) <= 1
+    assert float(str(told["test_wrong_port"]["xconv result ratio"])) > 1
+    assert float(str(told["test_wrong_port"]["xconv result bound"])) > 0
+    assert any(str(name).startswith("xconv version of") for name in told["test_port"])
     done.stdout.fnmatch_lines(["*ParityError*"])
 
 
