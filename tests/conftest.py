@@ -12,6 +12,9 @@ from xconv import wisdom
 from xconv.pytest_plugin import requested_backends
 from xconv.testing.axes import backend, device, loaded, looked_at_in_full, pytest_generate_tests
 
+collect_ignore = ["stranger"]
+"""A third party's package: on the path of a test that asks for it, and of no other."""
+
 __all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_tests"]
 
 NEEDED = {
