@@ -106,7 +106,7 @@ class Backend(ABC):
 
     @abstractmethod
     def from_numpy(self, array: np.ndarray, device: str) -> Array:
-        """A NumPy array on a device of this framework, without a copy where that is safe."""
+        """A NumPy array on a device of this framework, without a copy where that is safe; every dtype is kept."""
 
     @abstractmethod
     def to_numpy(self, array: Array) -> np.ndarray:
@@ -352,7 +352,7 @@ class Backend(ABC):
 
     @abstractmethod
     def synchronize(self, device: str) -> None:
-        """Wait until everything that was enqueued on a device is done."""
+        """Wait until everything that was enqueued on a device is done, also what nobody holds any more."""
 
     @abstractmethod
     def gradients(
