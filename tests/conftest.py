@@ -10,7 +10,7 @@ import pytest
 
 from xconv import wisdom
 from xconv.pytest_plugin import requested_backends
-from xconv.testing.axes import backend, device, loaded, looked_at_in_full, pytest_generate_tests
+from xconv.testing.axes import NO_DEVICE, backend, device, explained, loaded, looked_at_in_full, pytest_generate_tests
 
 collect_ignore = ["stranger"]
 """A third party's package: on the path of a test that asks for it, and of no other."""
@@ -25,6 +25,7 @@ NEEDED = {
     "test_framework_gaps.py": {"torch", "tensorflow"},
     "test_assert_parity.py": {"torch", "tensorflow"},
     "test_walk.py": {"torch", "tensorflow"},
+    "test_models.py": {"torch", "tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""
 
@@ -34,7 +35,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 SKIPS = (
-    "this machine has no cuda:0",
+    NO_DEVICE,
     "is not installed (pip install",
     "no pipes with names here",
     "this kernel counts no page faults",
@@ -48,14 +49,7 @@ SKIPS = (
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     del item, call
-    report = yield
-    if (
-        report.skipped
-        and not hasattr(report, "wasxfail")
-        and not any(reason in str(report.longrepr) for reason in SKIPS)
-    ):
-        report.outcome, report.longrepr = "failed", f"no reason to skip a test (tests/conftest.py): {report.longrepr}"
-    return report
+    return explained((yield), SKIPS)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from xconv.errors import ArgumentError
@@ -24,12 +25,10 @@ def check_available() -> None:
     Raises:
         ArgumentError: it is not installed.
     """
-    try:
-        import hypothesis  # noqa: F401
-    except ImportError:
+    if find_spec("hypothesis") is None:
         raise ArgumentError(
             "parity.run", "fuzz", "a number of cases to draw", "hypothesis to draw them", "pip install 'xconv[testing]'"
-        ) from None
+        )
 
 
 def fuzzed(

@@ -147,7 +147,7 @@ def _start(names: Sequence[str | Backend], limit_s: float) -> list[Subject]:
     try:
         for future in started:
             subjects.append(future.result())
-    except BaseException:
+    except BaseException:  # an interrupt too: no process is left behind
         for future in started:
             if future.exception() is None:
                 future.result().close()

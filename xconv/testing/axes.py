@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 import xconv
@@ -10,6 +12,9 @@ from xconv.backend import Backend
 from xconv.pytest_plugin import requested_backends
 
 DEVICES = ("cpu", "cuda:0")
+
+NO_DEVICE = "this machine has no cuda:0"
+"""The one reason for which a test of the suite is skipped."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -38,6 +43,14 @@ def device(request: pytest.FixtureRequest, backend: Backend) -> str:
     if request.param not in backend.devices():
         pytest.skip(f"this machine has no {request.param} that its frameworks can use")
     return str(request.param)
+
+
+def explained(report: pytest.TestReport, reasons: Sequence[str]) -> pytest.TestReport:
+    """The report of a test; a skip for another reason than these is a failure, so that no test goes quietly."""
+    why = str(report.longrepr)
+    if report.skipped and not hasattr(report, "wasxfail") and not any(reason in why for reason in reasons):
+        report.outcome, report.longrepr = "failed", f"no known reason to skip a test: {why}"
+    return report
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
 import pytest
 
 from xconv.pytest_plugin import requested_backends
-from xconv.testing.axes import backend, device, loaded, looked_at_in_full, pytest_generate_tests
+from xconv.testing.axes import NO_DEVICE, backend, device, explained, loaded, looked_at_in_full, pytest_generate_tests
 from xconv.testing.expectations import Expectations
 
 __all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_tests"]
@@ -17,3 +20,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if "test_frameworks_agree_with_each_other" not in item.name]
     if file := config.getoption("--xconv-conformance"):
         Expectations.read(file).apply(config, items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """No test is skipped but for a device that is not there."""
+    del item, call
+    return explained((yield), [NO_DEVICE])
