@@ -25,6 +25,7 @@ NEEDED = {
     "test_framework_gaps.py": {"torch", "tensorflow"},
     "test_assert_parity.py": {"torch", "tensorflow"},
     "test_walk.py": {"torch", "tensorflow"},
+    "test_mistrusted.py": {"torch", "tensorflow"},
     "test_models.py": {"torch", "tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""

@@ -123,3 +123,15 @@ def test_a_file_of_patterns_is_not_trusted(text: str, tmp_path: Path) -> None:
     file.write_text(good.to_json())
     assert Expectations.read(file) == good
     assert json.loads(good.to_json())["gaps"] == {"c": "why"}
+
+
+def test_a_skip_without_a_known_reason_fails(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("from xconv.testing.suite.conftest import pytest_runtest_makereport")
+    pytester.makepyfile(
+        "import pytest\n"
+        "def test_quietly(): pytest.skip('just because')\n"
+        "def test_known(): pytest.skip('this machine has no cuda:0 that its frameworks can use')\n"
+    )
+    done = pytester.runpytest_subprocess()
+    done.assert_outcomes(failed=1, skipped=1)
+    done.stdout.fnmatch_lines(["*no known reason to skip a test*just because*"])
