@@ -205,6 +205,10 @@ def test_stale_and_broken_wisdom(loaded: dict[str, Backend], monkeypatch: pytest
 # --- the command ---
 
 
+def never_loaded() -> Backend:
+    raise AssertionError("it is not installed")
+
+
 @pytest.fixture
 def no_probes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     """Every probe and every worker that is asked for, none of which runs."""
@@ -260,7 +264,7 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     said = capsys.readouterr().out
     assert "SyntaxError: invalid syntax" in said
     assert "PROBLEM" in said
-    absent = registry.BackendSpec("gone", ("gone",), "gone_framework", "pip install gone", lambda: None)  # type: ignore[arg-type, return-value]
+    absent = registry.BackendSpec("gone", ("gone",), "gone_framework", "pip install gone", never_loaded)
     monkeypatch.setitem(registry._SPECS, "gone", absent)
     assert main(["doctor", "--backend", "gone"]) == 2
     assert "pip install gone" in capsys.readouterr().err
