@@ -175,3 +175,18 @@ def test_a_script_repeats_its_task(backend: Backend) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("exact") == 4
     assert Task.from_json(json.loads(json.dumps(task.to_json()))) == replace(task)
+
+
+@pytest.mark.usefixtures("looked_at_in_full")
+def test_a_mismatch_says_what_would_explain_it(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = backend.compute
+
+    def other_side(form: Any, direction: str, problem: Any, *rest: Any) -> Any:
+        return right(form, direction, replace(problem, padding=problem.padding[::-1]), *rest)
+
+    monkeypatch.setattr(backend, "compute", other_side)
+    case = Case("uneven", "conv1d", (2, 17, 3), ((2, 3, 5),), {"padding": (1, 0)})
+    report = run([backend], ["cpu"], ["float32"], modes=["eager"], cases=[case], formulations="auto")
+    [(row, _)] = report.findings
+    assert row.diagnosis == "matches exactly if padding is (0, 1) instead of (1, 0)"
+    assert row.diagnosis in str(report)
