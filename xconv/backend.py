@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from xconv.errors import UnsupportedError
@@ -339,10 +341,19 @@ class Backend(ABC):
                 parts.append(self.narrow(x, axis, 0, high))
         return self.concatenate(parts, axis) if len(parts) > 1 else x
 
-    def convolutions(self, model: Any, x_shape: tuple[int, ...]) -> list[Call]:
-        """The 1-D convolutions of a model of this framework on an input of a shape, in the order they run."""
-        del x_shape
-        raise UnsupportedError(f"backend {self.name!r} does not look into models ({type(model).__name__})")
+    def room(self, name: str) -> ModuleType:
+        """A module of the backend's own package that knows the framework's models: "convolutions", "convert", ...
+
+        Raises:
+            UnsupportedError: the backend has none of that name.
+        """
+        module = f"{type(self).__module__.rpartition('.')[0]}.{name}"
+        try:
+            return import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            raise UnsupportedError(f"backend {self.name!r} has no {name!r} for models") from error
 
     # --- for parity checks and benchmarks ---
 

@@ -15,7 +15,6 @@ import tensorflow as tf
 from xconv import estimate
 from xconv.adjoints import ADJOINTS, operands
 from xconv.backend import Backend, Formulation
-from xconv.call import Call
 from xconv.errors import UnsupportedError
 from xconv.plan import Chosen, choose
 from xconv.problem import ConvProblem, Size
@@ -215,11 +214,6 @@ class TensorFlowBackend(Backend):
         outer = horizontal.outer if not vertical.is_static else folded.shape[0] * folded.shape[1]
         problem = replace(horizontal, outer=outer, in_channels=kh * vertical.in_channels)
         return self.compute(choose(self, "forward", problem).formulation, "forward", problem, 2, folded, kernel, bias)
-
-    def convolutions(self, model: Any, x_shape: tuple[int, ...]) -> list[Call]:
-        from xconv_tensorflow import models
-
-        return models.convolutions(model, x_shape)
 
     # --- for parity checks and benchmarks ---
 

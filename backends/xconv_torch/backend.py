@@ -281,11 +281,6 @@ class TorchBackend(Backend):
         with _as_prepared(x):
             return F.conv2d(image, kernel, bias, steps, pads, spread, vertical.groups).permute(0, 2, 3, 1)
 
-    def convolutions(self, model: torch.nn.Module, x_shape: tuple[int, ...]) -> list[Call]:
-        from xconv_torch import models
-
-        return models.convolutions(model, x_shape)
-
     # --- for parity checks and benchmarks ---
 
     def devices(self) -> list[str]:

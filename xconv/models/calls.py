@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from xconv.backend import Backend
 from xconv.call import Call
 from xconv.errors import ArgumentError
 from xconv.registry import get_backend, name_of_model
@@ -25,7 +26,19 @@ def convolutions(model: Any, x_shape: Sequence[int]) -> list[Call]:
     >>> [call.problem.length for call in xconv.convolutions(model, (1, 3, 101))]
     [101, 49]
     """
+    calls: list[Call] = (
+        backend_of("convolutions", "model", model).room("convolutions").convolutions(model, tuple(x_shape))
+    )
+    return calls
+
+
+def backend_of(operation: str, argument: str, model: Any) -> Backend:
+    """The backend of a model's framework.
+
+    Raises:
+        ArgumentError: it is no model of an installed backend.
+    """
     name = name_of_model(model)
     if name is None:
-        raise ArgumentError("convolutions", "model", f"a {type(model).__name__}", "a torch.nn.Module or a Keras model")
-    return get_backend(name).convolutions(model, tuple(x_shape))
+        raise ArgumentError(operation, argument, f"a {type(model).__name__}", "a torch.nn.Module or a Keras model")
+    return get_backend(name)
