@@ -1,36 +1,34 @@
-"""How the suites are measured and told: one arena, one progress bar, replayed samples, and tables at the end.
+"""How the suites are measured and told: one session, one progress bar, replayed samples, and a summary at the end.
 
-A suite is a list of groups of contenders. The first test of a group measures all of it, interleaved; each test then
-replays its own samples through pytest-benchmark, so that its JSON, groups and comparisons all work.
-
-A suite has ``groups(tier, backends)``; or ``groups_with_peers(tier, backends, peers)``, and ``summary(results,
-limits)``, which is the text that is printed at the end.
+A suite has ``questions(tier, backends, peers)``: groups of contenders. The first test of a group measures all of it,
+interleaved; each test then replays its own samples through pytest-benchmark, so that its JSON, groups and comparisons
+all work.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from types import ModuleType
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tqdm import tqdm
 
 import xconv
-from suites import DIRECTIONS
-from xconv.bench import Arena, Contender, Measurement
+from xconv.bench import regressions, results
 from xconv.bench.catalogue import TIERS
-from xconv.bench.limits import Limits
+from xconv.bench.contender import DIRECTIONS
 from xconv.bench.peers import Peer, choose
-from xconv.bench.ratios import compare
-from xconv.bench.table import table
+from xconv.bench.results import Group, Result, Run
+from xconv.bench.running import Session, Settings, chosen
+from xconv.bench.suites import Question
+from xconv.bench.text import to_text
+from xconv.bench_command import FORMATS, written
+from xconv.files import write_whole
 
-ARENA, RESULTS = pytest.StashKey[Arena](), pytest.StashKey[dict[str, list[Measurement]]]()
+SESSION, BEFORE = pytest.StashKey[Session](), pytest.StashKey[Run]()
 PEERS, LEFT_OUT = pytest.StashKey[list[Peer]](), pytest.StashKey[list[Peer]]()
-SUITES, LIMITS = pytest.StashKey[dict[str, ModuleType]](), pytest.StashKey[Limits]()
-"""The suites that have a summary, by the names of their groups; and the limits that they were measured under."""
 
 
 class ReplayClock:
@@ -48,63 +46,46 @@ CLOCK = ReplayClock()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("xconv")
-    group.addoption("--tier", choices=TIERS, default="smoke", help="how many layers: smoke is minutes, full is an hour")
+    group.addoption("--tier", choices=TIERS, default="smoke", help="how many layers: smoke is minutes, full is hours")
     group.addoption("--case", default="", help="only groups whose name contains this")
     group.addoption("--backends", default="", help="only these backends, comma-separated (default: all installed)")
     group.addoption("--direction", choices=(*DIRECTIONS, "both"), default="both", help="only this direction")
-    group.addoption(
-        "--peers",
-        default="installed",
-        help="who else is measured in the suites that compare: installed, all, none, or names such as jax,torch recipe",
-    )
-    group.addoption("--opt-ins", action="store_true", help="xconv also with kept memory and packed weights")
+    group.addoption("--peers", default="installed", help="who else: installed, all, none, or names: jax,torch recipe")
     group.addoption("--threads", type=int, default=1, help="threads of each framework (default: 1, which repeats best)")
     group.addoption("--device", default="cpu", help='"cpu", "cuda:0", ...')
-    group.addoption("--rounds", type=int, default=10, help="samples of each contender")
+    group.addoption("--rounds", type=int, default=16, help="samples of each contender")
+    group.addoption("--seed", type=int, default=0, help="of the order in which contenders are timed")
+    group.addoption("--compare", type=Path, metavar="RUN", help="fail if anything is slower than in an earlier run")
+    for name in FORMATS:
+        group.addoption(f"--report-{name}", type=Path, metavar="FILE", help=f"write the report as {name}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[RESULTS], config.stash[SUITES] = {}, {}
+    option = config.getoption
     try:
-        config.stash[PEERS], config.stash[LEFT_OUT] = choose(config.getoption("--peers"))
-    except ValueError as error:
-        raise pytest.UsageError(f"--peers: {error}") from None
+        config.stash[PEERS], config.stash[LEFT_OUT] = choose(option("--peers"))
+        if option("--compare"):
+            config.stash[BEFORE] = results.read(option("--compare"))
+    except (ValueError, xconv.ArgumentError) as error:
+        raise pytest.UsageError(str(error)) from None
+    named = option("--backends")
+    config.stash[SESSION] = Session(
+        Settings(*(option(f"--{name}") for name in ("tier", "case", "threads", "device", "rounds", "seed"))),
+        named.split(",") if named else sorted(xconv.backends(), reverse=True),
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each contender of each group of the suite."""
-    option, suite = metafunc.config.getoption, metafunc.module
-    directions = DIRECTIONS if option("--direction") == "both" else (option("--direction"),)
-    chosen = []
-    for group, contenders in _groups(metafunc.config, suite).items():
-        taken = [
-            contender
-            for contender in contenders
-            if contender.direction in directions and (option("--opt-ins") or not contender.opt_ins)
-        ]
-        if not taken or option("--case") not in group:
-            continue
-        if hasattr(suite, "summary"):
-            metafunc.config.stash[SUITES][group] = suite
-        for index, contender in enumerate(taken):
-            name = f"{group}-{contender.label}".replace(" ", "_")
-            chosen.append(pytest.param(group, taken, index, id=name))
-    metafunc.parametrize(("group", "contenders", "index"), chosen)
-
-
-def _groups(config: pytest.Config, suite: ModuleType) -> Mapping[str, Sequence[Contender]]:
-    names, tier = _backends(config), config.getoption("--tier")
-    made: Mapping[str, Sequence[Contender]]
-    if hasattr(suite, "groups_with_peers"):
-        made = suite.groups_with_peers(tier, names, config.stash[PEERS])
-    else:
-        made = suite.groups(tier, names)
-    return made
-
-
-def _backends(config: pytest.Config) -> list[str]:
-    named = config.getoption("--backends")
-    return named.split(",") if named else sorted(xconv.backends(), reverse=True)
+    config = metafunc.config
+    option, backends = config.getoption, config.stash[SESSION].backends
+    made = metafunc.module.questions(option("--tier"), backends, config.stash[PEERS])
+    parameters = [
+        pytest.param(question, index, id=f"{question.name}-{contender.label}".replace(" ", "_"))
+        for question in chosen(made, option("--case"), option("--direction"))
+        for index, contender in enumerate(question.contenders)
+    ]
+    metafunc.parametrize(("question", "index"), parameters)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -115,43 +96,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
-    option = request.config.getoption
-    with Arena(threads=option("--threads"), device=option("--device"), rounds=option("--rounds")) as arena:
-        request.config.stash[ARENA] = arena
-        yield arena
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    with request.config.stash[SESSION] as session:
+        yield session
 
 
 @pytest.fixture
-def measured(
-    request: pytest.FixtureRequest, arena: Arena, group: str, contenders: list[Contender], index: int
-) -> Measurement:
-    """The measurement of this test's contender; the first test of a group measures all of it."""
-    results = request.config.stash[RESULTS]
-    if group not in results:
-        names = {item.callspec.params["group"] for item in request.session.items if isinstance(item, pytest.Function)}
-        capture = request.config.pluginmanager.getplugin("capturemanager")
-        with (
-            capture.global_and_fixture_disabled(),
-            tqdm(
-                total=len(names),
-                initial=len(results),
-                unit="group",
-                desc=f"{group:45.45}",
-                leave=False,
-                file=sys.stderr,
-                disable=None,
-            ) as bar,
-        ):
-            stash = request.config.stash
-            if group in stash[SUITES] and LIMITS not in stash:
-                stash[LIMITS] = arena.limits(_backends(request.config))
-            results[group] = arena.measure(contenders, progress=lambda _: bar.refresh())
-    return results[group][index]
+def measured(request: pytest.FixtureRequest, session: Session, question: Question, index: int) -> Result:
+    """The result of this test's contender; the first test of a group measures all of it."""
+    done = {group.name: group for group in session.groups}
+    if question.name not in done:
+        items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+        names: set[str] = {getattr(item.callspec.params["question"], "name", "") for item in items}
+        done[question.name] = _measure(request, session, question, len(names))
+        if session.arena.interrupted:
+            pytest.exit("interrupted; what was measured until now is kept", returncode=130)
+    return done[question.name].contenders[index]
+
+
+def _measure(request: pytest.FixtureRequest, session: Session, question: Question, total: int) -> Group:
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with (
+        capture.global_and_fixture_disabled(),
+        tqdm(total=total, initial=len(session.groups), unit="group", leave=False, file=sys.stderr, disable=None) as bar,
+    ):
+
+        def progress(text: str) -> None:
+            bar.set_description(f"{question.name}: {text}"[:70].ljust(70))
+
+        session.limits(question.contenders[0])
+        return session.measure(question, progress)
 
 
 @pytest.fixture
-def replay(request: pytest.FixtureRequest, benchmark: Any, measured: Measurement, group: str) -> None:
+def replay(benchmark: Any, measured: Result, session: Session, question: Question) -> None:
     """Hand the samples to pytest-benchmark. A contender that gave a wrong result fails here, and has no number."""
     contender, cost = measured.contender, measured.contender.cost()
     if measured.cannot:
@@ -163,73 +141,61 @@ def replay(request: pytest.FixtureRequest, benchmark: Any, measured: Measurement
     def advance() -> None:
         CLOCK.now += next(samples)
 
-    benchmark.group = group
+    fraction, binds = session.limits().fraction(cost, measured.seconds)
+    benchmark.group = question.name
     benchmark.extra_info.update(
         backend=contender.backend,
         peer=contender.peer,
         chosen=measured.chosen,
+        mode=contender.mode,
+        channels=contender.channels,
         layer=contender.layer.name,
         operation=contender.layer.operation,
         direction=contender.direction,
+        device=session.settings.device,
+        dtype="float32",
+        threads=session.settings.threads,
         time="cpu" if measured.use_cpu_time else "wall",
         flops=cost.flops,
         bytes=cost.bytes,
         first_call=measured.first_call,
-        wall=measured.wall,
-        cpu=measured.cpu,
+        dispatch=measured.dispatch,
+        faults=measured.faults,
+        peak_bytes=measured.peak_bytes,
+        fraction_of_limit=fraction,
+        binds=binds,
     )
-    limits = request.config.stash.get(LIMITS, None)
-    if limits and limits.flops:
-        fraction, binds = limits.fraction(cost, measured.seconds)
-        benchmark.extra_info.update(fraction_of_limit=fraction, binds=binds)
     benchmark.pedantic(advance, rounds=len(measured.samples), iterations=1)
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: Any, output_json: dict[str, Any]) -> None:
+    """The whole run, as ``xconv bench --json`` writes it."""
     del benchmarks
-    arena = config.stash.get(ARENA, None)
-    limits = config.stash.get(LIMITS, None)
-    compared = [
-        {
-            "group": group,
-            "backend": found.key[0],
-            "direction": found.key[1],
-            "own": asdict(found.own) if found.own else None,
-            "best": asdict(found.best) if found.best else None,
-        }
-        for group in config.stash[SUITES]
-        for found in compare(config.stash[RESULTS].get(group, []), limits or Limits(0.0, 0.0))
-    ]
-    output_json["xconv"] = {
-        "version": 1,
-        "xconv": xconv.__version__,
-        "tier": config.getoption("--tier"),
-        "threads": config.getoption("--threads"),
-        "device": config.getoption("--device"),
-        "workers": arena.about() if arena else {},
-        "limits": asdict(limits) if limits else {},
-        "ratios": compared,
-    }
+    output_json["xconv"] = config.stash[SESSION].record().to_json()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write the reports, and fail on a regression; also after Ctrl-C with what was measured."""
+    config = session.config
+    if not config.stash[SESSION].groups:
+        return
+    run = config.stash[SESSION].record()
+    for name in FORMATS:
+        if file := config.getoption(f"--report-{name}"):
+            write_whole(file, written(name, run))
+    if BEFORE in config.stash and exitstatus == pytest.ExitCode.OK:
+        compared = regressions.compare(config.stash[BEFORE], run)
+        session.exitstatus = pytest.ExitCode.OK if compared.ok else pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    for group, measurements in config.stash[RESULTS].items():
+    if not config.stash[SESSION].groups:
+        return
+    run = config.stash[SESSION].record()
+    terminalreporter.write_line("")
+    terminalreporter.write_line(to_text(run))
+    if left := ", ".join(peer.name for peer in config.stash[LEFT_OUT]):
+        terminalreporter.write_line(f"Left out, as not installed: {left} (pip install 'xconv[all,peers]').")
+    if BEFORE in config.stash:
         terminalreporter.write_line("")
-        terminalreporter.write_line(group)
-        terminalreporter.write_line(table(measurements))
-    if config.stash[RESULTS]:
-        kind = "CPU" if config.getoption("--threads") == 1 and config.getoption("--device") == "cpu" else "wall"
-        terminalreporter.write_line("")
-        terminalreporter.write_line(
-            f"{kind} time of one call, median of {config.getoption('--rounds')} interleaved blocks, "
-            f"{config.getoption('--threads')} thread(s) on {config.getoption('--device')}; every result was verified "
-            "first. 'ratio' is to the fastest of the group; +- is half the range of the middle half of the samples."
-        )
-    for suite in dict.fromkeys(config.stash[SUITES].values()):
-        groups = [group for group, owner in config.stash[SUITES].items() if owner is suite]
-        results = {group: config.stash[RESULTS][group] for group in groups if group in config.stash[RESULTS]}
-        if results:
-            terminalreporter.write_line("")
-            terminalreporter.write_line(suite.summary(results, config.stash[LIMITS]))
-            if left := ", ".join(peer.name for peer in config.stash[LEFT_OUT]):
-                terminalreporter.write_line(f"Left out, as not installed: {left} (pip install 'xconv[all,peers]').")
+        terminalreporter.write_line(regressions.to_text(regressions.compare(config.stash[BEFORE], run)))

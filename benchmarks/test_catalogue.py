@@ -1,17 +1,12 @@
-"""Every real layer of the catalogue, on every backend."""
+"""Every real layer: xconv on every backend against what users would otherwise run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
-from suites import everyone
-from xconv.bench import Contender, catalogue
+from xconv.bench.suites import catalogue_layers as questions
 
-
-def groups(tier: str, backends: Sequence[str]) -> dict[str, list[Contender]]:
-    return {f"{layer.name} ({layer.operation})": everyone([("", layer)], backends) for layer in catalogue(tier)}
+__all__ = ["questions"]
 
 
 @pytest.mark.usefixtures("replay")

@@ -1,41 +1,29 @@
-"""Which backend is fastest for my layer? Verified, then measured interleaved.
+"""Which backend and which form is fastest for my layer? Verified, then measured interleaved.
 
 python examples/benchmark_layer.py
+
+The same from the command line: xconv bench --op conv1d --input 4,4000,64 --kernel 9,64,64 --stride 2 --padding same
 """
 
 from __future__ import annotations
 
+import sys
+
 import xconv
-from xconv.bench import Arena, Contender, Layer
-from xconv.bench.table import table
-
-LAYER = Layer(
-    name="mine",
-    domain="audio",
-    source="my model",
-    operation="conv1d",
-    x_shape=(4, 4000, 64),
-    weight_shapes=((9, 64, 64),),
-    options={"stride": 2, "padding": "same"},
-    tier="smoke",
-)
+from xconv.bench.own_layer import own_layer, question
+from xconv.bench.peers import choose
+from xconv.bench.running import Settings, run
+from xconv.bench.text import to_text
 
 
-def main() -> None:
-    """Measure the layer, forward and with gradients, on every installed backend."""
-    with Arena() as arena:
-        print(
-            table(
-                arena.measure(
-                    [
-                        Contender(f"{backend} {direction}", backend, LAYER, direction)
-                        for direction in ("forward", "forward+backward")
-                        for backend in xconv.backends()
-                    ]
-                )
-            )
-        )
+def main(*arguments: str) -> None:
+    """Measure the layer forward, xconv in every form, against what users would otherwise run."""
+    rounds = 2 if "--quick" in arguments else 16
+    layer = own_layer("conv1d", (4, 4000, 64), (9, 64, 64), {"stride": 2, "padding": "same"})
+    settings, backends = Settings(tier="yours", rounds=rounds), xconv.backends()
+    peers, _ = choose("none" if "--quick" in arguments else "installed")
+    print(to_text(run([question(layer, "forward", backends, peers, settings)], settings, backends)))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from xconv.backend import Backend
-from xconv.bench import Arena, Contender, Layer, Measurement, catalogue
-from xconv.bench.table import table
+from xconv.bench import Arena, Contender, Layer, catalogue
+from xconv.bench.own_layer import own_layer, question
+from xconv.bench.peers import PEERS
+from xconv.bench.results import read
+from xconv.bench.running import Settings, chosen
+from xconv.bench.suites import CATALOGUE, SUITES
 from xconv.bench.verify import WrongResultError, shortened, verify
+from xconv.bench.worker import smallest
+from xconv.cli import main
+from xconv.errors import ArgumentError
 
 TINY = Layer("t", "latency", "a test", "conv1d", (2, 40, 3), ((3, 3, 4),), {"padding": [1, 1]}, "smoke")
-
-
-@pytest.fixture(scope="module")
-def arena() -> Iterator[Arena]:
-    with Arena(rounds=4) as arena:
-        yield arena
 
 
 @pytest.mark.parametrize("layer", catalogue("full"), ids=lambda layer: layer.name)
@@ -65,63 +68,126 @@ def test_a_fault_of_the_full_size_alone_is_seen(backend: Backend, monkeypatch: p
         verify(backend, whole, "cpu")
 
 
-def test_contenders_are_measured_in_workers(arena: Arena, loaded: dict[str, Backend]) -> None:
-    contenders = [Contender(name, name, TINY, d) for name in loaded for d in ("forward", "forward+backward")]
-    found = arena.measure(contenders)
-    assert [m.contender for m in found] == contenders
+FORMS: list[dict[str, Any]] = [
+    {},
+    {"direction": "forward+backward"},
+    {"channels": "first"},
+    {"channels": "first", "direction": "forward+backward"},
+    {"mode": "compiled"},
+    {"activation": "relu"},
+    {"formulation": "conv2d"},
+]
+
+
+def test_contenders_are_measured_in_workers(loaded: dict[str, Backend]) -> None:
+    contenders = [Contender(f"{name} {form}", name, TINY, **form) for name in loaded for form in FORMS]
+    with Arena(rounds=2) as arena:
+        found = arena.measure(contenders, twin_of=0)
+        first = contenders[0]
+        dispatch = arena.ask(first, do="dispatch", use_cpu_time=True, **first.request())
+        formulations = arena.ask(first, do="formulations", layer=first.request()["layer"])
+    assert [m.subject for m in found] == [*contenders, contenders[0]]
     for m in found:
-        assert not m.error
-        assert len(m.wall) == len(m.cpu) == 4
-        assert min(m.wall) > 0
-        assert m.first_call > 0
-    assert set(arena.about()) == set(loaded)
+        assert not m.error, m.subject.label
+        assert len(m.kept) == 2
+        assert m.facts["first_call"] > 0
+        assert m.facts["chosen"]
+    assert {name.partition(" ")[0] for name in arena.about()} == set(loaded)
     assert all(about["threads"] == 1 for about in arena.about().values())
+    assert 0 < dispatch["dispatch"] < 0.1
+    assert "conv2d" in formulations["formulations"]
 
 
-def test_what_cannot_be_measured_is_a_row(arena: Arena, loaded: dict[str, Backend]) -> None:
+def test_what_cannot_be_measured_is_a_row(loaded: dict[str, Backend]) -> None:
     name = next(iter(loaded))
     impossible = Layer(**{**vars(TINY), "options": {"groups": 2}})
-    found = arena.measure(
-        [
-            Contender("good", name, TINY),
-            Contender("impossible", name, impossible),
-            Contender("absent", "absent", TINY),
-            Contender("no such signal", name, TINY, signal="sonar"),
-        ]
-    )
+    with Arena(rounds=2) as arena:
+        found = arena.measure(
+            [
+                Contender("good", name, TINY),
+                Contender("impossible", name, impossible),
+                Contender("absent", "absent", TINY),
+                Contender("no such signal", name, TINY, signal="sonar"),
+            ]
+        )
     assert [bool(m.error) for m in found] == [False, True, True, True]
     assert "ArgumentError" in found[1].error
-    assert "absent worker" in found[2].error
-    text = table(found)
-    assert text.splitlines()[2].startswith("good")
-    assert text.count("no number:") == 3
+    assert "absent xconv worker" in found[2].error
 
 
-def test_a_worker_that_dies_is_a_row(loaded: dict[str, Backend]) -> None:
+def test_the_smallest_layer_is_of_the_same_kind() -> None:
+    for layer in catalogue("full"):
+        small = smallest(layer)
+        assert small.operation == layer.operation
+        assert all(call.problem.output_length >= 1 for call in small.calls)
+        assert sum(call.problem.macs for call in small.calls) < 10_000
+
+
+def test_a_layer_of_ones_own(loaded: dict[str, Backend]) -> None:
+    layer = own_layer("conv1d", (1, 40, 3), (3, 3, 4), {"stride": 2, "dilation": 1, "groups": 1, "padding": "same"})
+    assert layer.options == {"stride": 2, "padding": "same"}
+    asked = question(layer, "forward", list(loaded), [], Settings())
+    assert {contender.backend for contender in asked.contenders} == set(loaded)
+    for name in loaded:
+        forms = [c.formulation for c in asked.contenders if c.backend == name]
+        assert len(set(forms)) > 2
+        assert forms[0] == "auto"
+    assert asked.twin == 0
+    with pytest.raises(ArgumentError, match="in/groups"):
+        own_layer("conv1d", (1, 40, 3), (3, 2, 4), {"stride": 1, "dilation": 1, "groups": 1, "padding": "valid"})
+
+
+def test_every_suite_has_questions() -> None:
+    peers = list(PEERS)
+    for name, suite in SUITES.items():
+        questions = suite("smoke", ["torch", "tensorflow"], peers)
+        assert questions
+        assert all(q.suite == name and q.contenders for q in questions)
+        assert len({q.name for q in questions}) == len(questions)
+        for asked in questions:
+            assert len({c.label for c in asked.contenders}) == len(asked.contenders)
+    [one] = chosen(SUITES[CATALOGUE]("smoke", ["torch"], peers), "tiny", "forward")
+    assert {c.peer for c in one.contenders} >= {"", "torch own", "torch recipe", "jax jit"}
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "xconv.cli", "bench", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command(tmp_path: Path, loaded: dict[str, Backend]) -> None:
     name = next(iter(loaded))
-    with Arena(rounds=4) as arena:
-        arena.measure([Contender("first", name, TINY)])
-        arena._workers[name]._process.kill()
-        [measurement] = arena.measure([Contender("after", name, TINY)])
-    assert "worker" in measurement.error
+    layer = ("--op", "conv1d", "--input", "1,40,3", "--kernel", "3,3,4", "--backend", name, "--peers", f"{name} own")
+    files = [f"--{kind}={tmp_path / kind}" for kind in ("json", "markdown", "html")]
+    done = command(*layer, "--rounds", "4", *files)
+    assert done.returncode == 0, done.stderr
+    assert f"xconv on {name}, channels first" in done.stdout
+    assert f"A/A, xconv on {name} in two processes" in done.stdout
+    assert read(tmp_path / "json").settings["rounds"] == 4
+    again = command(*layer, "--rounds", "4", "--compare", str(tmp_path / "json"))
+    assert "xconv's results: " in again.stdout
+    assert again.returncode == int(" 0 slower" not in again.stdout)
+    merged = command("--merge", str(tmp_path / "json"), str(tmp_path / "json"))
+    assert (merged.returncode, "the fastest on each machine" in merged.stdout) == (0, True)
 
 
-def test_what_workers_said_of_themselves_outlives_them(loaded: dict[str, Backend]) -> None:
-    name = next(iter(loaded))
-    with Arena(rounds=1) as arena:
-        arena.measure([Contender("any", name, TINY)])
-    assert arena.about()[name]["version"]
-
-
-def test_one_thread_is_told_by_cpu_time() -> None:
-    m = Measurement(Contender("", "torch", TINY), wall=[2.0], cpu=[1.0])
-    assert m.seconds == 1.0
-    m.use_cpu_time = False
-    assert m.seconds == 2.0
-
-
-def test_slow_contenders_get_fewer_samples() -> None:
-    m = Measurement(Contender("", "torch", TINY), wall=[3.0] * 3)
-    assert not m.is_enough()
-    m.wall.append(3.0)
-    assert m.is_enough()
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--op", "conv1d", "--input", "1,40,3"], "--kernel: got nothing"),
+        (["--input", "1,40,3"], "--op: got nothing"),
+        (["--op", "conv1d", "--input", "1,40,3", "--kernel", "3,2,4"], "in/groups"),
+        (["--op", "conv1d", "--input", "1,40,3", "--kernel", "3,3,4", "--case", "x"], "there is one layer, yours"),
+        (["--case", "nosuch"], "a part of a group's name"),
+        (["--rounds", "0"], "--rounds: got 0"),
+        (["--peers", "jaxx"], "no peer is called 'jaxx'"),
+        (["--backend", "torhc"], "did you mean 'torch'"),
+        (["--json", "/no/such/folder/x.json"], "a folder that exists"),
+        (["--compare", "/no/such/run.json"], "a file that can be read"),
+        (["--merge", "/no/such/run.json"], "a file that can be read"),
+    ],
+)
+def test_wrong_use_is_told_at_once(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *arguments]) == 2
+    assert said in capsys.readouterr().err

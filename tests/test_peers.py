@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,14 +14,11 @@ import pytest
 
 from xconv import reference
 from xconv.backend import Backend
-from xconv.bench import Arena, Contender, Layer, Measurement, limits
+from xconv.bench import Arena, Contender, Layer, limits
 from xconv.bench.limits import Limits
 from xconv.bench.peers import PEERS, Peer, choose, thread_settings
 from xconv.bench.peers.task import Built, Task
 from xconv.bench.peers.verify import fourier_error, verify_peer
-from xconv.bench.ratio_table import ratio_table
-from xconv.bench.ratios import compare, paired
-from xconv.bench.table import table
 from xconv.bench.verify import WrongResultError
 from xconv.call import resolve_all
 from xconv.cost import Cost
@@ -74,8 +68,8 @@ def test_peers_are_right(arena: Arena, framework: str) -> None:
     ]
     assert {contender.way for contender in contenders} == {peer.way for peer in peers}
     found = arena.measure(contenders)
-    assert [f"{m.contender.label}: {m.error}" for m in found if m.error] == []
-    assert all(len(m.wall) == 1 for m in found)
+    assert [f"{m.subject.label}: {m.error}" for m in found if m.error] == []
+    assert all(len(m.rounds) == 1 for m in found)
 
 
 def build(change: Callable[[Task, list[np.ndarray]], None]) -> Callable[[Task], Built]:
@@ -149,80 +143,18 @@ def test_what_a_peer_cannot_do_is_a_row(arena: Arena, loaded: dict[str, Backend]
     assert [m.cannot for m in found] == [False, True, True, True, False]
     assert found[1].error == "peers pad with zeros only"
     assert "is no backend of xconv" in found[4].error
-    assert table(found).count("cannot: ") == 3
-
-
-def test_a_worker_that_hangs_is_ended(loaded: dict[str, Backend]) -> None:
-    name = next(iter(loaded))
-    with Arena(rounds=2) as arena:
-
-        def stop(label: str) -> None:
-            if label == "first":
-                arena._workers[name].limit_s = 0.5
-                os.kill(arena._workers[name]._process.pid, signal.SIGSTOP)
-
-        found = arena.measure([Contender("first", name, DENSE), Contender("second", name, DENSE)], progress=stop)
-    assert "gave no answer in 0.5 s" in found[1].error
-    # what the ended worker had prepared is prepared again by its successor
-    assert not found[0].error
-    assert len(found[0].wall) == 2
-
-
-def measurement(samples: list[float], backend: str = "torch", way: str = "", error: str = "") -> Measurement:
-    label = " ".join(filter(None, (backend, way)))
-    return Measurement(
-        Contender(label, backend, DENSE, way=way),
-        wall=samples,
-        cpu=samples,
-        error=error,
-        chosen="" if way else "conv2d",
-    )
-
-
-def test_ratios_see_through_a_slow_spell() -> None:
-    rng = random.Random(0)
-    spell = [1.0, 1.0, 1.7, 2.5, 1.2, 1.0, 1.0, 3.0, 1.0, 1.1]
-    ours = [s * rng.gauss(1.0, 0.005) for s in spell]
-    theirs = [1.10 * s * rng.gauss(1.0, 0.005) for s in spell]
-    ratio = paired(ours, theirs)
-    assert ratio.value == pytest.approx(1.10, abs=0.01)
-    assert ratio.spread < 0.02
-    same = paired(ours, [s * rng.gauss(1.0, 0.005) for s in spell])
-    assert same.value == pytest.approx(1.0, abs=0.01)
-
-
-def test_the_own_is_the_faster_way_and_the_best_anyone() -> None:
-    group = [
-        measurement([2.0, 2.0]),
-        measurement([3.0, 3.0], way="own"),
-        measurement([5.0, 5.0], way="recipe"),
-        measurement([1.0, 1.0], "jax", "jit"),
-        measurement([], "onnxruntime", "session", error="wrong"),
-        measurement([4.0, 4.0], "tensorflow"),
-    ]
-    of_torch, of_tensorflow = compare(group, Limits(1e4, 1e9))
-    assert of_torch.own is not None
-    assert of_torch.best is not None
-    assert (of_torch.own.against, of_torch.own.value) == ("torch own", 1.5)
-    assert (of_torch.best.against, of_torch.best.value) == ("jax jit", 0.5)
-    assert of_torch.is_loss
-    assert of_tensorflow.own is None
-    assert of_torch.fraction == pytest.approx(group[0].contender.cost().flops / 1e4 / 2)
-    assert of_torch.binds == "compute"
-    text = ratio_table([of_torch, of_tensorflow], Limits(1e4, 1e9))
-    assert "losses" in text
-    assert "conv2d" in text
-    [mean] = [line for line in text.splitlines() if line.startswith("torch") and " all " in line]
-    assert mean.split()[-2:] == ["1.50", "0.50"]
 
 
 def test_limits_are_measured_and_bind(monkeypatch: pytest.MonkeyPatch, loaded: dict[str, Backend]) -> None:
     monkeypatch.setattr(limits, "SHAPES", ((128, 128, 128),))
     monkeypatch.setattr(limits, "COPIED_BYTES", 2**20)
+    monkeypatch.setattr(limits, "TRANSPOSED", (4, 256, 256))
     for name in loaded:
         measured = limits.measure(name, use_cpu_time=False)
         assert measured.flops > 1e8
         assert measured.bytes > 1e8
+        assert measured.transposed > 1e7
+        assert 1e-8 < measured.fault < 1e-3
     assert Limits(2e9, 1e9).fraction(Cost(0, 10**6, 10**7), 0.02) == (0.5, "memory")
     assert Limits(0, 0).fraction(Cost(0, 1, 1), 1.0) == (0.0, "")
 

@@ -365,6 +365,10 @@ class Backend(ABC):
     def synchronize(self, device: str) -> None:
         """Wait until everything that was enqueued on a device is done, also what nobody holds any more."""
 
+    def peak_bytes(self, function: Callable[[], Any], device: str) -> int:
+        """The most memory that one call takes on a device with memory of its own, beyond what is held already."""
+        raise UnsupportedError(f"backend {self.name!r} does not tell how much memory {device} takes for {function}")
+
     @abstractmethod
     def gradients(
         self, function: Callable[..., Array], inputs: Sequence[Array], cotangent: Array, differentiable: bool = False

@@ -224,6 +224,14 @@ class TensorFlowBackend(Backend):
         if device.startswith("cuda"):
             tf.test.experimental.sync_devices()
 
+    def peak_bytes(self, function: Callable[[], Any], device: str) -> int:
+        named = f"GPU:{device.partition(':')[2] or 0}"
+        tf.config.experimental.reset_memory_stats(named)
+        before = tf.config.experimental.get_memory_info(named)["current"]
+        function()
+        self.synchronize(device)
+        return int(tf.config.experimental.get_memory_info(named)["peak"] - before)
+
     def gradients(
         self, function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor, differentiable: bool = False
     ) -> list[Tensor]:

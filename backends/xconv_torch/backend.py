@@ -290,6 +290,14 @@ class TorchBackend(Backend):
         if device.startswith("cuda"):
             torch.cuda.synchronize(device)
 
+    def peak_bytes(self, function: Callable[[], Any], device: str) -> int:
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        function()
+        torch.cuda.synchronize(device)
+        return int(torch.cuda.max_memory_allocated(device) - before)
+
     def gradients(
         self, function: Callable[..., Tensor], inputs: Sequence[Tensor], cotangent: Tensor, differentiable: bool = False
     ) -> list[Tensor]:

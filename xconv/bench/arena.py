@@ -1,114 +1,149 @@
-"""Measure contenders against each other: the one interface behind which all timing happens.
+"""The arena: subjects timed against each other, each in a process of its own. It knows nothing of what they compute.
 
-Each framework computes in a worker process of its own, because two thread pools in one process spin against each other.
-One worker is active at a time; xconv on a framework and that framework's peers share one. Contenders of a group are
-timed in short blocks, in a random order that is then reversed, so that a slow spell of the machine hits all of them. A
-contender whose result is wrong gets no number.
+Two thread pools in one process spin against each other, and one framework's memory is another's page faults: so every
+way of computing has its own worker process, with its environment set before anything is imported, and one worker is
+active at a time. Subjects of a group are timed in short blocks, in a random order that is then reversed: the two make a
+pair, in which a slow spell of the machine hits all alike. One subject of each group is timed twice, in two processes
+(the A/A arm): how far the two are apart is what this run cannot tell from nothing.
 """
 
 from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
-from xconv.bench.catalogue import Layer
-from xconv.bench.limits import Limits
-from xconv.bench.process import LIMIT_S, Worker
-from xconv.cost import Cost, cost
+from xconv.child import Child
 
-BLOCK_S = 0.02
+BLOCK_S = 0.01
 """Seconds that a block of calls is meant to take; a longer call is a block alone."""
 
-ENOUGH_S, FEWEST = 10.0, 4
-"""A contender that has been timed for this long, in at least this many blocks, gets no more of them."""
+ENOUGH_S, FEWEST = 3.0, 6
+"""A subject that has been timed for this long, in at least this many blocks, gets no more of them."""
+
+LIMIT_S = 300.0
+"""Seconds that a worker may take for one answer: to check a layer and to compile it are part of the first."""
+
+AGAIN = 2
+"""How often a block that was disturbed is measured again."""
+
+DISTURBED = "every block was disturbed"
+"""How the error begins of what has no number for no fault of its own."""
+
+LEAST_SHARE = {"cpu": 0.2, "wall": 0.9}
+"""A block that was preempted, and whose process had less than this of a core, was disturbed.
+
+By the clock that counts. CPU time stands a lot: with 0.2 to 0.6 of a core its median moved by under 1 % (10 ms a call)
+or 2 % (70 us), below 0.2 by up to 2 % more (docs/benchmarking.md). Wall time stands nothing.
+"""
+
+MOST_SHARE = 1.15
+"""A block that used more than this many cores for each of its threads has threads that it was not given."""
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A layer, who computes it, and how.
+class Place:
+    """A worker process: the module that is run, its arguments, and its environment. ``copy`` tells twins apart."""
 
-    ``direction`` is "forward" or "forward+backward"; ``activation`` is "" or "relu", applied to the result; ``signal``
-    names a real input instead of random numbers (:mod:`xconv.bench.signals`). ``opt_ins`` gives it what a user must ask
-    for: kept memory, and where the weight is constant a plan with a packed weight. ``backend`` names an xconv backend,
-    or with a ``way`` the framework of a peer, and then xconv takes no part (:mod:`xconv.bench.peers`).
-    """
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    copy: int = 0
 
-    label: str
-    backend: str
-    layer: Layer
-    direction: str = "forward"
-    activation: str = ""
-    signal: str = ""
-    formulation: str = "auto"
-    way: str = ""
-    opt_ins: bool = False
+
+class Subject(Protocol):
+    """What is timed: a label, where it runs, and what its worker is asked to prepare."""
 
     @property
-    def peer(self) -> str:
-        """The peer's name, or nothing for xconv itself."""
-        return f"{self.backend} {self.way}" if self.way else ""
+    def label(self) -> str:
+        """Its name within the group."""
 
-    def cost(self) -> Cost:
-        """Operations and bytes of one call: a backward pass is two more convolutions."""
-        layer = self.layer
-        once = Cost(0, 0, 0)
-        for call in layer.calls:
-            once += cost(call)
-        if self.direction == "forward":
-            return once
-        return Cost(once.parameters, 3 * once.macs, 3 * once.bytes)
+    def place(self, threads: int, device: str) -> Place:
+        """The process that it runs in."""
+
+    def request(self) -> dict[str, Any]:
+        """What the worker needs to prepare it, as JSON."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One block: seconds per call, and what happened to the process meanwhile.
+
+    ``faults`` are minor page faults per call; ``switches`` involuntary context switches in the block; ``disturbed``
+    the cause for which it must not count, or nothing.
+    """
+
+    wall: float
+    cpu: float
+    faults: float = 0.0
+    switches: int = 0
+    disturbed: str = ""
 
 
 @dataclass
 class Measurement:
-    """What one contender took: seconds per call, one sample a round; or why it has no number.
+    """What a subject took, or why it has no number.
 
-    ``error`` is the reason; with ``cannot`` it is a peer's limitation, which is no failure. ``chosen`` is the
-    formulation that xconv took. Sample i of each contender of a group is from round i.
+    Sample i is of round i, for each subject of a group; None where every attempt was disturbed. ``rejected`` counts
+    blocks by cause. ``error`` is the reason that there is no number; with ``cannot`` it is a limitation, no failure.
+    ``facts`` is whatever else the worker told. ``twin`` marks the second arm of A/A.
     """
 
-    contender: Contender
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    first_call: float = 0.0
+    subject: Any
+    rounds: list[Sample | None] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    rejected: Counter[str] = field(default_factory=Counter)
     error: str = ""
     cannot: bool = False
-    chosen: str = ""
+    twin: bool = False
     use_cpu_time: bool = True
 
-    def is_enough(self) -> bool:
-        """Whether more samples of a slow contender would take too long."""
-        return len(self.wall) >= FEWEST and sum(self.wall) > ENOUGH_S
+    @property
+    def kept(self) -> list[Sample]:
+        """The samples that count."""
+        return [sample for sample in self.rounds if sample is not None]
+
+    @property
+    def times(self) -> list[float | None]:
+        """Seconds per call in each round: CPU time at one thread, which repeats under load; wall time otherwise."""
+        return [None if s is None else s.cpu if self.use_cpu_time else s.wall for s in self.rounds]
 
     @property
     def samples(self) -> list[float]:
-        """CPU time at one thread, which repeats under load; wall time otherwise."""
-        return self.cpu if self.use_cpu_time else self.wall
+        """Those that count."""
+        return [time for time in self.times if time is not None]
 
     @property
     def seconds(self) -> float:
         """The median sample."""
         return statistics.median(self.samples)
 
+    def is_enough(self) -> bool:
+        """Whether more samples of a slow subject would take too long."""
+        return len(self.kept) >= FEWEST and sum(s.wall for s in self.kept) > ENOUGH_S
+
 
 class Arena:
-    """Workers, one a framework, and the measuring of groups of contenders. Use it as a context manager.
+    """Worker processes, and the measuring of groups of subjects. Use it as a context manager.
 
     A worker that takes longer than ``limit_s`` seconds for one answer is ended, and started again for the next.
+    Ctrl-C ends the group that is being measured, with the samples that it has: ``interrupted`` is then true.
     """
 
     def __init__(
-        self, *, threads: int = 1, device: str = "cpu", rounds: int = 10, seed: int = 0, limit_s: float = LIMIT_S
+        self, *, threads: int = 1, device: str = "cpu", rounds: int = 16, seed: int = 0, limit_s: float = LIMIT_S
     ) -> None:
         self.threads, self.device, self.rounds, self.limit_s = threads, device, rounds, limit_s
+        self.interrupted = False
         self._random = random.Random(seed)
-        self._workers: dict[str, Worker] = {}
+        self._workers: dict[Place, Child] = {}
         self._about: dict[str, dict[str, Any]] = {}
-        self._limits: dict[str, Limits] = {}
 
     def __enter__(self) -> Arena:
         return self
@@ -120,95 +155,127 @@ class Arena:
             worker.close()
         self._workers.clear()
 
+    @property
+    def use_cpu_time(self) -> bool:
+        """Whether CPU time counts: at more threads it counts spinning as work, and on a GPU it is not the work."""
+        return self.threads == 1 and self.device == "cpu"
+
     def about(self) -> dict[str, Any]:
-        """Versions, threads and devices of the workers that have run; also after they were closed."""
+        """What the workers that have run say of themselves: versions, threads; also after they were closed."""
         return dict(self._about)
 
+    def ask(self, subject: Subject, **request: Any) -> dict[str, Any]:
+        """Ask the worker of a subject for something else than a time."""
+        return self._worker(subject.place(self.threads, self.device)).ask(**request)
+
     def measure(
-        self, contenders: Sequence[Contender], progress: Callable[[str], None] | None = None
+        self,
+        subjects: Sequence[Subject],
+        progress: Callable[[str], None] | None = None,
+        twin_of: int | None = None,
     ) -> list[Measurement]:
-        """Verify all contenders, then time them interleaved; one measurement each, in the order given."""
-        found = [Measurement(contender, use_cpu_time=self._use_cpu_time) for contender in contenders]
-        prepared_by: dict[int, Worker] = {}
-        for number, measurement in enumerate(found):
-            prepared_by[number] = self._prepare(number, measurement)
-            if progress:
-                progress(measurement.contender.label)
-        running = [(number, measurement) for number, measurement in enumerate(found) if not measurement.error]
-        order: list[tuple[int, Measurement]] = []
-        for turn in range(self.rounds):
-            # a random order, then the same one reversed
-            order = self._random.sample(running, len(running)) if turn % 2 == 0 else order[::-1]
-            for number, measurement in order:
-                if measurement.error or measurement.is_enough():
-                    continue
-                if self._worker(measurement.contender.backend) is not prepared_by[number]:
-                    # it ended over another contender, and what it had prepared is gone
-                    prepared_by[number] = self._prepare(number, measurement)
-                if not measurement.error:
-                    self._time(number, measurement)
-            if progress:
-                progress("")
+        """Prepare all subjects, then time them interleaved; one measurement each, in the order given.
+
+        With ``twin_of``, that subject is measured in a second process too; its measurement comes last.
+        """
+        found = [Measurement(subject, use_cpu_time=self.use_cpu_time) for subject in subjects]
+        if twin_of is not None:
+            found.append(Measurement(subjects[twin_of], use_cpu_time=self.use_cpu_time, twin=True))
+        with self._until_interrupted():
+            self._measure(found, progress or (lambda _: None))
+        for measurement in found:
+            if self.interrupted and not measurement.error and not measurement.kept:
+                measurement.error = "interrupted before it was measured"
         for worker in self._workers.values():
             if worker.is_running():
                 worker.ask(do="forget")
         return found
 
-    def limits(self, frameworks: Sequence[str]) -> Limits:
-        """The most that this machine has shown in this run: the better of what each framework's worker reaches.
+    @contextmanager
+    def _until_interrupted(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupted = True
+            for worker in self._workers.values():
+                worker.close()  # an answer to the last question may still be on its way
+            self._workers.clear()
 
-        Each is asked once, and computes in its own way (:mod:`xconv.bench.limits`). Not known on other devices.
-        """
-        if self.device != "cpu":
-            return Limits(0.0, 0.0)
-        for name in frameworks:
-            if name not in self._limits:
-                answer = self._worker(name).ask(do="limits", use_cpu_time=self._use_cpu_time)
-                self._limits[name] = Limits(answer.get("flops", 0.0), answer.get("bytes", 0.0))
-        return Limits.best([self._limits[name] for name in frameworks])
+    def _measure(self, found: Sequence[Measurement], progress: Callable[[str], None]) -> None:
+        prepared_by: dict[int, Child] = {}
+        for measurement in found:
+            self._worker(self._place(measurement))  # they start at the same time; nothing is timed yet
+        for number, measurement in enumerate(found):
+            progress(measurement.subject.label)
+            prepared_by[number] = self._prepare(number, measurement)
+        running = [(number, measurement) for number, measurement in enumerate(found) if not measurement.error]
+        order: list[tuple[int, Measurement]] = []
+        for turn in range(self.rounds):
+            progress(f"round {turn + 1} of {self.rounds}")
+            # a random order, then the same one reversed
+            order = self._random.sample(running, len(running)) if turn % 2 == 0 else order[::-1]
+            for number, measurement in order:
+                if measurement.error or (turn % 2 == 0 and measurement.is_enough()):
+                    continue
+                if turn % 2 and len(measurement.rounds) < turn:
+                    continue  # it had enough before this pair began
+                if not prepared_by[number].is_running():
+                    # it ended over another subject, and what it had prepared is gone
+                    prepared_by[number] = self._prepare(number, measurement)
+                if not measurement.error:
+                    self._time(number, measurement)
+        for _, measurement in running:
+            if not measurement.error and not measurement.kept:
+                causes = ", ".join(measurement.rejected)
+                measurement.error = f"{DISTURBED} ({causes}): the machine is too busy for a number"
 
-    @property
-    def _use_cpu_time(self) -> bool:
-        return self.threads == 1 and self.device == "cpu"
-
-    def _prepare(self, number: int, measurement: Measurement) -> Worker:
-        worker = self._worker(measurement.contender.backend)
-        self._take(
-            measurement, worker.ask(do="prepare", key=number, block=BLOCK_S, **_described(measurement.contender))
-        )
+    def _prepare(self, number: int, measurement: Measurement) -> Child:
+        worker = self._worker(self._place(measurement))
+        answer = worker.ask(do="prepare", key=number, block=BLOCK_S, **measurement.subject.request())
+        if "error" not in worker.about:
+            self._about[self._place(measurement).name] = worker.about
+        if not self._failed(measurement, answer):
+            measurement.facts = answer | measurement.facts
         return worker
 
     def _time(self, number: int, measurement: Measurement) -> None:
-        answer = self._worker(measurement.contender.backend).ask(do="time", key=number)
-        self._take(measurement, answer)
-        if not measurement.error:
-            measurement.wall.append(answer["wall"])
-            measurement.cpu.append(answer["cpu"])
+        worker = self._worker(self._place(measurement))
+        for _ in range(1 + AGAIN):
+            answer = worker.ask(do="time", key=number)
+            if self._failed(measurement, answer):
+                return
+            sample = self._judged(Sample(**answer))
+            if not sample.disturbed:
+                measurement.rounds.append(sample)
+                return
+            measurement.rejected[sample.disturbed] += 1
+            if sample.wall > ENOUGH_S / FEWEST:
+                break
+        measurement.rounds.append(None)
 
-    def _take(self, measurement: Measurement, answer: dict[str, Any]) -> None:
+    def _judged(self, sample: Sample) -> Sample:
+        """The sample, with the cause for which it must not count."""
+        if self.device != "cpu" or sample.wall <= 0:
+            return sample
+        share = sample.cpu / sample.wall
+        if share > MOST_SHARE * self.threads:
+            return replace(sample, disturbed="more threads than it was given")
+        if sample.switches and share < LEAST_SHARE["cpu" if self.use_cpu_time else "wall"]:
+            return replace(sample, disturbed="preempted")
+        return sample
+
+    def _failed(self, measurement: Measurement, answer: dict[str, Any]) -> bool:
         measurement.error = answer.get("error", "")
-        # only a wrong result is a failure of a peer: the rest is what it cannot do
-        measurement.cannot = bool(measurement.error and measurement.contender.way and not answer.get("wrong"))
-        if not measurement.error and "first_call" in answer:
-            measurement.first_call = measurement.first_call or answer["first_call"]
-            measurement.chosen = answer["chosen"]
+        measurement.cannot = bool(answer.get("cannot"))
+        return bool(measurement.error)
 
-    def _worker(self, framework: str) -> Worker:
-        if framework not in self._workers or not self._workers[framework].is_running():
-            worker = self._workers[framework] = Worker(framework, self.threads, self.device, self.limit_s)
-            if "error" not in worker.about:
-                self._about[framework] = worker.about
-        return self._workers[framework]
+    def _worker(self, place: Place) -> Child:
+        if place not in self._workers or not self._workers[place].is_running():
+            self._workers[place] = Child(
+                place.name, place.module, *place.arguments, limit_s=self.limit_s, env=dict(place.environment)
+            )
+        return self._workers[place]
 
-
-def _described(contender: Contender) -> dict[str, Any]:
-    layer = asdict(contender.layer)
-    return {
-        "layer": layer,
-        "direction": contender.direction,
-        "activation": contender.activation,
-        "signal": contender.signal,
-        "formulation": contender.formulation,
-        "way": contender.way,
-        "opt_ins": contender.opt_ins,
-    }
+    def _place(self, measurement: Measurement) -> Place:
+        place: Place = measurement.subject.place(self.threads, self.device)
+        return replace(place, copy=1) if measurement.twin else place

@@ -1,4 +1,4 @@
-"""How fast this machine is: arithmetic by a matrix product, memory by a copy, measured by a worker in the same run.
+"""How fast this machine is: a matrix product, a copy, a fresh page, a transposition, measured in the same run.
 
 A time is compared with the longer of two: of doing the layer's operations at the best matrix product's speed, and of
 moving each of its arrays once at the speed of a copy. The longer one is the limit that binds. The fraction of it can
@@ -8,6 +8,8 @@ the memory that a copy of a large one is from.
 
 from __future__ import annotations
 
+import mmap
+import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,18 +25,34 @@ SHAPES = ((1024, 1024, 1024), (2048, 512, 2048), (4096, 256, 1024))
 COPIED_BYTES, REPEATS = 2**27, 7
 """A buffer larger than caches, and the runs of which the fastest counts: other programs only ever slow them down."""
 
+TOUCHED_BYTES = 2**24
+"""Fresh memory that is touched page by page."""
+
+TRANSPOSED = (8, 16384, 256)
+"""A batch of signals of as many bytes as are copied, from channels last to channels first."""
+
 
 @dataclass(frozen=True)
 class Limits:
-    """The most FLOP/s and bytes/s; 0 where it was not measured."""
+    """The most FLOP/s, bytes/s of a copy, and bytes/s of a transposition; 0 where it was not measured.
 
-    flops: float
-    bytes: float
+    ``fault`` is the seconds that the first touch of a fresh page takes, the least that was seen.
+    """
+
+    flops: float = 0.0
+    bytes: float = 0.0
+    transposed: float = 0.0
+    fault: float = 0.0
 
     @staticmethod
     def best(each: Sequence[Limits]) -> Limits:
-        """The larger of each."""
-        return Limits(max((one.flops for one in each), default=0.0), max((one.bytes for one in each), default=0.0))
+        """The best of each."""
+
+        def most(name: str) -> float:
+            return max((getattr(one, name) for one in each), default=0.0)
+
+        faults = [one.fault for one in each if one.fault]
+        return Limits(most("flops"), most("bytes"), most("transposed"), min(faults, default=0.0))
 
     def fraction(self, cost: Cost, seconds: float) -> tuple[float, str]:
         """The least time over the time taken, and what binds: "compute", "memory", or "" if it is not known.
@@ -50,26 +68,46 @@ class Limits:
 
 def measure(framework: str, use_cpu_time: bool) -> Limits:
     """Measure in this process, with the threads that it has."""
-    product, copy = (
-        _TORCH if framework == "torch" else _TENSORFLOW if framework == "tensorflow" else (None, _numpy_copy)
-    )
+    product, copy, transposition = _OF.get(framework, (None, _numpy_copy, None))
     clock = time.process_time if use_cpu_time else time.perf_counter
     flops = 0.0
     for m, k, n in SHAPES if product else ():
         assert product is not None
-        flops = max(flops, 2 * m * k * n / _fastest(product(m, k, n), clock))
+        flops = max(flops, 2 * m * k * n / fastest(product(m, k, n), clock))
     # a copy reads and writes
-    return Limits(flops, 2 * COPIED_BYTES / _fastest(copy(), clock))
+    copied = 2 * COPIED_BYTES / fastest(copy(), clock)
+    transposed = 2 * COPIED_BYTES / fastest(transposition(), clock) if transposition else 0.0
+    return Limits(flops, copied, transposed, _fault(clock))
 
 
-def _fastest(run: Callable[[], Any], clock: Callable[[], float]) -> float:
+def fastest(run: Callable[[], Any], clock: Callable[[], float], calls: int = 1) -> float:
+    """Seconds that so many calls take when they are fastest; a call before them is not timed."""
     run()
     taken = []
     for _ in range(REPEATS):
         start = clock()
-        run()
+        for _ in range(calls):
+            run()
         taken.append(clock() - start)
     return min(taken)
+
+
+def _fault(clock: Callable[[], float]) -> float:
+    """Seconds for each minor page fault that the first touch of fresh memory makes."""
+    taken = []
+    for _ in range(REPEATS):
+        fresh = mmap.mmap(-1, TOUCHED_BYTES)
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, clock()
+        for place in range(0, TOUCHED_BYTES, mmap.PAGESIZE):
+            fresh[place] = 1
+        seconds, faults = clock() - start, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        start = clock()
+        for place in range(0, TOUCHED_BYTES, mmap.PAGESIZE):
+            fresh[place] = 1  # the same once more, with every page there: the loop's own time
+        if faults:
+            taken.append(max(seconds - (clock() - start), 0.0) / faults)
+        fresh.close()
+    return min(taken, default=0.0)
 
 
 def _torch_product(m: int, k: int, n: int) -> Callable[[], Any]:
@@ -99,5 +137,22 @@ def _numpy_copy() -> Callable[[], Any]:
     return lambda: np.copyto(target, source)
 
 
-_TORCH = (_torch_product, _torch_copy)
-_TENSORFLOW = (_tensorflow_product, _numpy_copy)
+def _torch_transposition() -> Callable[[], Any]:
+    import torch
+
+    source = torch.ones(TRANSPOSED)
+    target = torch.ones(TRANSPOSED[0], *TRANSPOSED[:0:-1])
+    return lambda: target.copy_(source.transpose(1, 2))
+
+
+def _tensorflow_transposition() -> Callable[[], Any]:
+    import tensorflow as tf
+
+    source = tf.ones(TRANSPOSED)
+    return lambda: tf.transpose(source, (0, 2, 1))
+
+
+_OF: dict[str, tuple[Callable[[int, int, int], Callable[[], Any]], Callable[[], Callable[[], Any]], Any]] = {
+    "torch": (_torch_product, _torch_copy, _torch_transposition),
+    "tensorflow": (_tensorflow_product, _numpy_copy, _tensorflow_transposition),
+}

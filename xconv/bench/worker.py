@@ -6,13 +6,11 @@ A framework with an xconv backend computes xconv's contenders and its own peers;
 
 from __future__ import annotations
 
-import gc
 import platform
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -24,12 +22,19 @@ from xconv.bench import limits, peers, signals
 from xconv.bench.catalogue import Layer
 from xconv.bench.peers.task import CannotError, task
 from xconv.bench.peers.verify import verify_peer
+from xconv.bench.stopwatch import Prepared, Stopwatch, settle_allocator
 from xconv.bench.verify import WrongResultError, pinned, verify
 from xconv.child import serve
 
+CALLS = 100
+"""Calls that are timed together where each takes next to nothing."""
+
+HOPELESS = 5.0
+"""A formulation that is expected to take this many times as long as the best is not measured."""
+
 
 class Bench:
-    """The prepared functions of one framework."""
+    """What one framework computes for the arena."""
 
     def __init__(self, framework: str, threads: int, device: str) -> None:
         self.framework, self.threads, self.device = framework, threads, device
@@ -37,27 +42,44 @@ class Bench:
         if not peers.is_peer(framework) or framework in xconv.backends():
             self.backend = xconv.get_backend(framework)
             self.backend.set_threads(threads)
-            version = self.backend.version()
+            version, seen = self.backend.version(), self.backend.threads()
         else:
             ways = peers.load(framework)
             ways.set_threads(threads)
-            version = ways.version()
-        self.about = {"backend": framework, "version": version, "threads": threads, "device": device}
-        self._functions: dict[int, Callable[[], Any]] = {}
-        self._calls: dict[int, int] = {}
-        self._kept: dict[int, bool] = {}
+            version, seen = ways.version(), threads
+        self.about = {"backend": framework, "version": version, "threads": seen, "device": device}
+        if seen != threads:
+            raise RuntimeError(f"{framework} computes with {seen} threads where {threads} were asked for")
+        self._dispatches: dict[str, float] = {}
+        self.stopwatch = Stopwatch(self.prepared, self._synchronize)
 
-    def prepare(
-        self, key: int, block: float, layer: dict[str, Any], way: str, opt_ins: bool, **how: str
-    ) -> dict[str, Any]:
-        """Build the inputs, check the result, make the first call, and see how many calls fill a block."""
+    def answer(self, do: str, **request: Any) -> dict[str, Any]:
+        """One request."""
+        if do in ("prepare", "time", "forget"):
+            found: dict[str, Any] = getattr(self.stopwatch, do)(**request)
+            return found
+        if do == "limits":
+            return asdict(limits.measure(self.framework, **request))
+        if do == "formulations":
+            return {"formulations": formulations(self._own, Layer(**request["layer"]))}
+        if do == "dispatch":
+            return {"dispatch": self._dispatch(**request)}
+        raise ValueError(f"a worker cannot {do!r}")
+
+    def prepared(self, layer: dict[str, Any], way: str, verified: bool = True, **how: Any) -> Prepared:
+        """Build the inputs, check the result, and give the function that is timed."""
         described = Layer(**layer)
-        function = self._peer(described, way, how) if way else self._xconv(described, how, opt_ins)
-        self._kept[key] = opt_ins and unavailable() is None
-        first, second = self._seconds(function, 1), self._seconds(function, 1)
-        calls = 1 if second > block else max(1, round(block / self._seconds(function, 3)))
-        self._functions[key], self._calls[key] = function, calls
-        return {"first_call": first, "chosen": "" if way else chosen(self._own, described, how)}
+        return self._peer(described, way, how, verified) if way else self._xconv(described, how, verified)
+
+    def _dispatch(self, use_cpu_time: bool, layer: dict[str, Any], **how: Any) -> float:
+        """Seconds of a call with next to nothing to compute: what the call itself costs, in this way and direction."""
+        small = smallest(Layer(**layer))
+        key = repr((small, sorted(how.items())))
+        if key not in self._dispatches:
+            prepared = self.prepared(asdict(small), **how, verified=False)
+            clock = time.process_time if use_cpu_time else time.perf_counter
+            self._dispatches[key] = limits.fastest(prepared.call, clock, CALLS) / CALLS
+        return self._dispatches[key]
 
     @property
     def _own(self) -> Backend:
@@ -65,75 +87,82 @@ class Bench:
             raise ValueError(f"{self.framework} is no backend of xconv: a contender on it must name its way")
         return self.backend
 
-    def time(self, key: int) -> dict[str, float]:
-        """One block: an untimed call, unless calls are long, and then the timed ones."""
-        function, calls = self._functions[key], self._calls[key]
-        with xconv.keep_freed_memory() if self._kept[key] else nullcontext():
-            if calls > 1 or self._kept[key]:
-                function()
-            self._synchronize()
-            gc.disable()
-            cpu = time.process_time()
-            wall = self._seconds(function, calls)
-            cpu = time.process_time() - cpu
-            gc.enable()
-        return {"wall": wall, "cpu": cpu / calls}
-
-    def _seconds(self, function: Callable[[], Any], calls: int) -> float:
-        start = time.perf_counter()
-        for _ in range(calls):
-            function()
-        self._synchronize()
-        return (time.perf_counter() - start) / calls
-
-    def forget(self) -> dict[str, Any]:
-        """Let all inputs go."""
-        self._functions.clear()
-        gc.collect()
-        return {}
-
-    def limits(self, use_cpu_time: bool) -> dict[str, float]:
-        """What this machine can do in this process."""
-        return asdict(limits.measure(self.framework, use_cpu_time))
-
     def _synchronize(self) -> None:
-        # a peer's call is done when it returns, but for the two that may compute on a GPU, which are backends too
+        # a peer's call is done when it returns, but for those that may compute on a GPU, which are backends too
         if self.backend is not None:
             self.backend.synchronize(self.device)
 
-    def _peer(self, layer: Layer, way: str, how: dict[str, str]) -> Callable[[], Any]:
+    def _peer(self, layer: Layer, way: str, how: dict[str, Any], verified: bool) -> Prepared:
         peer, gradients = peers.find(self.framework, way), how["direction"] != "forward"
         if not peer.takes(layer, how["direction"]):
             raise CannotError(f"it is not made for this {layer.operation}, {how['direction']}")
         build = peers.load(self.framework).WAYS[way]
         if how["activation"]:
             raise CannotError("peers have no activation")
-        verify_peer(build, layer, method=peer.method, device=self.device, threads=self.threads, gradients=gradients)
+        if verified:
+            verify_peer(build, layer, method=peer.method, device=self.device, threads=self.threads, gradients=gradients)
         rng, arrays = _arrays(layer, how["signal"])
         shape = layer.x_shape
         for call in layer.calls:
             shape = call.result_shape(shape)
         above = rng.standard_normal(shape, "float32") if gradients else None
-        return build(task(layer, arrays, above, device=self.device, threads=self.threads)).run
+        run = build(task(layer, arrays, above, device=self.device, threads=self.threads)).run
+        return Prepared(run, {"chosen": ""}, peak=self._peak(run))
 
-    def _xconv(self, layer: Layer, how: dict[str, str], opt_ins: bool) -> Callable[[], Any]:
+    def _xconv(self, layer: Layer, how: dict[str, Any], verified: bool) -> Prepared:
         backend = self._own
-        verify(backend, layer, self.device, formulation=how["formulation"], gradients=how["direction"] != "forward")
+        gradients = how["direction"] != "forward"
+        if verified:
+            verify(backend, layer, self.device, formulation=how["formulation"], gradients=gradients)
         rng, arrays = _arrays(layer, how["signal"])
-        tensors = [backend.from_numpy(array, self.device) for array in arrays]
         options = {**layer.options, **pinned(layer, how["formulation"])}
+        if how["channels"] == "first":
+            arrays, options = _channels_first(arrays, options)
+        tensors = [backend.from_numpy(np.ascontiguousarray(array), self.device) for array in arrays]
         operation = getattr(xconv, layer.operation)
         activate = backend.relu if how["activation"] == "relu" else _nothing
 
         def forward(*arrays: Any) -> Any:
             return activate(operation(*arrays, **options))
 
-        if how["direction"] == "forward":
-            if opt_ins and len(layer.calls) == 1 and layer.calls[0].vertical is None and not how["activation"]:
-                return self._packed(layer, tensors, forward)
-            return lambda: forward(*tensors)
-        above = backend.from_numpy(rng.standard_normal(backend.shape(forward(*tensors)), "float32"), self.device)
-        return lambda: backend.gradients(forward, tensors, above)
+        function: Callable[[], Any]
+        if gradients:
+            above = backend.from_numpy(rng.standard_normal(backend.shape(forward(*tensors)), "float32"), self.device)
+            differentiated = forward if how["mode"] == "eager" else self._compiled(how["mode"], forward, tensors)
+
+            def function() -> Any:
+                return backend.gradients(differentiated, tensors, above)
+
+        elif how["mode"] != "eager":
+            compiled = self._compiled(how["mode"], forward, tensors)
+
+            def function() -> Any:
+                return compiled(*tensors)
+
+        elif how["opt_ins"] and len(layer.calls) == 1 and layer.calls[0].vertical is None and not how["activation"]:
+            function = self._packed(layer, tensors, forward)
+        else:
+
+            def function() -> Any:
+                return forward(*tensors)
+
+        kept = how["opt_ins"] and unavailable() is None
+        facts = {"chosen": chosen(backend, layer, how["direction"], how["formulation"])}
+        return Prepared(function, facts, xconv.keep_freed_memory if kept else None, self._peak(function))
+
+    def _compiled(self, mode: str, forward: Callable[..., Any], tensors: list[Any]) -> Callable[..., Any]:
+        """The function as the framework's compiler makes it, which must give the same as it does eagerly."""
+        backend = self._own
+        mode = mode if mode in backend.modes else backend.modes[-1]
+        compiled = backend.compiled(forward, mode)
+        rng = np.random.default_rng(0)
+        whole = [
+            backend.from_numpy(rng.integers(-2, 3, tuple(backend.shape(t)), "int8").astype("float32"), self.device)
+            for t in tensors
+        ]
+        if not np.array_equal(backend.to_numpy(compiled(*whole)), backend.to_numpy(forward(*whole))):
+            raise WrongResultError(f"compiled ({mode}) it differs from what it gives eagerly")
+        return compiled
 
     def _packed(self, layer: Layer, tensors: list[Any], forward: Callable[..., Any]) -> Callable[[], Any]:
         """The layer by a plan with a packed weight, which must agree on integers with the layer as it is called."""
@@ -150,16 +179,40 @@ class Bench:
         ready = plan.pack(weight)
         return lambda: ready(x)
 
+    def _peak(self, function: Callable[[], Any]) -> Callable[[], int] | None:
+        backend = self.backend
+        if backend is None or not self.device.startswith("cuda"):
+            return None
+        return lambda: backend.peak_bytes(function, self.device)
 
-def chosen(backend: Backend, layer: Layer, how: dict[str, str]) -> str:
+
+def formulations(backend: Backend, layer: Layer) -> list[str]:
+    """Those that can compute a layer forward, the best expected first, without what is expected to be hopeless."""
+    if layer.operation in ("conv2d", "conv2d_as_1d"):
+        return []
+    able = []
+    for formulation in backend.formulations:
+        if all(formulation.unsupported(call.direction, call.problem) is None for call in layer.calls):
+            able.append(formulation.name)
+    expected: dict[str, float] = {}
+    for call in layer.calls:
+        for name, s in backend.estimates(call.direction, call.problem, call.layout.name, "cpu").items():
+            expected[name] = expected.get(name, 0.0) + s
+    if not expected:
+        return able
+    able = sorted((name for name in able if name in expected), key=lambda name: expected[name])
+    return [name for name in able if expected[name] <= HOPELESS * expected[able[0]]]
+
+
+def chosen(backend: Backend, layer: Layer, direction: str, formulation: str) -> str:
     """The formulation that computes the layer; with gradients also theirs, for x and for the weight.
 
     The only place of the benchmarks that knows what a plan looks like.
     """
     if layer.operation in ("conv2d", "conv2d_as_1d"):
         return "conv2d"
-    if how["formulation"] != "auto":
-        return how["formulation"]
+    if formulation != "auto":
+        return formulation
     directions = ["forward", "input_gradient", "weight_gradient"]
     steps = []
     for call in layer.calls:
@@ -167,11 +220,26 @@ def chosen(backend: Backend, layer: Layer, how: dict[str, str]) -> str:
         # a transposed convolution computes the input gradient, and its gradients are the two others
         first = [call.direction, *(d for d in directions if d != call.direction)]
         names = [plan.chosen.formulation.name]
-        if how["direction"] != "forward":
+        if direction != "forward":
             adjoints = plan.chosen.adjoints
             names = [plan.chosen.trained.name] * 3 if adjoints is None else [adjoints[d].name for d in first]
         steps.append(names[0] if len(set(names)) == 1 else "/".join(names))
     return steps[0] if len(set(steps)) == 1 else ", ".join(steps)
+
+
+def smallest(layer: Layer) -> Layer:
+    """The same kind of layer with as little to compute as there can be: one channel, one output or few.
+
+    >>> from xconv.bench import catalogue
+    >>> smallest(catalogue("smoke")[2]).x_shape, smallest(catalogue("smoke")[2]).weight_shapes
+    ((1, 3, 1), ((3, 1, 1),))
+    """
+    options = {name: value for name, value in layer.options.items() if name != "groups"}
+    weights = tuple((*shape[:-2], 1, 1) for shape in layer.weight_shapes)
+    extents = [[call.problem for call in layer.calls], [c.vertical for c in layer.calls if c.vertical is not None]]
+    longest = max((p.kernel - 1) * p.dilation + 1 for some in extents for p in some)
+    shape = (1, *(min(size, longest) for size in layer.x_shape[1:-1]), 1)
+    return replace(layer, name="smallest", x_shape=shape, weight_shapes=weights, options=options)
 
 
 def _arrays(layer: Layer, signal: str) -> tuple[np.random.Generator, list[np.ndarray]]:
@@ -180,21 +248,30 @@ def _arrays(layer: Layer, signal: str) -> tuple[np.random.Generator, list[np.nda
     return rng, [x, *(rng.standard_normal(shape, "float32") for shape in layer.weight_shapes)]
 
 
+def _channels_first(arrays: list[np.ndarray], options: dict[str, Any]) -> tuple[list[np.ndarray], dict[str, Any]]:
+    x, *weights = arrays
+    layout = "NCW" if x.ndim == 3 else "NCHW"
+    weights = [w.transpose(w.ndim - 1, w.ndim - 2, *range(w.ndim - 2)) for w in weights]
+    return [np.moveaxis(x, -1, 1), *weights], {**options, "layout": layout}
+
+
 def _nothing(y: Any) -> Any:
     return y
 
 
 def main() -> None:
     """Answer requests until the standard input ends."""
+    settle_allocator()
     bench = Bench(sys.argv[1], int(sys.argv[2]), sys.argv[3])
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = getattr(bench, request.pop("do"))(**request)
+            return bench.answer(**request)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is the contender's result
             said = str(error) if isinstance(error, CannotError) else f"{type(error).__name__}: {error}"
-            found = {"error": said, "wrong": isinstance(error, WrongResultError)}
-        return found
+            # only a wrong result is a failure of a peer: the rest is what it cannot do
+            peer = request.get("way") and not isinstance(error, WrongResultError)
+            return {"error": said, "cannot": bool(peer)}
 
     serve({**bench.about, "python": platform.python_version()}, answer)
 

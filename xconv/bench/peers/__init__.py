@@ -67,6 +67,7 @@ PEERS = (
     Peer("torch", "recipe", ("torch",), own=True),
     Peer("tensorflow", "own", ("tensorflow",), own=True),
     Peer("tensorflow", "depthwise", ("tensorflow",), own=True, depthwise_only=True),
+    Peer("tensorflow", "keras", ("tensorflow",), own=True),
     Peer("tensorflow", "function", ("tensorflow",)),
     Peer("tensorflow", "XLA", ("tensorflow",)),
     Peer("jax", "jit", ("jax",)),

@@ -37,6 +37,11 @@ def _depthwise(task: Task) -> Built:
     return _built(task, kernels, _depthwise_convolution, lambda function: function)
 
 
+def _keras(task: Task) -> Built:
+    """``keras.ops.conv``, eager, which knows no other padding than "valid" and "same" either."""
+    return _built(task, task.kernels(), _keras_convolution, lambda function: function)
+
+
 def _function(task: Task) -> Built:
     """The own op in a ``tf.function``."""
     return _built(task, task.kernels(), _convolution, tf.function)
@@ -50,6 +55,7 @@ def _xla(task: Task) -> Built:
 WAYS: dict[str, Callable[[Task], Built]] = {
     "own": _own,
     "depthwise": _depthwise,
+    "keras": _keras,
     "function": _function,
     "XLA": _xla,
 }
@@ -71,6 +77,17 @@ def _convolution(step: Step, x: Any, kernel: Any) -> Any:
     if step.rank == 1:
         return tf.nn.conv1d(x, kernel, step.strides[0], padding, dilations=step.dilations[0])
     return tf.nn.conv2d(x, kernel, step.strides, padding, dilations=step.dilations)
+
+
+def _keras_convolution(step: Step, x: Any, kernel: Any) -> Any:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise CannotError(f"keras computes with {keras.backend.backend()} here")
+    if step.transposed:
+        raise CannotError("keras.ops.conv_transpose has other pads")
+    x, padding = _padding(step, x)
+    return keras.ops.conv(x, kernel, step.strides, padding.lower(), "channels_last", step.dilations)
 
 
 def _transposed(step: Step, x: Any, kernel: Any) -> Any:

@@ -1,0 +1,73 @@
+"""Who computes a layer, and how: what the arena times here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from xconv.bench.arena import Place
+from xconv.bench.catalogue import Layer
+from xconv.bench.peers import thread_settings
+from xconv.cost import Cost, cost
+
+DIRECTIONS = ("forward", "forward+backward")
+MODES = ("eager", "compiled")
+LAYOUTS = ("last", "first")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A layer, who computes it, and how.
+
+    ``direction`` is "forward" or "forward+backward"; ``activation`` is "" or "relu", applied to the result; ``signal``
+    names a real input instead of random numbers (:mod:`xconv.bench.signals`). ``backend`` names an xconv backend, or
+    with a ``way`` the framework of a peer, and then xconv takes no part (:mod:`xconv.bench.peers`). For xconv:
+    ``formulation``; ``mode`` is "eager" or "compiled" (``torch.compile``, ``tf.function``, ``jax.jit``); ``channels``
+    is where the caller's arrays have them, "last" or "first"; ``opt_ins`` gives it what a user must ask for: kept
+    memory, and where the weight is constant a plan with a packed weight.
+    """
+
+    label: str
+    backend: str
+    layer: Layer
+    direction: str = "forward"
+    activation: str = ""
+    signal: str = ""
+    formulation: str = "auto"
+    way: str = ""
+    opt_ins: bool = False
+    mode: str = "eager"
+    channels: str = "last"
+
+    @property
+    def peer(self) -> str:
+        """The peer's name, or nothing for xconv itself."""
+        return f"{self.backend} {self.way}" if self.way else ""
+
+    @property
+    def identity(self) -> str:
+        """The same text for the same work done the same way, also in another run."""
+        return json.dumps([self.label, self.backend, self.request()], sort_keys=True)
+
+    def cost(self) -> Cost:
+        """Operations and bytes of one call: a backward pass is two more convolutions."""
+        once = Cost(0, 0, 0)
+        for call in self.layer.calls:
+            once += cost(call)
+        if self.direction == "forward":
+            return once
+        return Cost(once.parameters, 3 * once.macs, 3 * once.bytes)
+
+    def place(self, threads: int, device: str) -> Place:
+        """A process for each framework, xconv or peer, and mode; formulations and layouts of the same share one."""
+        who = self.way or ("xconv" if self.mode == "eager" else f"xconv {self.mode}")
+        settings = tuple(thread_settings(self.backend, threads).items())
+        arguments = (self.backend, str(threads), device)
+        return Place(f"{self.backend} {who}", "xconv.bench.worker", arguments, settings)
+
+    def request(self) -> dict[str, Any]:
+        """What the worker prepares."""
+        described = asdict(self)
+        del described["label"], described["backend"]
+        return described
