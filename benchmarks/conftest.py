@@ -132,10 +132,10 @@ def _measure(request: pytest.FixtureRequest, session: Session, question: Questio
 def replay(benchmark: Any, measured: Result, session: Session, question: Question) -> None:
     """Hand the samples to pytest-benchmark. A contender that gave a wrong result fails here, and has no number."""
     contender, cost = measured.contender, measured.contender.cost()
-    if measured.cannot:
-        pytest.skip(f"cannot: {measured.error}")
-    if measured.error:
+    if measured.is_wrong:
         pytest.fail(measured.error, pytrace=False)
+    if measured.error:
+        pytest.skip(f"{'cannot' if measured.cannot else 'no number'}: {measured.error}")
     samples = iter(measured.samples)
 
     def advance() -> None:

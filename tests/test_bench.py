@@ -21,6 +21,7 @@ from xconv.bench.worker import smallest
 from xconv.cli import main
 from xconv.errors import ArgumentError
 
+pytestmark = pytest.mark.usefixtures("patient")
 TINY = Layer("t", "latency", "a test", "conv1d", (2, 40, 3), ((3, 3, 4),), {"padding": [1, 1]}, "smoke")
 
 

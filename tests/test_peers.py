@@ -44,6 +44,7 @@ LAYERS = [
     layer("conv1d_transpose", (2, 30, 4), (5, 3, 4), stride=2, padding=1, output_padding=1),
 ]
 DIRECTIONS = ("forward", "forward+backward")
+pytestmark = pytest.mark.usefixtures("patient")
 COMPILED = ("function", "XLA")
 """The same code as TensorFlow's own way, but each layer is compiled four times."""
 

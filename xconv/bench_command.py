@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         slower = not compared.ok
     if found.interrupted:
         return INTERRUPTED
-    wrong = any(result.error and not result.cannot for group in found.groups for result in group.contenders)
+    wrong = any(result.is_wrong for group in found.groups for result in group.contenders)
     return SLOWER if slower or wrong else FINE
 
 

@@ -32,7 +32,7 @@ LIMIT_S = 300.0
 AGAIN = 2
 """How often a block that was disturbed is measured again."""
 
-DISTURBED = "every block was disturbed"
+DISTURBED, INTERRUPTED = "every block was disturbed", "interrupted before it was measured"
 """How the error begins of what has no number for no fault of its own."""
 
 LEAST_SHARE = {"cpu": 0.2, "wall": 0.9}
@@ -185,7 +185,7 @@ class Arena:
             self._measure(found, progress or (lambda _: None))
         for measurement in found:
             if self.interrupted and not measurement.error and not measurement.kept:
-                measurement.error = "interrupted before it was measured"
+                measurement.error = INTERRUPTED
         for worker in self._workers.values():
             if worker.is_running():
                 worker.ask(do="forget")

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
-from xconv.bench.arena import DISTURBED
 from xconv.bench.reasons import ms
 from xconv.bench.results import Result, Run
 from xconv.bench.statistics import MANY, NORMAL, RESAMPLES, Ratio
@@ -77,7 +76,7 @@ def compare(before: Run, now: Run) -> Comparison:
     broken = [
         f"{key[0]}: {new[key].contender.label}: {new[key].error.splitlines()[0]}"
         for key in new
-        if key in old and old[key].has_number and new[key].error and not _is_excused(now, new[key])
+        if key in old and old[key].has_number and (new[key].is_wrong or new[key].cannot)
     ]
     missing = [f"{key[0]}: {old[key].contender.label}" for key in old if key not in new]
     rows.sort(key=lambda row: -row.ratio.value)
@@ -159,10 +158,6 @@ def _same_circumstances(before: Run, now: Run) -> None:
 
 def _by_identity(run: Run) -> dict[tuple[str, str], Result]:
     return {(group.name, result.contender.identity): result for group in run.groups for result in group.contenders}
-
-
-def _is_excused(run: Run, result: Result) -> bool:
-    return run.interrupted or result.error.startswith(DISTURBED)
 
 
 def _version(run: Run, worker: str) -> Any:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from xconv.bench import statistics as stats
-from xconv.bench.arena import Measurement
+from xconv.bench.arena import DISTURBED, INTERRUPTED, Measurement
 from xconv.bench.catalogue import Layer
 from xconv.bench.contender import Contender
 from xconv.bench.limits import Limits
@@ -85,6 +85,11 @@ class Result:
     def has_number(self) -> bool:
         """Whether it was right, and measured."""
         return bool(self.samples)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it has no number for a fault of its own: not a limitation, and not for a busy machine."""
+        return bool(self.error) and not self.cannot and not self.error.startswith((DISTURBED, INTERRUPTED))
 
     @property
     def seconds(self) -> float:
