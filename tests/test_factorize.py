@@ -182,7 +182,7 @@ def test_zeros_have_a_factorization() -> None:
         (np.ones((3, 3, 2, 2)), {"rank": 0}, "rank: got 0"),
         (np.ones((3, 3, 2, 2)), {"rank": 1, "tolerance": 0.1}, "tolerance: got 0.1, expected nothing"),
         (np.ones((3, 3, 2, 2)), {"tolerance": 1.5}, "tolerance: got 1.5"),
-        (np.ones((3, 3, 2, 2)), {"groups": 3}, "groups: got 3, expected a divisor of the 2"),
+        (np.ones((3, 3, 2, 2)), {"groups": 3}, "groups: got 3, expected a divisor of the kernel's 2"),
         (np.ones((3, 3, 2, 2)), {"layout": "NHCW"}, "did you mean 'NHWC'"),
     ],
 )

@@ -15,6 +15,7 @@ is saved from ``M = k Cin Cout / (Cin + Cout)`` on, half of k times the channels
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from tabulate import tabulate
 
 from xconv.backend import Array
-from xconv.bounds import UNIT_ROUNDOFF
+from xconv.bounds import UNIT_ROUNDOFF, round_to
 from xconv.checks import find_layout, int_pair
 from xconv.errors import ArgumentError
 from xconv.layouts import KERNEL_2D_TO_CHANNELS_LAST
@@ -124,16 +125,17 @@ def factorize(
     axes = KERNEL_2D_TO_CHANNELS_LAST[where.channels_last]
     groups = positive(OPERATION, "groups", groups)
     along_h, _ = int_pair(OPERATION, "stride", stride)
-    array, owner = _values(weight)
-    kernel = np.transpose(array.astype(np.float64), axes) if array.ndim == 4 else array
-    _check(array, kernel, groups, rank, tolerance, where.kernel)
+    array, dtype, back = _values(weight)
+    _check(array.shape, dtype, rank, tolerance)
+    kernel: Floats = np.transpose(array.astype(np.float64), axes)
+    _check_numbers(kernel, groups)
 
     kh, kw, group_in, out = kernel.shape
     # (groups, (kh, out/groups), (kw, in/groups))
     by_group = kernel.reshape(kh, kw, group_in, groups, out // groups).transpose(3, 0, 4, 1, 2)
     u, values, v = np.linalg.svd(by_group.reshape(groups, kh * (out // groups), kw * group_in), full_matrices=False)
     if rank is None:
-        rank = _least_rank(values, tolerance, (kh * out // groups, kw * group_in), array.dtype.name)
+        rank = _least_rank(values, tolerance, max(u.shape[1], v.shape[2]), dtype)
     most = values.shape[1]
     if rank > most:
         expected = f"at most {most}, where nothing is lost: the smaller side of a {u.shape[1]} x {v.shape[2]} matrix"
@@ -154,61 +156,58 @@ def factorize(
     root = np.sqrt(values[:, :rank])
     rows = (v[:, :rank] * root[:, :, None]).reshape(groups, rank, kw, group_in).transpose(2, 3, 0, 1)
     columns = (u[:, :, :rank] * root[:, None, :]).reshape(groups, kh, out // groups, rank).transpose(1, 3, 0, 2)
-    narrow = [part.reshape(size, -1, width) for part, size, width in ((rows, kw, groups * rank), (columns, kh, out))]
-    narrow = [part.astype(array.dtype) for part in narrow]
-    made = [part.transpose(where.kernel_to_channels_last) for part in narrow]  # its own inverse for three axes
-    if owner is not None:
-        made = [_to(owner, part, weight) for part in made]
-    else:
-        made = [np.ascontiguousarray(part) for part in made]
-    error = _error(kernel, narrow[0].astype(np.float64), narrow[1].astype(np.float64), groups)
+    apart = rows.reshape(kw, group_in, groups * rank), columns.reshape(kh, rank, out)
+    narrow = [round_to(dtype, part) for part in apart]
+    # the order of the axes of a 1-D kernel is its own inverse
+    made = [back(np.ascontiguousarray(part.transpose(where.kernel_to_channels_last))) for part in narrow]
+    error = _error(kernel, narrow[0], narrow[1], groups)
     return Factorization(
         made[0], made[1], rank, groups, error, float(tails[rank]), rank * per_rank, full, break_even, values
     )
 
 
-def _values(weight: Any) -> tuple[npt.NDArray[Any], str | None]:
+def _values(weight: Any) -> tuple[npt.NDArray[Any], str, Callable[[Floats], Array]]:
+    """The numbers of an array, its dtype, and how numbers of that dtype become an array of its kind again."""
     owner = name_of_array(weight)
     if owner is None:
         raise ArgumentError(
             OPERATION, "weight", type(weight).__name__, "a NumPy array or a tensor of an installed framework"
         )
     if owner == "numpy":
-        return np.asarray(weight), None
+        array = np.asarray(weight)
+        return array, array.dtype.name, lambda part: part.astype(array.dtype)
     backend = get_backend(owner)
-    return backend.to_numpy(backend.prepare(weight)), owner
+    weight = backend.prepare(weight)
+    dtype, device = backend.dtype(weight), backend.device(weight) or "cpu"
+    # NumPy alone has no bfloat16
+    wide = backend.cast(weight, "float32") if dtype == "bfloat16" else weight
+    like = np.dtype("float32" if dtype == "bfloat16" else dtype)
+    return backend.to_numpy(wide), dtype, lambda p: backend.cast(backend.from_numpy(p.astype(like), device), dtype)
 
 
-def _to(owner: str, part: npt.NDArray[Any], like: Array) -> Array:
-    backend = get_backend(owner)
-    return backend.from_numpy(np.ascontiguousarray(part), backend.device(like) or "cpu")
-
-
-def _check(array: npt.NDArray[Any], kernel: Floats, groups: int, rank: object, tolerance: object, layout: str) -> None:
-    if array.ndim != 4 or 0 in array.shape:
+def _check(shape: tuple[int, ...], dtype: str, rank: object, tolerance: object) -> None:
+    if len(shape) != 4 or 0 in shape:
         raise ArgumentError(
-            OPERATION, "weight", f"shape {array.shape}", "(kh, kw, in, out), or (out, in, kh, kw) with layout='NCHW'"
+            OPERATION, "weight", f"shape {shape}", "(kh, kw, in, out), or (out, in, kh, kw) with layout='NCHW'"
         )
-    if array.dtype.name not in DTYPES:
-        raise ArgumentError(OPERATION, "weight", f"dtype {array.dtype}", f"one of {', '.join(DTYPES)}")
-    if kernel.shape[3] % groups:
-        raise ArgumentError(
-            OPERATION, "groups", str(groups), f"a divisor of the {kernel.shape[3]} output channels", f"layout: {layout}"
-        )
-    if not np.isfinite(kernel).all():
-        raise ArgumentError(OPERATION, "weight", "NaN or infinity", "finite numbers")
+    if dtype not in DTYPES:
+        raise ArgumentError(OPERATION, "weight", f"dtype {dtype}", f"one of {', '.join(DTYPES)}")
     if rank is not None and tolerance is not None:
-        raise ArgumentError(
-            OPERATION,
-            "tolerance",
-            repr(tolerance),
-            "nothing, as rank is given",
-            "the result's error says what a rank loses",
-        )
+        hint = "the error of a result says what its rank loses"
+        raise ArgumentError(OPERATION, "tolerance", repr(tolerance), "nothing, as rank is given", hint)
     if rank is not None:
         positive(OPERATION, "rank", rank)
     if tolerance is not None and not (isinstance(tolerance, (int, float)) and 0 <= tolerance < 1):
         raise ArgumentError(OPERATION, "tolerance", repr(tolerance), "a relative error from 0 to below 1")
+
+
+def _check_numbers(kernel: Floats, groups: int) -> None:
+    if kernel.shape[3] % groups:
+        raise ArgumentError(
+            OPERATION, "groups", str(groups), f"a divisor of the kernel's {kernel.shape[3]} output channels"
+        )
+    if not np.isfinite(kernel).all():
+        raise ArgumentError(OPERATION, "weight", "NaN or infinity", "finite numbers")
 
 
 def _tails(values: Floats) -> Floats:
@@ -221,14 +220,14 @@ def _tails(values: Floats) -> Floats:
     return relative
 
 
-def _least_rank(values: Floats, tolerance: float | None, sides: tuple[int, int], dtype: str) -> int:
+def _least_rank(values: Floats, tolerance: float | None, side: int, dtype: str) -> int:
     """The least rank that meets the tolerance; without one the numerical rank, by LAPACK's and MATLAB's rule.
 
     Singular values below ``max(m, n) eps`` times the largest are what rounding the matrix may have made (Golub and Van
     Loan 2013, "Matrix Computations", 4th ed., section 5.4.1), with ``eps`` that of the weight's dtype.
     """
     if tolerance is None:
-        noise = values.max() * max(sides) * 2 * UNIT_ROUNDOFF[dtype]
+        noise = values.max() * side * 2 * UNIT_ROUNDOFF[dtype]
         return max(int((values > noise).sum(axis=1).max()), 1)
     return max(int(np.argmax(_tails(values) <= tolerance)), 1)
 
