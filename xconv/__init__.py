@@ -30,6 +30,7 @@ from xconv.registry import backends, get_backend
 if TYPE_CHECKING:
     from xconv import bench, bounds, cost, parity, reference, testing, wisdom
     from xconv.models.factorize import factorize
+    from xconv.models.weights import port_weights
     from xconv.tuning import tune
 
 __version__ = "0.1.0"
@@ -59,6 +60,7 @@ __all__ = [
     "keep_freed_memory",
     "parity",
     "plan",
+    "port_weights",
     "reference",
     "resolve",
     "spatially_separable_conv2d",
@@ -68,7 +70,7 @@ __all__ = [
 ]
 
 _ROOMS = ("bench", "bounds", "cost", "parity", "reference", "testing", "wisdom")
-_LATE = {"factorize": "xconv.models.factorize", "tune": "xconv.tuning"}
+_LATE = {"factorize": "xconv.models.factorize", "port_weights": "xconv.models.weights", "tune": "xconv.tuning"}
 
 
 if not TYPE_CHECKING:
