@@ -56,7 +56,7 @@ class Port:
             shapes = str(one) if one == other else f"{one} -> {other}"
             cells.append([row.source, row.target, row.kind, row.transposition, shapes, row.remark])
         headers = ["source", "target", "kind", "axes", "shape", "remark"]
-        width = [30, 30, None, 44, 40, 50]
+        width = [30, 30, None, None, None, 50]
         parts = [tabulate(cells, headers, disable_numparse=True, maxcolwidths=width)]
         parts += [f"note: {note}" for note in self.notes]
         if self.parity is not None:
@@ -156,25 +156,26 @@ def _both(
     source: Any, target: Any, rooms: tuple[ModuleType, ModuleType], shapes: tuple[Shape, ...] | None, needed: bool
 ) -> tuple[Reading, Reading, tuple[Shape, ...] | None]:
     """Both models, read; and the shapes of the source's inputs, if they are known."""
-    known = [room.input_shapes(model) for room, model in zip(rooms, (source, target), strict=True)]
+    said = [room.input_shapes(model) for room, model in zip(rooms, (source, target), strict=True)]
+    known = [None if one is None else tuple(one) for one in said]
     shapes = shapes or known[0]
     if shapes is not None:
         one = _read(rooms[0], source, "source", [shapes])[0]
         natural = rooms[0] is rooms[1] or one.channels_last is None
         ways = [tuple(_other(shape, bool(one.channels_last)) for shape in shapes), shapes]
-        fits = [way for way in ways if known[1] is None or way == tuple(known[1])]
+        fits = [way for way in ways if known[1] is None or way == known[1]]
         if not fits:
             got, expected = (
                 f"{shapes} for the source",
-                f"{tuple(known[1])} in the target, in the one layout or the other",
+                f"{known[1]} in the target, in the one layout or the other",
             )
             raise ArgumentError(OPERATION, "input_shape", got, expected)
         other, _ = _read(rooms[1], target, "target", fits[::-1] if natural else fits)
         return one, other, shapes
     if known[1] is not None:
-        other = _read(rooms[1], target, "target", [tuple(known[1])])[0]
+        other = _read(rooms[1], target, "target", [known[1]])[0]
         same = rooms[0] is rooms[1] or other.channels_last is None
-        ways = [tuple(_other(shape, bool(other.channels_last)) for shape in known[1]), tuple(known[1])]
+        ways = [tuple(_other(shape, bool(other.channels_last)) for shape in known[1]), known[1]]
         one, shapes = _read(rooms[0], source, "source", ways[::-1] if same else ways)
         return one, other, shapes
     if needed:
