@@ -107,12 +107,11 @@ def _transposed(source: Layer, target: Layer) -> str:
 
 
 def _how_to_pad(source: Layer, needed: tuple[int, int], stride: int) -> str:
-    varies = stride > 1 and source.options["padding"] == "same"
-    why = "with a stride the pads of 'same' depend on the length; " if varies else ""
-    return (
-        f"{why}pad the input of a layer without padding (F.pad(x, {needed}), ZeroPadding1D({needed})), or compute it by"
-        f" xconv.conv1d(..., padding={source.options['padding']!r})"
-    )
+    padding, rank = source.options["padding"], len(source.options["stride"])
+    why = "with a stride the pads of 'same' depend on the length; " if stride > 1 and padding == "same" else ""
+    how = f" (F.pad(x, {needed}), ZeroPadding1D({needed}))" if rank == 1 else f" by {needed} along this axis"
+    by = f", or compute it by xconv.conv{rank}d(..., padding={_short(padding)})" if rank < 3 else ""
+    return f"{why}pad the input of a layer without padding{how}{by}"
 
 
 def _written(*layers: Layer) -> list[Any]:
