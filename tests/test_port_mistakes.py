@@ -147,9 +147,9 @@ def test_what_is_no_model_and_no_shape_is_named() -> None:
 
 
 class Branches(nn.Module):
-    """Two branches whose weights have the same shapes, registered and run in orders of their own."""
+    """Two branches that are registered in one order, and run in another."""
 
-    def __init__(self, order: str, sizes: tuple[int, int] = (4, 4)) -> None:
+    def __init__(self, order: str) -> None:
         super().__init__()
         self.order = order
         for name in sorted(order):
@@ -160,12 +160,27 @@ class Branches(nn.Module):
         return torch.stack(found).sum(0)
 
 
+class Backwards(nn.Module):
+    """Two layers of one shape, the last of which is registered first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.first = nn.Conv1d(3, 3, 1), nn.Conv1d(3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.last(self.first(x))
+        return y
+
+
 def test_the_order_of_running_counts_then_that_of_registration_then_names() -> None:
     one, other = shuffled(Branches("ab"), 1), shuffled(Branches("ba"), 2)
     found = xconv.port_weights(one, other, input_shape=(3, 8), check=False)
     assert [(row.source, row.target) for row in found.rows] == [("a", "a"), ("b", "b")]
     assert same(state(one), state(other))
-    # all of one shape: only names can tell
+    forwards = shuffled(nn.Sequential(nn.Conv1d(3, 3, 1), nn.Conv1d(3, 3, 1)), 3)
+    found = xconv.port_weights(shuffled(Backwards(), 4), forwards, input_shape=(3, 8), check=False)
+    assert [(row.source, row.target) for row in found.rows] == [("first", "0"), ("last", "1")]
+    # all of one shape, and not run: only names can tell
     three = [shuffled(nn.ModuleDict({"p": nn.Conv1d(3, 3, 1), "q": nn.Conv1d(3, 3, 1)}), seed) for seed in (3, 4)]
     xconv.port_weights(*three, names={"p": "q", "q": "p"}, check=False)
     assert same(state(three[0])[:2], state(three[1])[2:])
