@@ -249,8 +249,8 @@ def test_keras_to_keras_with_parts_channels_first_and_several_inputs() -> None:
         inner = sequential((3, 8) if first else (8, 3), layers.Conv1D(4, 3, data_format=where))
         axis = 1 if first else -1
         x = layers.PReLU(shared_axes=[2 if first else 1])(layers.BatchNormalization(axis=axis)(inner(a)))
-        x = layers.Dense(3)(layers.Flatten()(x))
-        return keras.Model([a, b], layers.Add()([x, layers.Dense(3)(b)]))
+        x = layers.Dense(24)(layers.Flatten()(x))  # as many as features, whose order the bias has nothing to do with
+        return keras.Model([a, b], layers.Add()([x, layers.Dense(24)(b)]))
 
     one, other = shuffled(model(True), 1), shuffled(model(False), 2)
     found = xconv.port_weights(one, other, check=False)
