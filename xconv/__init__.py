@@ -29,6 +29,8 @@ from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
     from xconv import bench, bounds, cost, parity, reference, testing, wisdom
+    from xconv.models.factorize import factorize
+    from xconv.models.weights import port_weights
     from xconv.tuning import tune
 
 __version__ = "0.1.0"
@@ -53,10 +55,12 @@ __all__ = [
     "conv2d_as_1d",
     "convolutions",
     "cost",
+    "factorize",
     "get_backend",
     "keep_freed_memory",
     "parity",
     "plan",
+    "port_weights",
     "reference",
     "resolve",
     "spatially_separable_conv2d",
@@ -66,14 +70,15 @@ __all__ = [
 ]
 
 _ROOMS = ("bench", "bounds", "cost", "parity", "reference", "testing", "wisdom")
+_LATE = {"factorize": "xconv.models.factorize", "port_weights": "xconv.models.weights", "tune": "xconv.tuning"}
 
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         # Rooms that most programs never enter are imported when they are named, so that `import xconv` stays cheap.
-        if name == "tune":
-            return importlib.import_module("xconv.tuning").tune
+        if name in _LATE:
+            return getattr(importlib.import_module(_LATE[name]), name)
         if name in _ROOMS:
             return importlib.import_module(f"xconv.{name}")
         raise AttributeError(f"module 'xconv' has no attribute {name!r}")
