@@ -41,36 +41,8 @@ __all__ = [
 ]
 
 
-class Conv1D(Convolution):
-    """:func:`xconv.conv1d` as a module: ``nn.Conv1d`` with every padding, layout and formulation.
-
-    ``weight`` is (out_channels, in_channels/groups, kernel_size), ``bias`` (out_channels,), in any layout.
-
-    Args:
-        in_channels: channels of the input.
-        out_channels: channels of the result.
-        kernel_size: taps.
-        stride: elements between neighbouring outputs.
-        padding: "valid", "same", "same_lower", "causal", "full", an integer, or (low, high).
-        dilation: elements between neighbouring taps, from 1.
-        groups: channel groups.
-        bias: whether there is one.
-        padding_mode: "zeros", "reflect", "replicate" or "circular".
-        device: of the parameters.
-        dtype: of the parameters: float32, float64, float16 or bfloat16.
-        layout: "NCW" or "NWC".
-        formulation: how it is computed, "auto" takes what is expected to be fastest.
-
-    Raises:
-        ArgumentError: an option does not fit.
-
-    >>> layer = Conv1D(2, 4, 3, padding="causal", dilation=2, layout="NWC")
-    >>> layer(torch.ones(1, 9, 2)).shape
-    torch.Size([1, 9, 4])
-    """
-
-    layer = "Conv1D"
-    function = staticmethod(xconv.conv1d)
+class _OnSignals(Convolution):
+    """Along the one axis of a signal."""
 
     def __init__(
         self,
@@ -106,10 +78,42 @@ class Conv1D(Convolution):
         )
 
 
-class Conv2DAs1D(Convolution):
+class Conv1D(_OnSignals):
+    """:func:`xconv.conv1d` as a module: ``nn.Conv1d`` with every padding, layout and formulation.
+
+    ``weight`` is (out_channels, in_channels/groups, kernel_size), ``bias`` (out_channels,), in any layout.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the result.
+        kernel_size: taps.
+        stride: elements between neighbouring outputs.
+        padding: "valid", "same", "same_lower", "causal", "full", an integer, or (low, high).
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        bias: whether there is one.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        device: of the parameters.
+        dtype: of the parameters: float32, float64, float16 or bfloat16.
+        layout: "NCW" or "NWC".
+        formulation: how it is computed, "auto" takes what is expected to be fastest.
+
+    Raises:
+        ArgumentError: an option does not fit.
+
+    >>> layer = Conv1D(2, 4, 3, padding="causal", dilation=2, layout="NWC")
+    >>> layer(torch.ones(1, 9, 2)).shape
+    torch.Size([1, 9, 4])
+    """
+
+    layer = "Conv1D"
+    function = staticmethod(xconv.conv1d)
+
+
+class Conv2DAs1D(_OnSignals):
     """:func:`xconv.conv2d_as_1d` as a module: :class:`Conv1D` by the 2-D convolution of a height-one image.
 
-    Args and parameters as for :class:`Conv1D`, without ``formulation``.
+    Args and parameters as for :class:`Conv1D`; it has one formulation.
 
     >>> as_image, as_signal = Conv2DAs1D(2, 4, 3), Conv1D(2, 4, 3)
     >>> loaded = as_image.load_state_dict(as_signal.state_dict())
@@ -120,37 +124,6 @@ class Conv2DAs1D(Convolution):
 
     layer = "Conv2DAs1D"
     function = staticmethod(xconv.conv2d_as_1d)
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int],
-        stride: int | tuple[int] = 1,
-        padding: str | int | tuple[int, ...] = 0,
-        dilation: int | tuple[int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-        *,
-        layout: str = "NCW",
-    ) -> None:
-        super().__init__(
-            device,
-            dtype,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            bias=bias,
-            padding_mode=padding_mode,
-            layout=layout,
-        )
 
 
 class _OnMaps(Convolution):

@@ -31,7 +31,8 @@ LAYERS = {
 ANY_LENGTH = 2**62
 """A length that nothing is too long for, where a length is not known: what is wrong with it is wrong with any."""
 
-_ON_SIGNALS = ("conv1d", "conv2d_as_1d", "conv1d_transpose")
+SIGNALS = ("conv1d", "conv2d_as_1d", "conv1d_transpose")
+"""The operations on signals; the others are on feature maps."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,14 @@ class LayerOptions:
         object.__setattr__(self, "output_padding", _plain(self.output_padding))
         if not isinstance(self.bias, bool):
             raise ArgumentError(self.layer, "bias", repr(self.bias), "True or False", "a layer makes its own bias")
+        if self.operation == "conv2d_as_1d" and self.formulation != "auto":
+            hint = "it is one itself: for others take Conv1D"
+            raise ArgumentError(self.layer, "formulation", repr(self.formulation), "'auto'", hint)
         widths = {"input": self.in_channels, "middle": self.middle_channels, "output": self.out_channels}
         for what, width in widths.items():
             if width is not None and width % self.groups:
                 raise ArgumentError(self.layer, "groups", str(self.groups), f"a divisor of the {width} {what} channels")
-        layouts = [name for name in LAYOUTS if len(name) == (3 if self.operation in _ON_SIGNALS else 4)]
+        layouts = [name for name in LAYOUTS if len(name) == (3 if self.operation in SIGNALS else 4)]
         one_of(self.layer, "layout", self.layout, layouts)
         known = self.in_channels or self.groups
         sizes = {"N": 1, "C": known}
@@ -167,7 +171,7 @@ class LayerOptions:
         return shapes
 
     def _window(self, name: str, size: int) -> tuple[int, ...]:
-        if self.operation in _ON_SIGNALS:
+        if self.operation in SIGNALS:
             return (size,)
         return (size, 1) if name == "weight_columns" or self.operation == "conv1d_columns" else (1, size)
 
