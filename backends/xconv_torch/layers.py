@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 import xconv
 from xconv.models.layers import LayerOptions
-from xconv_torch.module import Convolution, Device
+from xconv_torch.layer import Convolution, Device
 
 __all__ = [
     "Conv1D",
@@ -353,8 +353,8 @@ def from_options(options: LayerOptions, **own: Any) -> nn.Module:
         ArgumentError: the options are of a layer that learns its input channels later.
 
     >>> from xconv.models.layers import LayerOptions
-    >>> from_options(LayerOptions("Conv1D", 3, 8, 5, layout="NWC"), dtype=torch.float64)
-    Conv1D(3, 8, kernel_size=(5,), stride=(1,), layout=NWC)
+    >>> from_options(LayerOptions("Conv1D", 3, 8, 5, layout="NWC", padding=2), dtype=torch.float64)
+    Conv1D(3, 8, kernel_size=(5,), stride=(1,), padding=(2,), layout=NWC)
     """
     kind: Callable[..., nn.Module] = next(kind for kind in KINDS if kind.layer == options.layer)
     taken = signature(kind).parameters

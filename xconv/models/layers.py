@@ -40,9 +40,9 @@ class LayerOptions:
     """The options of a layer in xconv's words, checked.
 
     ``in_channels`` is None where a framework learns them from the first input. ``kernel_size``, ``stride`` and
-    ``dilation`` are integers, ``padding`` is a name, an integer or (low, high); of the separable layer each is one for
-    both axes or a pair (height, width), and ``middle_channels`` come out of the rows (None: ``out_channels``). A tuple
-    of one is its element, as it is for the frameworks.
+    ``dilation`` are integers (a tuple of one is its element, as it is for the frameworks), ``padding`` is a name, an
+    integer or (low, high). Of the separable layer each is one for both axes or a pair (height, width), and
+    ``middle_channels`` come out of the rows (None: ``out_channels``).
 
     Raises:
         ArgumentError: an option does not fit; its operation is the name of the layer.
@@ -76,13 +76,13 @@ class LayerOptions:
         for name in ("in_channels", "middle_channels", "out_channels", "groups", "kernel_size", "stride", "dilation"):
             object.__setattr__(self, name, self._checked(name, getattr(self, name)))
         object.__setattr__(self, "padding", _plain(self.padding, single=not self.separable))
-        object.__setattr__(self, "output_padding", _plain(self.output_padding))
+        object.__setattr__(self, "output_padding", _plain(self.output_padding, single=True))
         if not isinstance(self.bias, bool):
             raise ArgumentError(self.layer, "bias", repr(self.bias), "True or False", "a layer makes its own bias")
         if self.operation == "conv2d_as_1d" and self.formulation != "auto":
             hint = "it is one itself: for others take Conv1D"
             raise ArgumentError(self.layer, "formulation", repr(self.formulation), "'auto'", hint)
-        widths = {"input": self.in_channels, "middle": self.middle_channels, "output": self.out_channels}
+        widths = {"output": self.out_channels, "middle": self.middle_channels, "input": self.in_channels}
         for what, width in widths.items():
             if width is not None and width % self.groups:
                 raise ArgumentError(self.layer, "groups", str(self.groups), f"a divisor of the {width} {what} channels")
@@ -99,8 +99,7 @@ class LayerOptions:
         if value is None and name in ("in_channels", "middle_channels"):
             return self.out_channels if name == "middle_channels" and self.separable else None
         if self.separable and name in ("kernel_size", "stride", "dilation"):
-            pair = int_pair(self.layer, name, value)
-            return pair if isinstance(value, (tuple, list)) or name == "kernel_size" else pair[0]
+            return int_pair(self.layer, name, value)
         return positive(self.layer, name, _plain(value, single=True))
 
     @property

@@ -124,8 +124,7 @@ class Convolution(nn.Module):
         if options.middle_channels is not None:
             said.append(f"middle_channels={options.middle_channels}")
         said += [f"kernel_size={self.kernel_size}", f"stride={self.stride}"]
-        unpadded = self.padding in ("valid", (0,))
-        said += [] if unpadded else [f"padding={self.padding}"]
+        said += [] if self.padding == (0,) else [f"padding={self.padding}"]
         said += [] if set(self.dilation) == {1} else [f"dilation={self.dilation}"]
         said += [f"output_padding={_tuple(options.output_padding)}"] if options.output_padding else []
         said += [] if options.groups == 1 else [f"groups={options.groups}"]
