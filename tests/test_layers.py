@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from inspect import signature
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -239,6 +244,20 @@ def test_an_unknown_formulation_and_layout_are_refused() -> None:
         keras_layers.Conv1D(4, 5, data_format="NCW")
 
 
+@pytest.mark.parametrize("layer", [name for name in LAYERS if name != "Conv2DAs1D"])
+def test_a_named_formulation_is_the_one_that_computes(layer: str) -> None:
+    """One that cannot compute a stride says so, in both frameworks."""
+    options = LayerOptions(layer, 3, 4, 5, "NWC" if layer in ("Conv1D", "Conv1DTranspose") else "NHWC", stride=2)
+    x = np.ones((1, 20, 20, 3)[-len(options.layout) :], "float32")
+    for framework in FRAMEWORKS:
+        backend = xconv.get_backend(framework)
+        able = backend.room("layers").from_options(options)
+        unable = backend.room("layers").from_options(replace(options, formulation="fft"))
+        assert able(backend.from_numpy(x, "cpu")) is not None
+        with pytest.raises(xconv.UnsupportedError, match="formulation 'fft'"):
+            unable(backend.from_numpy(x, "cpu"))
+
+
 def test_every_layer_is_in_both_rooms_and_says_how_it_is_computed() -> None:
     for framework in FRAMEWORKS:
         room = xconv.get_backend(framework).room("layers")
@@ -262,3 +281,28 @@ def test_a_size_that_is_not_known_is_not_shown_as_a_number() -> None:
     options = LayerOptions("Conv1D", 3, 4, 5, "NWC")
     with pytest.raises(xconv.ArgumentError, match=r"x: got shape \(\?, \?, 7\)"):
         options.output_shape((None, None, 7))
+
+
+def test_keras_layers_compute_on_the_backend_that_keras_has() -> None:
+    """An operation belongs to the arrays it is given: on torch's, Keras' layers train without TensorFlow."""
+    code = """
+import sys
+import numpy as np
+from xconv_tensorflow.layers import Conv1D
+import keras
+model = keras.Sequential([keras.Input((None, 3)), Conv1D(2, 3, padding="causal", kernel_initializer="ones")])
+model.compile("sgd", "mse")
+model.fit(np.ones((1, 4, 3)), np.ones((1, 4, 2)), verbose=0)
+model.layers[0].set_weights([np.ones((3, 3, 2)), np.zeros(2)])
+print(keras.backend.backend(), *np.unique(model.predict(np.ones((1, 4, 3)), verbose=0)), "tensorflow" in sys.modules)
+"""
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.split() == ["torch", "3.0", "6.0", "9.0", "False"], done.stderr[-2000:]
+
+
+def test_the_examples_of_the_page() -> None:
+    page = Path(__file__).parents[1] / "docs" / "layers.md"
+    found = doctest.testfile(str(page), module_relative=False)
+    assert found.attempted > 20
+    assert found.failed == 0

@@ -15,7 +15,7 @@ from xconv.checks import one_of
 from xconv.errors import ArgumentError
 from xconv.layouts import LAYOUTS
 from xconv.models.layers import LAYERS, SIGNALS, LayerOptions
-from xconv.problem import DTYPES
+from xconv.problem import DTYPES, dilated_extent
 from xconv.registry import get_backend
 
 LAYOUT_OF = {"channels_last": {True: "NWC", False: "NHWC"}, "channels_first": {True: "NCW", False: "NCHW"}}
@@ -128,7 +128,7 @@ class Convolution(keras.layers.Layer):  # type: ignore[misc] # Keras has no type
         Raises:
             ArgumentError: the input does not fit.
         """
-        return self.options.calls(x_shape)
+        return self.options.calls(x_shape, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """All that the constructor takes."""
@@ -188,6 +188,15 @@ class Convolution(keras.layers.Layer):  # type: ignore[misc] # Keras has no type
     def use_bias(self) -> bool:
         """Whether there is a bias."""
         return self.options.bias
+
+
+def least_output_padding(kernel: int, stride: int, dilation: int) -> int:
+    """What Keras adds to an uncropped transposed convolution: its result has no fewer than length * stride elements.
+
+    >>> least_output_padding(2, 4, 1), least_output_padding(5, 3, 1)
+    (2, 0)
+    """
+    return max(stride - dilated_extent(kernel, dilation), 0)
 
 
 @contextmanager

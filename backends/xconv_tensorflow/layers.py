@@ -27,8 +27,7 @@ import keras
 
 import xconv
 from xconv.models.layers import LayerOptions
-from xconv.problem import dilated_extent
-from xconv_tensorflow.layer import WORDS, Convolution
+from xconv_tensorflow.layer import WORDS, Convolution, least_output_padding
 
 __all__ = [
     "Conv1D",
@@ -326,8 +325,8 @@ class Conv1DTranspose(Convolution):
         super().__init__(options, data_format, activation, of_weights, **kwargs)
         self.output_padding = output_padding
         if output_padding is None and self.padding == "valid":
-            extent = dilated_extent(self.kernel_size[0], self.dilation_rate[0])
-            self.options = replace(self.options, output_padding=max(self.strides[0] - extent, 0))
+            least = least_output_padding(self.kernel_size[0], self.strides[0], self.dilation_rate[0])
+            self.options = replace(self.options, output_padding=least)
 
     def get_config(self) -> dict[str, Any]:
         """All that the constructor takes."""

@@ -74,7 +74,8 @@ class Convolution(nn.Module):
         Raises:
             ArgumentError: the input does not fit.
         """
-        return self.options.calls(x_shape)
+        dtype = next(self.parameters()).dtype
+        return self.options.calls(x_shape, str(dtype).removeprefix("torch."))
 
     @property
     def in_channels(self) -> int:

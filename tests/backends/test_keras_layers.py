@@ -281,11 +281,21 @@ def test_exported_for_serving(tmp_path: Path) -> None:
         assert np.array_equal(served.serve(x), model(x))
 
 
-def test_calls_are_what_is_planned() -> None:
-    layer = layers.Conv1D(8, 5, strides=2, padding="same")
+def test_a_models_layers_are_seen_as_they_compute() -> None:
+    layer = layers.Conv1D(8, 5, strides=2, padding="same", dtype="float64")
     [call] = layer.calls((2, 101, 3))
-    assert call.result_shape((2, 101, 3)) == tuple(layer(np.ones((2, 101, 3), "float32")).shape)
+    assert call.result_shape((2, 101, 3)) == tuple(layer(np.ones((2, 101, 3))).shape)
+    assert call.problem.dtype == "float64"
     assert xconv.plan(call, backend="tensorflow").problem == call.problem
+    # Keras makes the result of a kernel that is shorter than its stride longer
+    model = keras.Sequential([layer, keras.layers.Conv1DTranspose(4, 2, strides=3), layers.Conv2DAs1D(2, 3)])
+    found = xconv.convolutions(model, (2, 101, 3))
+    assert [(each.operation, each.problem.length) for each in found] == [
+        ("conv1d", 101),
+        ("conv1d_transpose", 153),
+        ("conv2d_as_1d", 153),
+    ]
+    assert found[0] == call
 
 
 def test_the_examples_in_the_documentation() -> None:

@@ -292,11 +292,23 @@ def test_options_cannot_be_changed_behind_the_layer() -> None:
         layer.stride = (2,)  # type: ignore[misc]
 
 
-def test_calls_are_what_is_planned() -> None:
-    layer = Conv1D(3, 8, 5, stride=2, padding="same")
+def test_a_models_layers_are_seen_as_they_compute() -> None:
+    layer = Conv1D(3, 8, 5, stride=2, padding="same").double()
     [call] = layer.calls((2, 3, 101))
-    assert call.result_shape((2, 3, 101)) == tuple(layer(torch.ones(2, 3, 101)).shape)
+    assert call.result_shape((2, 3, 101)) == tuple(layer(torch.ones(2, 3, 101).double()).shape)
+    assert call.problem.dtype == "float64"
     assert xconv.plan(call, backend="torch").problem == call.problem
+    model = nn.Sequential(layer, nn.Conv1d(8, 4, 3), Conv2DAs1D(4, 2, 3, padding="causal")).double()
+    found = xconv.convolutions(model, (2, 3, 101))
+    assert [(each.operation, each.problem.length) for each in found] == [
+        ("conv1d", 101),
+        ("conv1d", 51),
+        ("conv2d_as_1d", 49),
+    ]
+    assert found[0] == call
+    separable = SpatiallySeparableConv2D(3, 4, 3)
+    assert xconv.convolutions(separable, (2, 3, 9, 9)) == separable.calls((2, 3, 9, 9))
+    assert xconv.convolutions(separable, (3, 9, 9)) == separable.calls((1, 3, 9, 9))
 
 
 def test_repr_says_what_torch_has_no_word_for() -> None:

@@ -179,7 +179,7 @@ class LayerOptions:
         """Of the kernel that the bias is added after, as torch counts it: all axes of its weight but the first."""
         return math.prod(list(self.weight_shapes(channels_last=False).values())[-1][1:])
 
-    def calls(self, x_shape: Sequence[int]) -> list[Call]:
+    def calls(self, x_shape: Sequence[int], dtype: str = "float32") -> list[Call]:
         """What the layer computes on an input of a shape, with its batch: one call, or rows and columns.
 
         Raises:
@@ -189,14 +189,12 @@ class LayerOptions:
         known = self.in_channels
         if known is None:
             known = x_shape[where.to_channels_last[-1]] if len(x_shape) == len(self.layout) else self.groups
-        return self._resolved(tuple(x_shape), known)
+        return self._resolved(tuple(x_shape), known, dtype)
 
-    def _resolved(self, x_shape: tuple[int, ...], in_channels: int) -> list[Call]:
-        last = self.channels_last
+    def _resolved(self, x_shape: tuple[int, ...], in_channels: int, dtype: str = "float32") -> list[Call]:
+        last, bias = self.channels_last, (self.out_channels,) if self.bias else None
         kernels = [shape if last else shape[::-1] for shape in self.kernels(in_channels).values()]
-        return resolve_all(
-            self.operation, x_shape, kernels, (self.out_channels,) if self.bias else None, **self.arguments
-        )
+        return resolve_all(self.operation, x_shape, kernels, bias, dtype=dtype, **self.arguments)
 
     def output_shape(self, x_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """The shape of the result for an input of a shape, with its batch; None is a size that is not known.
