@@ -256,6 +256,8 @@ def test_an_error_is_the_operations_own() -> None:
         layers.Conv1D(4, 5).build((None, None))
     with pytest.raises(xconv.ArgumentError, match=r"Conv1D: input_shape: got \(None, 9, None\), .* on axis 2"):
         layers.Conv1D(4, 5).build((None, 9, None))
+    with pytest.raises(xconv.ArgumentError, match=text):
+        layers.Conv1D(4, 5).build((None, 2, 3))
     with pytest.raises(xconv.ArgumentError, match=r"Conv1D: dtype: got 'int32', expected one of float32"):
         layers.Conv1D(4, 5, dtype="int32")
 
