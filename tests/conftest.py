@@ -30,6 +30,9 @@ NEEDED = {
     "test_models.py": {"torch", "tensorflow"},
     "test_port_mistakes.py": {"torch", "tensorflow"},
     "test_port_weights.py": {"torch", "tensorflow"},
+    "test_layers.py": {"torch", "tensorflow"},
+    "test_torch_layers.py": {"torch"},
+    "test_keras_layers.py": {"tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""
 

@@ -109,7 +109,7 @@ def name_of_model(value: object) -> str | None:
 
 def name_of_array(value: object) -> str | None:
     """The name of the backend that owns an array: "numpy" for NumPy's own, None for what is no known array."""
-    for kind in type(value).__mro__:
+    for kind in value.__class__.__mro__:  # torch.compile cannot read it of the type() of a parameter
         module = kind.__module__.partition(".")[0]
         if module in _OF_MODULE:
             return _OF_MODULE[module]

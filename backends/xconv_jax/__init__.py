@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from xconv.backend import Backend
-from xconv.registry import BackendSpec
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from xconv.registry import BackendSpec
 
-def _load() -> Backend:
-    from xconv_jax.backend import BACKEND
+    SPEC: BackendSpec
+else:
 
-    return BACKEND
+    def __getattr__(name: str) -> object:
+        # read when asked for: xconv asks while it is imported, perhaps by a module of this package
+        if name == "SPEC":
+            from xconv_jax.spec import SPEC
 
-
-SPEC = BackendSpec(
-    name="jax",
-    array_modules=("jax", "jaxlib"),
-    requires="jax",
-    install="pip install 'xconv[jax]'",
-    load=_load,
-)
+            return SPEC
+        raise AttributeError(f"module 'xconv_jax' has no attribute {name!r}")

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from xconv.backend import Backend
-from xconv.registry import BackendSpec
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from xconv.registry import BackendSpec
 
-def _load() -> Backend:
-    from xconv_tensorflow.backend import BACKEND
+    SPEC: BackendSpec
+else:
 
-    return BACKEND
+    def __getattr__(name: str) -> object:
+        # read when asked for: xconv asks while it is imported, perhaps by a module of this package
+        if name == "SPEC":
+            from xconv_tensorflow.spec import SPEC
 
-
-SPEC = BackendSpec(
-    name="tensorflow",
-    array_modules=("tensorflow",),
-    requires="tensorflow",
-    install="pip install 'xconv[tensorflow]'",
-    load=_load,
-    model_modules=("keras", "tf_keras"),
-)
+            return SPEC
+        raise AttributeError(f"module 'xconv_tensorflow' has no attribute {name!r}")

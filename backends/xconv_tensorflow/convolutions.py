@@ -10,12 +10,14 @@ import keras
 import numpy as np
 
 from xconv.call import Call, resolve
+from xconv_tensorflow.layer import Convolution, least_output_padding
 
 LAYERS = (
     keras.layers.Conv1D,
     keras.layers.DepthwiseConv1D,
     keras.layers.SeparableConv1D,
     keras.layers.Conv1DTranspose,
+    Convolution,
 )
 
 
@@ -51,6 +53,8 @@ def _watched(layer: Any, seen: Callable[[Any, Any], None]) -> Iterator[None]:
 
 
 def _calls(layer: Any, shape: tuple[int, ...]) -> list[Call]:
+    if isinstance(layer, Convolution):
+        return layer.calls(shape)
     last = layer.data_format == "channels_last"
 
     def call(operation: str, shape: tuple[int, ...], kernel: tuple[int, ...], **options: Any) -> Call:
@@ -65,7 +69,9 @@ def _calls(layer: Any, shape: tuple[int, ...]) -> list[Call]:
         "padding": layer.padding,
     }
     if isinstance(layer, keras.layers.Conv1DTranspose):
-        extra = layer.output_padding or 0
+        extra = _one(layer.output_padding or 0)
+        if layer.output_padding is None and layer.padding == "valid":
+            extra = least_output_padding(layer.kernel_size[0], options["stride"], options["dilation"])
         return [call("conv1d_transpose", shape, tuple(layer.kernel.shape), output_padding=extra, **options)]
     if isinstance(layer, keras.layers.Conv1D):
         return [call("conv1d", shape, tuple(layer.kernel.shape), groups=layer.groups, **options)]

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from xconv.call import Call, resolve
+from xconv_torch.layer import Convolution
 
 
 def convolutions(model: nn.Module, x_shape: Sequence[int]) -> list[Call]:
-    """What each ``Conv1d`` and ``ConvTranspose1d`` computes when the model is given an input of a shape.
+    """What each ``Conv1d``, ``ConvTranspose1d`` and layer of xconv computes for a model's input of a shape.
 
     The model is run once on zeros, for inference; it is left as it was.
     """
@@ -20,9 +21,13 @@ def convolutions(model: nn.Module, x_shape: Sequence[int]) -> list[Call]:
 
     def seen(layer: Any, inputs: tuple[Any, ...], output: Any) -> None:
         del output
-        found.append(_call(layer, tuple(inputs[0].shape)))
+        shape = tuple(inputs[0].shape)
+        if isinstance(layer, Convolution):
+            found.extend(layer.calls(shape if len(shape) == len(layer.options.layout) else (1, *shape)))
+        else:
+            found.append(_call(layer, shape))
 
-    layers = [layer for layer in model.modules() if isinstance(layer, (nn.Conv1d, nn.ConvTranspose1d))]
+    layers = [layer for layer in model.modules() if isinstance(layer, (nn.Conv1d, nn.ConvTranspose1d, Convolution))]
     hooks = [layer.register_forward_hook(seen) for layer in layers]
     trained = [module for module in model.modules() if module.training]
     like = next(model.parameters(), torch.zeros(()))
