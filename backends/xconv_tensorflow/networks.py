@@ -25,13 +25,16 @@ from xconv.models.spec import (
 )
 from xconv.models.training import SGD, Optimizer, Training
 
+LAYOUTS = {3: "NWC", 4: "NHWC"}
+"""What a model takes, by the rank with the batch."""
 
-class Adam(keras.optimizers.Adam):
+
+class Adam(keras.optimizers.Adam):  # type: ignore[misc]
     """Keras's, with epsilon where algorithm 1 of the paper, and torch, have it: see :class:`xconv.models.Adam`."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Keras's step with ``epsilon sqrt(1 - beta_2^t)``."""
-        given = self.epsilon
+        given: Any = self.epsilon
         step = keras.ops.cast(self.iterations + 1, variable.dtype)
         decay = keras.ops.power(keras.ops.cast(self.beta_2, variable.dtype), step)
         try:

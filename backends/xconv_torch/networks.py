@@ -8,7 +8,7 @@ layer after a ``Flatten`` are permuted, for torch flattens channels first.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,10 @@ from xconv.models.spec import (
 )
 from xconv.models.training import SGD, SMALLEST_PROBABILITY, Adam, Optimizer, Training
 
-ACTIVATIONS = {
+LAYOUTS = {3: "NCW", 4: "NCHW"}
+"""What a module takes, by the rank with the batch."""
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "sigmoid": nn.Sigmoid,
     "softmax": lambda: nn.Softmax(dim=1),
@@ -181,7 +184,7 @@ def _layer(one: Resolved) -> nn.Module:  # noqa: PLR0911 - one for a kind
     if isinstance(layer, Conv2D):
         return nn.Conv2d(channels, layer.filters, layer.kernel, layer.stride, 0, layer.dilation, bias=layer.bias)
     if isinstance(layer, (MaxPool, AveragePool)):
-        kinds = (nn.MaxPool1d, nn.MaxPool2d) if isinstance(layer, MaxPool) else (nn.AvgPool1d, nn.AvgPool2d)
+        kinds: Any = (nn.MaxPool1d, nn.MaxPool2d) if isinstance(layer, MaxPool) else (nn.AvgPool1d, nn.AvgPool2d)
         return kinds[len(one.input_shape) - 2](layer.window, layer.stride)
     if isinstance(layer, Dense):
         return nn.Linear(channels, layer.units, bias=layer.bias)
