@@ -27,6 +27,8 @@ NEEDED = {
     "test_walk.py": {"torch", "tensorflow"},
     "test_mistrusted.py": {"torch", "tensorflow"},
     "test_models.py": {"torch", "tensorflow"},
+    "test_networks.py": {"torch", "tensorflow"},
+    "test_training_agreement.py": {"torch", "tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""
 

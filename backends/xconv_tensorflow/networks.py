@@ -32,9 +32,11 @@ LAYOUTS = {3: "NWC", 4: "NHWC"}
 class Adam(keras.optimizers.Adam):  # type: ignore[misc]
     """Keras's, with epsilon where algorithm 1 of the paper, and torch, have it: see :class:`xconv.models.Adam`."""
 
+    epsilon: Any
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Keras's step with ``epsilon sqrt(1 - beta_2^t)``."""
-        given: Any = self.epsilon
+        given = self.epsilon
         step = keras.ops.cast(self.iterations + 1, variable.dtype)
         decay = keras.ops.power(keras.ops.cast(self.beta_2, variable.dtype), step)
         try:
@@ -63,7 +65,7 @@ def load(network: Network, model: keras.Model, weights: Mapping[str, Any]) -> No
 
 def weights_of(network: Network, model: keras.Model) -> Weights:
     """The weights of a model that :func:`build` made."""
-    return {name: np.array(variable.value) for name, variable in _variables(network, model).items()}
+    return {name: np.array(variable.value.numpy()) for name, variable in _variables(network, model).items()}
 
 
 def predict(network: Network, model: keras.Model, x: Any) -> Any:
@@ -80,7 +82,7 @@ class Trainer:
         self.model = build(network, {k: np.zeros(v) for k, v in network.weight_shapes.items()}, dtype)
         self.optimizer = made(optimizer)
         self.optimizer.build(self.model.trainable_variables)
-        self._start = [np.array(variable.value) for variable in self.optimizer.variables]
+        self._start = [np.array(variable.value.numpy()) for variable in self.optimizer.variables]
         shapes = network.input_shape, network.output_shape
         given = [tf.TensorSpec((None, *shape), dtype) for shape in shapes]
         # traced now, and once for all sizes of a batch

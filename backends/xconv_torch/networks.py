@@ -91,7 +91,7 @@ def build(network: Network, weights: Mapping[str, Any], dtype: str = "float32") 
     check_weights("build", network, weights)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for one in network.resolved:
-        if any(any(pads) for pads in one.pads):
+        if _border(one) is None:
             layers[f"{one.name}_padding"] = _padding(one)
         layers[one.name] = _layer(one)
         activation = getattr(one.layer, "activation", "linear")
@@ -180,19 +180,26 @@ def made(optimizer: Optimizer, module: nn.Module) -> torch.optim.Optimizer:
 def _layer(one: Resolved) -> nn.Module:  # noqa: PLR0911 - one for a kind
     layer, channels = one.layer, one.input_shape[-1]
     if isinstance(layer, Conv1D):
-        return nn.Conv1d(channels, layer.filters, layer.kernel, layer.stride, 0, layer.dilation, bias=layer.bias)
+        sizes = channels, layer.filters, layer.kernel, layer.stride
+        return nn.Conv1d(*sizes, _border(one) or 0, layer.dilation, bias=layer.bias)
     if isinstance(layer, Conv2D):
-        return nn.Conv2d(channels, layer.filters, layer.kernel, layer.stride, 0, layer.dilation, bias=layer.bias)
+        window = channels, layer.filters, layer.kernel, layer.stride
+        return nn.Conv2d(*window, _border(one) or 0, layer.dilation, bias=layer.bias)
     if isinstance(layer, (MaxPool, AveragePool)):
         kinds: Any = (nn.MaxPool1d, nn.MaxPool2d) if isinstance(layer, MaxPool) else (nn.AvgPool1d, nn.AvgPool2d)
         return kinds[len(one.input_shape) - 2](layer.window, layer.stride)
     if isinstance(layer, Dense):
         return nn.Linear(channels, layer.units, bias=layer.bias)
     if isinstance(layer, BatchNorm):
-        return BiasedBatchNorm(channels, layer.epsilon, 1 - layer.momentum)
+        return BiasedBatchNorm(channels, layer.epsilon, round(1 - layer.momentum, 12))
     if isinstance(layer, Dropout):
         return nn.Dropout(layer.rate)
     return FoldWidth() if isinstance(layer, Fold) else nn.Flatten()
+
+
+def _border(one: Resolved) -> Any:
+    """The padding of a layer as torch takes it, or None where both sides differ: then a layer of its own pads."""
+    return tuple(low for low, _ in one.pads) if all(low == high for low, high in one.pads) else None
 
 
 def _padding(one: Resolved) -> nn.Module:

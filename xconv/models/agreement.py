@@ -4,7 +4,7 @@ The training is taken as one function of the inputs and the starting weights, an
 :func:`xconv.testing.compare`: whatever rounding errors grow to within the steps, pairs of runs with inputs and weights
 moved by 2^-35 (in float32: 2^-21) show it, and the tolerance is Student's quantile of their deviation
 (:mod:`xconv.testing.tolerance`). In float64 both frameworks must agree within that, and each float32 training with its
-own float64 one.
+own float64 one (:mod:`xconv.models.ties` says what of that pairs of runs do not show).
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
+from xconv.bounds import UNIT_ROUNDOFF
 from xconv.errors import ArgumentError
 from xconv.models.initial import Weights, initial_weights
 from xconv.models.networks import names
 from xconv.models.networks import network as named
-from xconv.models.spec import Dropout, Network
+from xconv.models.spec import Dropout, Flatten, Network
 from xconv.models.steps import first_steps
+from xconv.models.ties import decided_anew
 from xconv.models.training import SGD, Adam, Optimizer, batches, check_training
 from xconv.registry import get_backend
 from xconv.testing import Parity, Row, compare, on
@@ -56,7 +58,7 @@ class Agreement:
         return self.parity.ok
 
     def worst(self, part: str, float32: bool = False) -> Row:
-        """The row with the largest ratio to its bound, of one of "output", "gradient", "loss", "change", "output after".
+        """The row nearest to its bound, or furthest above: of "output", "gradient", "loss", "change" or "output after".
 
         Between the frameworks in float64; or, with ``float32``, of each framework's float32 from its own float64.
         """
@@ -64,7 +66,7 @@ class Agreement:
         return max(rows, key=lambda row: row.ratio) if rows else Row(part, "error", np.inf, 0.0, np.inf)
 
     def __str__(self) -> str:
-        title = f"{self.network.name}, {self.optimizer}, {self.steps} steps: "
+        title = f"{self.network.name}, {label(self.optimizer)}, {self.steps} steps: "
         title += f"the loss goes from {self.losses[0]:.4g} to {self.losses[-1]:.4g}" if len(self.losses) else ""
         return f"{title}\n{self.parity}"
 
@@ -110,7 +112,8 @@ def agree(
     sides = [_Side(name, network, loss, optimizer, form, y, steps) for name in backends]
     given = [x, *weights.values()]
     parity = compare(*(on("numpy", side) for side in sides), *given, gradients=False, seed=seed, runs=runs, walk=False)
-    parity.rows = [_renamed(row) for row in parity.rows]
+    parity.rows = decided_anew([_renamed(row) for row in parity.rows], sides, given, seed)
+    parity.notes += [f"{row.array}: {row.detail}" for row in parity.rows if row.ok and row.detail]
     parity.f, parity.g = backends
     found = Agreement(network, optimizer, backends, steps, sides[0].losses, parity)
     parity.rows += _proves_nothing(found, sides[0].output)
@@ -238,8 +241,9 @@ def _explained(
         layouts = [room.LAYOUTS[x.ndim] for room in rooms]
         axes = [layouts[1].index(letter) for letter in layouts[0]]
         given = np.ascontiguousarray(np.transpose(x, axes) if layouts[0] != layouts[1] else x)
-        both = compare(*models, given, layouts=tuple(layouts), gradients=False, runs=3)
-        return both.layers
+        walked = compare(*models, given, layouts=tuple(layouts), gradients=False, runs=3).layers
+        # a layer that pads for torch is in the walk's way
+        return "\n".join(filter(None, (walked, _first_to_depart(found.network, rooms, weights, x))))
     if bad:
         wide = {name: array.astype("float64") for name, array in weights.items()}
         arguments = found.network, loss, found.optimizer, "float64", form
@@ -248,6 +252,20 @@ def _explained(
             for room in rooms
         ]
         return first_steps(found.optimizer, wide, dict(zip(found.backends, done, strict=True)))
+    return ""
+
+
+def _first_to_depart(network: Network, rooms: Sequence[Any], weights: Weights, x: npt.NDArray[Any]) -> str:
+    """The first layer after which float64 results are further apart than roundings of float32 would be."""
+    wide = x.astype("float64")
+    for count in range(1, len(network.layers) + 1):
+        if isinstance(network.layers[count - 1], Flatten):
+            continue  # each framework in its own order
+        part = Network(network.name, network.input_shape, network.layers[:count])
+        own = {name: weights[name].astype("float64") for name in part.weight_shapes}
+        one, other = (room.predict(part, room.build(part, own, "float64"), wide) for room in rooms)
+        if np.abs(one - other).max() > UNIT_ROUNDOFF["float32"] * np.abs(one).max():
+            return f"the first layer to depart is {part.resolved[-1].name!r}: {network.layers[count - 1]}"
     return ""
 
 

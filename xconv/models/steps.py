@@ -49,7 +49,7 @@ def _formulas(optimizer: Optimizer) -> Iterator[tuple[str, _Step]]:
         return
     # after one step the moments are (1 - b1) g and (1 - b2) g^2, so that bias correction gives g and g^2 again
     root = math.sqrt(1 - optimizer.beta_2)
-    epsilons = {float(np.float32(one)): one for one in (1e-7, 1e-8)}
+    epsilons = {value: one for one in (1e-7, 1e-8) for value in (one, float(np.float32(one)))}
     epsilons[optimizer.epsilon] = float(f"{optimizer.epsilon:.6g}")
     for value, words in epsilons.items():
         yield f"Adam with epsilon {words:g} added to sqrt(v / (1 - b2^t)), as in torch", _Step(rate, 1.0, value)
