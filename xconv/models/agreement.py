@@ -134,17 +134,18 @@ def table(agreements: Iterable[Agreement]) -> str:
     """A row for each: the largest difference, its tolerance and their ratio, for the worst array of each part.
 
     Gradients are of the first step; "weights" is their change after all. Float64 is one framework against the other,
-    float32 each against its own float64.
+    float32 each against its own float64. "But for a tie": see :mod:`xconv.models.ties`.
     """
     rows = []
     for one in agreements:
-        row: list[Any] = [one.network.name, label(one.optimizer), f"{one.losses[0]:.3g} to {one.losses[-1]:.2g}"]
+        row: list[Any] = [one.network.name, label(one.optimizer), f"{one.losses[0]:.3g} to {abs(one.losses[-1]):.2g}"]
         row += [f"{one.worst(part).ratio:.2g}" for part in ("output", "gradient")]
         for float32 in (False, True):
             worst = one.worst("change", float32)
             row += [f"{worst.error:.1e}", f"{worst.bound:.1e}", f"{worst.ratio:.2g}"]
         verdicts = {row.verdict for row in one.parity.rows if not row.ok}
-        rows.append([*row, ", ".join(sorted(verdicts)) or "agree"])
+        ties = sum(bool(row.detail) for row in one.parity.rows)
+        rows.append([*row, ", ".join(sorted(verdicts)) or ("agree, but for a tie" if ties else "agree")])
     headers = ["network", "optimiser", "loss", "output", "gradients"]
     headers += ["weights, float64", "tolerance", "ratio", "float32", "tolerance", "ratio", "verdict"]
     return tabulate(rows, headers, disable_numparse=True)
