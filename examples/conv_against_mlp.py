@@ -67,8 +67,8 @@ def main() -> None:
         f"\na dense layer from 100 to the convolution's {width:,} values would have {100 * width + width:,} parameters"
     )
     print(f"instead of {first.parameters}\n")
-    layers = [Conv1D(8, 3), Conv1D(8, 3), Conv1D(8, 3, stride=2), MaxPool(2), Conv1D(8, 3), Conv1D(8, 3, dilation=4)]
-    print(models.summary(Network("stacked, strided, pooled, dilated", (100, 1), tuple(layers))))
+    layers = Conv1D(8, 3), Conv1D(8, 3), Conv1D(8, 3, stride=2), MaxPool(2), Conv1D(8, 3), Conv1D(8, 3, dilation=4)
+    print(models.summary(Network("stacked, strided, pooled, dilated", (100, 1), layers)))
     print("\n" + features_move_along() + "\n")
     headers = ["network", "parameters", "MACs", "framework", "seen places (%)", "places never seen (%)"]
     print(tabulate([row for backend in BACKENDS for row in accuracies(backend)], headers, intfmt=","))

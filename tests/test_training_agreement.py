@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import torch
 
 import xconv_tensorflow.networks as on_keras
 import xconv_torch.networks as on_torch
@@ -100,8 +101,8 @@ def norm_epsilon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def unbiased_variance(monkeypatch: pytest.MonkeyPatch) -> None:
-    var_mean = on_torch.torch.var_mean
-    monkeypatch.setattr(on_torch.torch, "var_mean", lambda x, axes, correction: var_mean(x, axes, correction=1))
+    var_mean = torch.var_mean
+    monkeypatch.setattr(torch, "var_mean", lambda x, axes, correction: var_mean(x, axes, correction=1))
 
 
 Fault = Callable[[pytest.MonkeyPatch], None]
@@ -140,7 +141,7 @@ def test_a_training_that_is_none_proves_nothing(monkeypatch: pytest.MonkeyPatch)
     assert "the loss does not fall" in str(still)
     wild = models.agree(SERIES, SGD(500.0), **FEW)
     assert "loss falls" in of(wild, "mistrusted")
-    initial = agreement.initial_weights
+    initial = models.initial_weights
 
     def dead(network: Network, seed: int = 0) -> Any:
         return {**initial(network, seed), "conv1d_1.bias": np.full(4, -100.0, "float32")}
