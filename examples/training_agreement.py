@@ -1,6 +1,6 @@
 """Do torch and Keras train the same networks alike? Result, gradients, and 20 steps of three optimisers.
 
-python examples/training_agreement.py
+python examples/training_agreement.py            (some four minutes)
 python examples/training_agreement.py --quick
 python examples/training_agreement.py stacked sensors
 """
@@ -21,7 +21,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="two small networks, few runs: wide tolerances")
     arguments = parser.parse_args()
     chosen = arguments.networks or (["single", "pattern_mlp"] if arguments.quick else models.names)
-    found = models.training_agreement(chosen, runs=3 if arguments.quick else 9)
+    found = []
+    for name in chosen:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        found += models.training_agreement([name], runs=3 if arguments.quick else 9)
     print(table(found))
     for one in found:
         if not one.ok:
