@@ -33,6 +33,8 @@ NEEDED = {
     "test_layers.py": {"torch", "tensorflow"},
     "test_torch_layers.py": {"torch"},
     "test_keras_layers.py": {"tensorflow"},
+    "test_networks.py": {"torch", "tensorflow"},
+    "test_training_agreement.py": {"torch", "tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""
 

@@ -57,7 +57,8 @@ def test_bench_output() -> None:
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
 def test_example_runs(example: Path) -> None:
-    assert run(sys.executable, str(example))
+    options = ["--quick"] if '"--quick"' in example.read_text("utf-8") else []
+    assert run(sys.executable, str(example), *options)
 
 
 def test_links_lead_somewhere() -> None:
