@@ -27,6 +27,9 @@ NEEDED = {
     "test_walk.py": {"torch", "tensorflow"},
     "test_mistrusted.py": {"torch", "tensorflow"},
     "test_models.py": {"torch", "tensorflow"},
+    "test_costs.py": {"torch", "tensorflow"},
+    "test_receptive_field.py": {"torch", "tensorflow"},
+    "test_xla_costs.py": {"jax"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""
 

@@ -29,7 +29,10 @@ from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
     from xconv import bench, bounds, cost, parity, reference, testing, wisdom
+    from xconv.explanation import explain
+    from xconv.separable import separable_cost
     from xconv.tuning import tune
+    from xconv.variants import side_by_side
 
 __version__ = "0.1.0"
 
@@ -53,12 +56,15 @@ __all__ = [
     "conv2d_as_1d",
     "convolutions",
     "cost",
+    "explain",
     "get_backend",
     "keep_freed_memory",
     "parity",
     "plan",
     "reference",
     "resolve",
+    "separable_cost",
+    "side_by_side",
     "spatially_separable_conv2d",
     "testing",
     "tune",
@@ -66,14 +72,19 @@ __all__ = [
 ]
 
 _ROOMS = ("bench", "bounds", "cost", "parity", "reference", "testing", "wisdom")
-
+_FUNCTIONS = {
+    "explain": "xconv.explanation",
+    "separable_cost": "xconv.separable",
+    "side_by_side": "xconv.variants",
+    "tune": "xconv.tuning",
+}
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         # Rooms that most programs never enter are imported when they are named, so that `import xconv` stays cheap.
-        if name == "tune":
-            return importlib.import_module("xconv.tuning").tune
+        if name in _FUNCTIONS:
+            return getattr(importlib.import_module(_FUNCTIONS[name]), name)
         if name in _ROOMS:
             return importlib.import_module(f"xconv.{name}")
         raise AttributeError(f"module 'xconv' has no attribute {name!r}")

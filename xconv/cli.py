@@ -1,4 +1,4 @@
-"""The command line: ``xconv parity``, ``xconv tune``, ``xconv doctor``, ``xconv backends``."""
+"""The command line: ``xconv explain``, ``xconv parity``, ``xconv tune``, ``xconv doctor``, ``xconv backends``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import xconv
 from xconv import doctor_command as doctor
+from xconv import explain_command as explain
 from xconv import parity_command as parity
 from xconv import tuning_command as tuning
 
@@ -31,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"xconv {xconv.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    explain.add(commands)
     parity.add(commands)
     tuning.add(commands)
     doctor.add(commands)

@@ -11,6 +11,7 @@ from typing import Any
 
 import xconv
 from xconv.call import Call, resolve
+from xconv.command_options import padding, sizes
 from xconv.errors import ArgumentError
 from xconv.registry import name_of_model
 
@@ -36,13 +37,13 @@ def add(commands: Any) -> None:
         help="the layers of a torch or Keras model: an importable model, or a function without arguments that makes it",
     )
     tune.add_argument("--op", choices=OPERATIONS, help="one layer instead of the catalogue")
-    tune.add_argument("--input", type=_sizes, metavar="N,W,C", help="shape of its input, in the layout, or the model's")
-    tune.add_argument("--kernel", type=_sizes, metavar="K,IN,OUT", help="shape of its weight, in the layout")
+    tune.add_argument("--input", type=sizes, metavar="N,W,C", help="shape of its input, in the layout, or the model's")
+    tune.add_argument("--kernel", type=sizes, metavar="K,IN,OUT", help="shape of its weight, in the layout")
     tune.add_argument("--layout", help='"NWC" or "NHWC" (default), "NCW", "NCHW"')
     tune.add_argument("--stride", type=int, default=1)
     tune.add_argument("--dilation", type=int, default=1)
     tune.add_argument("--groups", type=int, default=1)
-    tune.add_argument("--padding", type=_padding, default="valid", help="a name, a number, or LOW,HIGH")
+    tune.add_argument("--padding", type=padding, default="valid", help="a name, a number, or LOW,HIGH")
     tune.add_argument("--threads", type=int, metavar="N", help="default: as the framework has it")
     tune.add_argument("--wisdom", type=Path, metavar="FILE", help="where to keep it (default: the user's cache)")
     tune.add_argument("--forget", action="store_true", help="forget all wisdom, the file's too, and measure nothing")
@@ -130,17 +131,3 @@ def _of_model(arguments: argparse.Namespace) -> list[Call]:
     owner = name_of_model(model)
     arguments.backend = arguments.backend or (owner and [owner])
     return list(dict.fromkeys(xconv.convolutions(model, arguments.input)))
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of sizes: write 8,1000,3") from None
-
-
-def _padding(text: str) -> Any:
-    parts = text.split(",")
-    if all(part.lstrip("-").isdigit() for part in parts):
-        return int(text) if len(parts) == 1 else tuple(int(part) for part in parts)
-    return text

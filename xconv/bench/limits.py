@@ -49,10 +49,8 @@ class Limits:
 
 
 def measure(framework: str, use_cpu_time: bool) -> Limits:
-    """Measure in this process, with the threads that it has."""
-    product, copy = (
-        _TORCH if framework == "torch" else _TENSORFLOW if framework == "tensorflow" else (None, _numpy_copy)
-    )
+    """Measure in this process, with the threads that it has; "numpy" by NumPy's own matrix product and copy."""
+    product, copy = WAYS.get(framework, (None, _numpy_copy))
     clock = time.process_time if use_cpu_time else time.perf_counter
     flops = 0.0
     for m, k, n in SHAPES if product else ():
@@ -94,10 +92,20 @@ def _tensorflow_product(m: int, k: int, n: int) -> Callable[[], Any]:
     return lambda: tf.matmul(a, b)
 
 
+def _numpy_product(m: int, k: int, n: int) -> Callable[[], Any]:
+    rng = np.random.default_rng(0)
+    a, b, c = rng.random((m, k), "float32"), rng.random((k, n), "float32"), np.empty((m, n), "float32")
+    return lambda: np.matmul(a, b, out=c)
+
+
 def _numpy_copy() -> Callable[[], Any]:
     source, target = np.ones(COPIED_BYTES // 4, "float32"), np.ones(COPIED_BYTES // 4, "float32")
     return lambda: np.copyto(target, source)
 
 
-_TORCH = (_torch_product, _torch_copy)
-_TENSORFLOW = (_tensorflow_product, _numpy_copy)
+WAYS: dict[str, tuple[Callable[[int, int, int], Callable[[], Any]] | None, Callable[[], Callable[[], Any]]]] = {
+    "torch": (_torch_product, _torch_copy),
+    "tensorflow": (_tensorflow_product, _numpy_copy),
+    "numpy": (_numpy_product, _numpy_copy),
+}
+"""A matrix product and a copy for each framework."""
