@@ -62,7 +62,7 @@ def test_torchs_counter_agrees(operation: str) -> None:
             continue
         assert torch_flops(found) == (found.flops, found.output_shape), case.name
         counted += 1
-    assert counted >= 5
+    assert counted >= 4
 
 
 def test_torchs_counter_agrees_on_real_layers() -> None:

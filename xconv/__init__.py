@@ -30,6 +30,7 @@ from xconv.registry import backends, get_backend
 if TYPE_CHECKING:
     from xconv import bench, bounds, cost, parity, reference, testing, wisdom
     from xconv.explanation import explain
+    from xconv.models.field_report import receptive_field
     from xconv.separable import separable_cost
     from xconv.tuning import tune
     from xconv.variants import side_by_side
@@ -61,6 +62,7 @@ __all__ = [
     "keep_freed_memory",
     "parity",
     "plan",
+    "receptive_field",
     "reference",
     "resolve",
     "separable_cost",
@@ -74,6 +76,7 @@ __all__ = [
 _ROOMS = ("bench", "bounds", "cost", "parity", "reference", "testing", "wisdom")
 _FUNCTIONS = {
     "explain": "xconv.explanation",
+    "receptive_field": "xconv.models.field_report",
     "separable_cost": "xconv.separable",
     "side_by_side": "xconv.variants",
     "tune": "xconv.tuning",
