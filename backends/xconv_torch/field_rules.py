@@ -32,13 +32,10 @@ REDUCING = {
 }
 ALONG = {"_softmax", "_log_softmax", "cumsum", "cumprod", "sort", "topk", "flip", "cummax", "cummin", "logcumsumexp"}
 BATCH_NORMS = {
-    "native_batch_norm": 5,
-    "_native_batch_norm_legit": 5,
-    "_native_batch_norm_legit_no_training": None,
-    "cudnn_batch_norm": 5,
-    "miopen_batch_norm": 5,
+    **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm", "miopen_batch_norm"), True),
+    "_native_batch_norm_legit_no_training": False,
 }
-"""Where they are told that they train, and so normalise by what they see."""
+"""Whether they may be told to normalise by what they see, as in training."""
 
 
 def after(
@@ -57,15 +54,13 @@ def after(
         if base in SAME:
             return [_reshaped(base, x, each) for each in outputs], True
         if rule is not None:
-            found = rule(x, args, kwargs, outputs)
-            if found is not None:
-                return found, True
+            return rule(x, args, kwargs, outputs), True
     if base in ("cat", "stack"):
         return [_concatenated(base, args, kwargs, parts, outputs[0])], True
     if base in ("mm", "bmm", "addmm", "baddbmm", "mv") and len(parts) == 1:
         return [_product(base, args, find, outputs[0])], True
     shared = together([part.joined().arranged([]) for part in parts], ())
-    return [shared.arranged([None] * each.ndim).sized(each.shape) for each in outputs], base in KNOWN_TO_MIX
+    return [_shared(shared, each) for each in outputs], base in KNOWN_TO_MIX
 
 
 KNOWN_TO_MIX = {"mm", "bmm", "addmm", "baddbmm", "mkldnn_rnn_layer", "lstm", "gru", "_fft_r2c", "_fft_c2r", "_fft_c2c"}
@@ -80,6 +75,11 @@ def padded(x: Seen, widths: Sequence[int], shape: Sequence[int]) -> Seen:
 
 def _tensors(args: Sequence[Any], kwargs: dict[str, Any]) -> list[torch.Tensor]:
     return [each for each in torch.utils._pytree.tree_leaves([args, kwargs]) if isinstance(each, torch.Tensor)]
+
+
+def _shared(x: Seen, output: torch.Tensor) -> Seen:
+    """What sees all of it, in any shape."""
+    return x.joined().arranged([None] * output.ndim).sized(output.shape)
 
 
 def _reshaped(name: str, x: Seen, output: torch.Tensor) -> Seen:
@@ -182,15 +182,11 @@ def _along(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequen
     return [x.joined(over).sized(each.shape) for each in outputs]
 
 
-def _batch_norm(name: str) -> Callable[..., list[Seen] | None]:
-    def rule(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen] | None:
-        at = BATCH_NORMS[name]
-        flags = [arg for arg in (*args, *kwargs.values()) if isinstance(arg, bool)]
-        trains = at is not None and bool(flags and flags[0])
-        seen = x.joined() if trains else x
-        return [seen if each.shape == outputs[0].shape else seen.reduced(None, each.ndim) for each in outputs[:1]] + [
-            seen.joined().arranged([]).arranged([None] * each.ndim).sized(each.shape) for each in outputs[1:]
-        ]
+def _batch_norm(name: str) -> Callable[..., list[Seen]]:
+    def rule(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+        trains = next((arg for arg in (*args, *kwargs.values()) if isinstance(arg, bool)), False)
+        seen = x.joined() if trains and BATCH_NORMS[name] else x
+        return [seen, *(_shared(x, each) for each in outputs[1:])]
 
     return rule
 
@@ -203,8 +199,7 @@ def _layer_norm(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: S
 
 def _group_norm(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
     del args, kwargs
-    shared = x.joined()
-    return [shared, *(shared.arranged([]).arranged([None] * each.ndim).sized(each.shape) for each in outputs[1:])]
+    return [x.joined(), *(_shared(x, each) for each in outputs[1:])]
 
 
 def _permuted(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
@@ -252,7 +247,7 @@ def _halved(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Seque
     return [x.joined([dim]).sized(outputs[0].shape)]
 
 
-_RULES: dict[str, Callable[..., list[Seen] | None]] = {
+_RULES: dict[str, Callable[..., list[Seen]]] = {
     "convolution": _convolution,
     **dict.fromkeys(("max_pool2d_with_indices", "max_pool3d_with_indices", "max_pool1d", "max_pool2d"), _max_pool),
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _pool),

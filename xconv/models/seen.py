@@ -137,7 +137,7 @@ def together(parts: Sequence[Seen], shape: Sequence[int]) -> Seen:
     aligned = []
     for part in parts:
         missing = len(shape) - len(part.dims)
-        shared = part.joined(dim for dim, size in enumerate(part.shape) if size == 1 and shape[dim + missing] != 1)
+        shared = part.joined(dim for dim, size in enumerate(part.shape) if size == 1)
         aligned.append(shared.arranged([None] * missing + [*range(len(part.dims))]))
     dims = [_dim([part.dims[dim] for part in aligned], size) for dim, size in enumerate(shape)]
     # an axis that lies elsewhere in one of them meets every position of it
