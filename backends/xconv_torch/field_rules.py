@@ -227,7 +227,8 @@ def _unbound(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequ
 
 def _sliced(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
     del kwargs
-    _, dim, start, _, step = (*args, *(None, 0, None, None, 1)[len(args) :])
+    given: Any = [*args[1:], *(0, None, None, 1)[len(args) - 1 :]]
+    dim, start, _, step = given
     size = x.shape[dim]
     first = 0 if start is None else max(0, start + size if start < 0 else min(start, size))
     return [x.slid({dim % len(x.dims): sliding(1, step, low=-first)}, outputs[0].shape)]
