@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from xconv.parity.cases import Case, cases
 from xconv.problem import ConvProblem
 from xconv.windows import Window
 
+PAGE = Path(__file__).parent.parent / "docs" / "explain.md"
 CASES = [case for case in cases() if case.layout[-1] == "C"]
 
 
@@ -154,6 +157,7 @@ def test_a_kernel_that_is_too_long_is_not_drawn() -> None:
     ("operation", "shapes", "options", "words"),
     [
         ("conv2d", ((1, 100, 1, 1), (3, 3, 1, 4)), {"padding": "same"}, "67% of the multiply-adds meet only the zeros"),
+        ("conv1d", ((1, 100, 1), (9, 1, 4)), {"stride": 2}, "1 of 100 elements along W are seen by no output"),
         ("conv1d", ((1, 100, 1), (2, 1, 4)), {"stride": 5}, "60 of 100 elements along W are seen by no output"),
         ("conv1d_transpose", ((1, 9, 1), (3, 1, 1)), {"stride": 2}, "3 taps are no multiple of stride 2"),
     ],
@@ -185,8 +189,9 @@ def test_limits_are_taken_and_not_measured_unless_asked(monkeypatch: pytest.Monk
     separable = xconv.explain(
         "spatially_separable_conv2d", (1, 9, 9, 8), (3, 8, 8), (3, 8, 8), limits=Limits(100e9, 10e9)
     )
+    assert separable.binds == "compute and memory"
     assert separable.least_seconds == pytest.approx(
-        sum(max(2 * m / 100e9, b / 10e9) for m, b in ((9 * 7 * 8 * 8 * 3, 4 * 1344), (7 * 7 * 8 * 8 * 3, 4 * 1096)))
+        sum(max(2 * m / 44e9, b / 10e9) for m, b in ((9 * 7 * 8 * 8 * 3, 4 * 1344), (7 * 7 * 8 * 8 * 3, 4 * 1096)))
     )
 
 
@@ -358,3 +363,16 @@ def test_the_plan_is_the_one_that_would_run(backend: Any) -> None:
     separable = image(backend=backend.name).as_operation("spatially_separable_conv2d")
     assert [plan.operation for plan in separable.plans] == ["conv1d_rows", "conv1d_columns"]
     assert "conv1d_columns: " in str(separable)
+
+
+COMMANDS = re.findall(r"```console\n\$ xconv (.+)\n((?:.*\n)+?)```", PAGE.read_text("utf-8"))
+
+
+@pytest.mark.parametrize(("command", "output"), COMMANDS)
+def test_the_page_shows_what_is_printed(command: str, output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command.split()) == 0
+    assert capsys.readouterr().out == output
+
+
+def test_the_page_has_commands() -> None:
+    assert len(COMMANDS) == PAGE.read_text("utf-8").count("```console") == 3

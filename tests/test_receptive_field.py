@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -397,3 +399,10 @@ def test_wrong_use(model: Any, shape: tuple[int, ...], words: str) -> None:
     with pytest.raises(xconv.ArgumentError) as caught:
         xconv.receptive_field(model, shape)
     assert words in str(caught.value)
+
+
+def test_the_examples_of_the_page() -> None:
+    page = Path(__file__).parent.parent / "docs" / "explain.md"
+    failed, attempted = doctest.testfile(str(page), module_relative=False)
+    assert failed == 0
+    assert attempted >= 8
