@@ -126,6 +126,7 @@ def torch_models() -> dict[str, Callable[[], Any]]:
         "written into": written(_written_into, conv()),
         "softmax": written(lambda x, c: c(x).softmax(-1), conv(kernel=2)),
         "unfolded": written(lambda x: x.unfold(2, 3, 1).sum(-1)),
+        "outer": written(lambda x, c: c(x) + c(x).transpose(1, 2), conv(1, 1)),
         "nothing": written(lambda x: x),
     }
 
@@ -175,7 +176,7 @@ def test_torch_models_see_what_changes_them(name: str) -> None:
         return
     assert_right(found, outputs, BORDERS.get(name, "exact"))
     assert str(found)
-    assert found.sees_everything == (name in ("global", "flatten", "squeeze and excite", *NORMS))
+    assert found.sees_everything == (name in ("global", "flatten", "squeeze and excite", "outer", *NORMS))
 
 
 def test_a_gradient_says_the_same() -> None:
