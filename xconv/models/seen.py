@@ -140,10 +140,15 @@ def together(parts: Sequence[Seen], shape: Sequence[int]) -> Seen:
         shared = part.joined(dim for dim, size in enumerate(part.shape) if size == 1)
         aligned.append(shared.arranged([None] * missing + [*range(len(part.dims))]))
     dims = [_dim([part.dims[dim] for part in aligned], size) for dim, size in enumerate(shape)]
-    # an axis that lies elsewhere in one of them meets every position of it
+    # an axis that lies elsewhere in one of them meets every position of it: then no dimension carries it
+    carried = [axis for dim in dims for axis in _axes(dim)]
+    crossed = {axis for axis in carried if carried.count(axis) > 1}
+    for part in aligned:
+        crossed |= {axis for dim, factors in enumerate(part.dims) for axis in _axes(factors) - _axes(dims[dim])}
     aligned = [
-        part.joined(dim for dim in range(len(shape)) if _axes(part.dims[dim]) - _axes(dims[dim])) for part in aligned
+        part.joined(dim for dim, factors in enumerate(part.dims) if _axes(factors) & crossed) for part in aligned
     ]
+    dims = [tuple((None if axis in crossed else axis, size) for axis, size in dim) for dim in dims]
     lengths = {axis: size for dim in dims for axis, size in dim if axis is not None}
     fields = list(aligned[0].fields)
     for part in aligned[1:]:
