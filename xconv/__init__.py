@@ -29,9 +29,13 @@ from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
     from xconv import bench, bounds, cost, parity, reference, testing, wisdom
+    from xconv.explanation import explain
     from xconv.models.factorize import factorize
+    from xconv.models.field_report import receptive_field
     from xconv.models.weights import port_weights
+    from xconv.separable import separable_cost
     from xconv.tuning import tune
+    from xconv.variants import side_by_side
 
 __version__ = "0.1.0"
 
@@ -55,14 +59,18 @@ __all__ = [
     "conv2d_as_1d",
     "convolutions",
     "cost",
+    "explain",
     "factorize",
     "get_backend",
     "keep_freed_memory",
     "parity",
     "plan",
     "port_weights",
+    "receptive_field",
     "reference",
     "resolve",
+    "separable_cost",
+    "side_by_side",
     "spatially_separable_conv2d",
     "testing",
     "tune",
@@ -70,15 +78,23 @@ __all__ = [
 ]
 
 _ROOMS = ("bench", "bounds", "cost", "parity", "reference", "testing", "wisdom")
-_LATE = {"factorize": "xconv.models.factorize", "port_weights": "xconv.models.weights", "tune": "xconv.tuning"}
 
+_FUNCTIONS = {
+    "explain": "xconv.explanation",
+    "factorize": "xconv.models.factorize",
+    "port_weights": "xconv.models.weights",
+    "receptive_field": "xconv.models.field_report",
+    "separable_cost": "xconv.separable",
+    "side_by_side": "xconv.variants",
+    "tune": "xconv.tuning",
+}
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         # Rooms that most programs never enter are imported when they are named, so that `import xconv` stays cheap.
-        if name in _LATE:
-            return getattr(importlib.import_module(_LATE[name]), name)
+        if name in _FUNCTIONS:
+            return getattr(importlib.import_module(_FUNCTIONS[name]), name)
         if name in _ROOMS:
             return importlib.import_module(f"xconv.{name}")
         raise AttributeError(f"module 'xconv' has no attribute {name!r}")

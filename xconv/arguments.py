@@ -8,6 +8,7 @@ from typing import Any
 
 from xconv.backend import Array, Backend
 from xconv.errors import ArgumentError, BackendError
+from xconv.mistakes import of_dtype
 from xconv.problem import DTYPES, Size
 from xconv.registry import DEFAULT, backends, get_backend, name_of_array
 
@@ -146,11 +147,13 @@ def _as_array(operation: str, name: str, value: Any) -> Any:
 def _one_dtype(operation: str, dtypes: dict[str, str]) -> str:
     for name, dtype in dtypes.items():
         if dtype not in DTYPES:
-            hint = "convert it, for example to float32" if re.match(r"u?int|bool", dtype) else ""
-            raise ArgumentError(operation, name, f"dtype {dtype}", f"one of {', '.join(DTYPES)}", hint)
+            raise ArgumentError(operation, name, f"dtype {dtype}", f"one of {', '.join(DTYPES)}", of_dtype(dtype))
     for name, dtype in dtypes.items():
         if dtype != dtypes["x"]:
-            raise ArgumentError(operation, name, f"dtype {dtype}", f"{dtypes['x']}, as x has it", "convert one of them")
+            hint = "convert one of them"
+            if {dtype, dtypes["x"]} == {"float32", "float64"}:
+                hint += "; float64 is what NumPy makes: .astype('float32')"
+            raise ArgumentError(operation, name, f"dtype {dtype}", f"{dtypes['x']}, as x has it", hint)
     return dtypes["x"]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from xconv.checks import (
@@ -23,6 +24,7 @@ from xconv.checks import (
 )
 from xconv.errors import ArgumentError
 from xconv.layouts import KERNEL_2D_TO_CHANNELS_LAST, Axes, Layout
+from xconv.mistakes import of_window
 from xconv.problem import (
     PADDING_MODES,
     ConvProblem,
@@ -99,7 +101,7 @@ def resolve(
     where = find_layout(operation, layout, rank)
     mode = one_of(operation, "padding_mode", padding_mode, PADDING_MODES)
     groups = positive(operation, "groups", groups)
-    check_ranks(operation, x_shape, weight_shape, bias_shape, rank)
+    check_ranks(operation, x_shape, weight_shape, bias_shape, where)
     given = _Given(operation, where, x_shape, weight_shape, bias_shape, padding, mode, groups, dtype)
     if operation == "conv2d":
         return _resolve_2d(given, int_pair(operation, "stride", stride), int_pair(operation, "dilation", dilation))
@@ -161,6 +163,10 @@ class _Given:
         """The 1-D kernel's shape in channels last: (kernel, in or out of a group, the other)."""
         return [self.weight_shape[i] for i in self.layout.kernel_to_channels_last]
 
+    def too_long(self, problem: ConvProblem, axis: str) -> str:
+        """What to do about a kernel that is longer than the axis."""
+        return of_window(self.operation, problem, axis, self.x_shape, self.weight_shape, self.layout)
+
     @property
     def other_end(self) -> int:
         """The length that would be the output channels if the weight were in the other layout."""
@@ -172,7 +178,9 @@ def _resolve_1d(given: _Given, stride: int, dilation: int) -> Call:
     columns = operation == "conv1d_columns"
     axis = len(shape) - 2 if not columns else 1
     outer = shape[0] * shape[1] if axis == 2 else shape[0]
-    check_channels(given.operation, given.x_shape, group_in, given.groups, given.layout, given.layout.kernel, out)
+    check_channels(
+        operation, given.x_shape, given.weight_shape, group_in, given.groups, given.layout, given.layout.kernel, out
+    )
     check_bias(operation, given.bias_shape, out, given.other_end)
     pads = resolve_padding(
         operation, given.padding, length=shape[axis], kernel=kernel, stride=stride, dilation=dilation
@@ -180,7 +188,8 @@ def _resolve_1d(given: _Given, stride: int, dilation: int) -> Call:
     inner = shape[2] if columns else 1
     window = (kernel, stride, dilation, given.groups, pads, given.mode, given.dtype)
     problem = ConvProblem(outer, shape[axis], inner, shape[-1], out, *window)
-    check_window(operation, problem, "H" if columns else "W")
+    slid = "H" if columns else "W"
+    check_window(operation, problem, slid, partial(given.too_long, problem, slid))
     return Call(operation, given.layout, problem, axis)
 
 
@@ -189,7 +198,7 @@ def _resolve_transposed(given: _Given, stride: int, dilation: int, output_paddin
     if given.mode != "zeros":
         raise ArgumentError(operation, "padding_mode", repr(given.mode), "'zeros'", "crop the result instead")
     transposed = "(kernel, out/groups, in)" if given.layout.channels_last else "(in, out/groups, kernel)"
-    check_channels(operation, given.x_shape, inputs, given.groups, given.layout, transposed, None)
+    check_channels(operation, given.x_shape, given.weight_shape, inputs, given.groups, given.layout, transposed, None)
     check_bias(operation, given.bias_shape, group_out * given.groups)
     low, high = crop(operation, given.padding, kernel, stride, dilation)
     named = isinstance(given.padding, str) and given.padding in ("same", "same_lower", "causal")
@@ -211,7 +220,7 @@ def _resolve_2d(given: _Given, strides: tuple[int, int], dilations: tuple[int, i
     last = given.layout.channels_last
     kh, kw, group_in, out = (given.weight_shape[i] for i in KERNEL_2D_TO_CHANNELS_LAST[last])
     kernels = "(kh, kw, in/groups, out)" if last else "(out, in/groups, kh, kw)"
-    check_channels(operation, given.x_shape, group_in, given.groups, given.layout, kernels, out)
+    check_channels(operation, given.x_shape, given.weight_shape, group_in, given.groups, given.layout, kernels, out)
     check_bias(operation, given.bias_shape, out, given.other_end)
     problems: list[ConvProblem] = []
     for axis, spec in enumerate(padding_pair(operation, given.padding)):
@@ -221,6 +230,6 @@ def _resolve_2d(given: _Given, strides: tuple[int, int], dilations: tuple[int, i
         outer = n if axis == 0 else n * problems[0].output_length
         sizes = (outer, length, width if axis == 0 else 1, channels, out)
         problem = ConvProblem(*sizes, *steps, given.groups, pads, given.mode, given.dtype)
-        check_window(operation, problem, "HW"[axis])
+        check_window(operation, problem, "HW"[axis], partial(given.too_long, problem, "HW"[axis]))
         problems.append(problem)
     return Call(operation, given.layout, problems[1], 2, "forward", problems[0])

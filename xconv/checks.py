@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xconv import mistakes
 from xconv.errors import ArgumentError, nearest
 from xconv.layouts import LAYOUTS, Layout
 from xconv.problem import Size, dilated_extent, positive, resolve_padding
@@ -90,26 +91,14 @@ def check_ranks(
     x_shape: Sequence[Size],
     weight_shape: Sequence[Size],
     bias_shape: Sequence[Size] | None,
-    rank: int,
+    where: Layout,
 ) -> None:
     """The numbers of axes, and a kernel that is not empty."""
-    kernel_rank = 4 if operation == "conv2d" else 3
+    rank, kernel_rank = len(where.name), 4 if operation == "conv2d" else 3
     if len(x_shape) != rank:
-        if len(x_shape) == rank - 1:
-            hint = "add the batch axis: x[None]"
-            if rank == 4:
-                hint += "; for (N, W, C) data use conv1d"
-        elif rank == 3 and len(x_shape) == 4:
-            hint = "a feature map (N, H, W, C) is for conv1d_rows, conv1d_columns or conv2d"
-        else:
-            hint = ""
-        raise ArgumentError(operation, "x", f"shape {_show(x_shape)}", f"{rank} axes", hint)
+        raise ArgumentError(operation, "x", f"shape {_show(x_shape)}", f"{rank} axes", mistakes.of_rank(x_shape, where))
     if len(weight_shape) != kernel_rank:
-        hint = ""
-        if kernel_rank == 3 and len(weight_shape) == 4:
-            hint = "a kernel with two spatial axes is for conv2d; drop the axis of size 1 to use it here"
-        elif kernel_rank == 4 and len(weight_shape) == 3:
-            hint = "a kernel with one spatial axis is for conv1d_rows or conv1d_columns: say which axis it slides along"
+        hint = mistakes.of_weight_rank(weight_shape, kernel_rank, where)
         raise ArgumentError(operation, "weight", f"shape {_show(weight_shape)}", f"{kernel_rank} axes", hint)
     if not all(isinstance(size, int) and size >= 1 for size in weight_shape):
         raise ArgumentError(operation, "weight", f"shape {_show(weight_shape)}", "known sizes >= 1 on every axis")
@@ -120,6 +109,7 @@ def check_ranks(
 def check_channels(
     operation: str,
     x_shape: Sequence[Size],
+    weight_shape: Sequence[int],
     per_group: int,
     groups: int,
     where: Layout,
@@ -139,8 +129,11 @@ def check_channels(
         hint = ""
         if isinstance(elsewhere, int) and elsewhere == wanted:
             hint = f"the sizes fit layout={other.name!r}, with the weight as {_swapped(kernels)}"
-        elif out is not None and isinstance(channels, int) and channels > per_group and channels % per_group == 0:
-            hint = f"groups={channels // per_group} would fit"
+        else:
+            many = channels // per_group if out is not None and channels % per_group == 0 else 0
+            grouped = f"groups={many} would fit" if many > 1 and out is not None and out % many == 0 else ""
+            meant = mistakes.of_channels(operation, channels, weight_shape, groups, where)
+            hint = (grouped or meant) if groups == 1 else (meant or grouped)
         raise ArgumentError(
             operation,
             "x",

@@ -1,4 +1,4 @@
-"""The command line: ``xconv bench``, ``xconv parity``, ``xconv tune``, ``xconv doctor``, ``xconv backends``."""
+"""The command line: ``xconv bench``, ``xconv explain``, ``xconv parity``, and the others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import xconv
 from xconv import bench_command as bench
 from xconv import doctor_command as doctor
+from xconv import explain_command as explain
 from xconv import parity_command as parity
 from xconv import tuning_command as tuning
 
@@ -33,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     bench.add(commands)
+    explain.add(commands)
     parity.add(commands)
     tuning.add(commands)
     doctor.add(commands)

@@ -7,6 +7,7 @@ once, so that nothing behind this module ever sees a name.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -222,8 +223,8 @@ def positive(operation: str, argument: str, value: Any) -> int:
     return int(value)
 
 
-def check_window(operation: str, problem: ConvProblem, axis: str) -> None:
-    """Refuse a kernel that fits nowhere and border values that the input does not have.
+def check_window(operation: str, problem: ConvProblem, axis: str, hint: Callable[[], str] = str) -> None:
+    """Refuse a kernel that fits nowhere (with a hint) and border values that the input does not have.
 
     A symbolic length is let through: what cannot be known while tracing is the framework's to refuse.
     """
@@ -259,7 +260,7 @@ def check_window(operation: str, problem: ConvProblem, axis: str) -> None:
             f"a kernel that spans {problem.extent} elements{dilated} on axis {axis} of length {length}"
             + (f", {problem.padded_length} with padding" if low + high else ""),
             f"a padded input at least as long as the kernel on axis {axis}",
-            "pad the input (padding='same' keeps its length), or choose a kernel or an axis that fits",
+            hint(),
         )
 
 

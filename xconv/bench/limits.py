@@ -13,7 +13,7 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -67,8 +67,8 @@ class Limits:
 
 
 def measure(framework: str, use_cpu_time: bool) -> Limits:
-    """Measure in this process, with the threads that it has."""
-    product, copy, transposition = _OF.get(framework, (None, _numpy_copy, None))
+    """Measure in this process, with the threads that it has; "numpy" by NumPy's own matrix product and copy."""
+    product, copy, transposition = WAYS.get(framework, NONE)
     clock = time.process_time if use_cpu_time else time.perf_counter
     flops = 0.0
     for m, k, n in SHAPES if product else ():
@@ -132,6 +132,12 @@ def _tensorflow_product(m: int, k: int, n: int) -> Callable[[], Any]:
     return lambda: tf.matmul(a, b)
 
 
+def _numpy_product(m: int, k: int, n: int) -> Callable[[], Any]:
+    rng = np.random.default_rng(0)
+    a, b, c = rng.random((m, k), "float32"), rng.random((k, n), "float32"), np.empty((m, n), "float32")
+    return lambda: np.matmul(a, b, out=c)
+
+
 def _numpy_copy() -> Callable[[], Any]:
     source, target = np.ones(COPIED_BYTES // 4, "float32"), np.ones(COPIED_BYTES // 4, "float32")
     return lambda: np.copyto(target, source)
@@ -152,7 +158,14 @@ def _tensorflow_transposition() -> Callable[[], Any]:
     return lambda: tf.transpose(source, (0, 2, 1))
 
 
-_OF: dict[str, tuple[Callable[[int, int, int], Callable[[], Any]], Callable[[], Callable[[], Any]], Any]] = {
+Product: TypeAlias = Callable[[int, int, int], Callable[[], Any]]
+Way: TypeAlias = Callable[[], Callable[[], Any]]
+
+WAYS: dict[str, tuple[Product, Way, Way | None]] = {
     "torch": (_torch_product, _torch_copy, _torch_transposition),
     "tensorflow": (_tensorflow_product, _numpy_copy, _tensorflow_transposition),
+    "numpy": (_numpy_product, _numpy_copy, None),
 }
+"""A matrix product, a copy, and a transposition for each framework."""
+
+NONE: tuple[None, Way, None] = (None, _numpy_copy, None)
