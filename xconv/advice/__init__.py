@@ -1,0 +1,1 @@
+"""Which convolution fits data."""

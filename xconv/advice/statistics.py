@@ -1,0 +1,286 @@
+"""Local dependence along an axis, against permutations of the positions on that axis.
+
+The null hypothesis is that positions are exchangeable: whole lines across the axis change places, so that everything
+within a line, dependence across the axis included, is in the surrogates too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+"""Lines along an axis: (positions, samples, lines of a sample, channels)."""
+
+KINDS = ("values", "magnitudes")
+"""What may depend on its neighbours: the values, or only how large they are (as in ARCH, Engle 1982)."""
+
+PERMUTATIONS = 399
+"""With the sample itself 400 draws: the smallest p is 0.0025, the level 0.01 shared by four tests."""
+
+NEAR = 16
+"""Lags up to here are tested apart from farther ones, so that searching far costs little power near by."""
+
+LEAST_FOR_TREND = 32
+"""Positions below which no trend is looked for: a slow wave would pass for one."""
+
+LEAST_POSITIONS = 8
+"""Positions below which an axis is not tested: fewer have too few lags that are not a matter of its ends."""
+
+POWER = 0.9
+LARGE = 0.5
+"""A correlation of 0.5 is "large" (Cohen 1988): data that would not show it with probability 0.9 are not enough."""
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """What a permutation test of one axis found.
+
+    ``correlation`` and ``magnitude_correlation`` are of neighbours at lags 1, 2, ...; ``band`` is the standard deviation
+    of such a correlation without dependence; ``kinds`` are the kinds whose own maximum is as rare as the level asks;
+    ``detectable`` is the smallest lag-1 correlation that the test would find with probability 0.9; ``trend``
+    says whether a linear trend was taken out first.
+    """
+
+    p: float
+    lag: int
+    kinds: tuple[str, ...]
+    correlation: Floats
+    magnitude_correlation: Floats
+    band: float
+    detectable: float
+    trend: bool
+
+
+@lru_cache(maxsize=16)
+def _quantiles(count: int) -> Floats:
+    normal = NormalDist()
+    return np.array([normal.inv_cdf((i + 0.5) / count) for i in range(count)])
+
+
+def normal_scores(x: Floats) -> Floats:
+    """Values as the quantiles of a normal distribution with their ranks; equal values get their mean.
+
+    The correlation of normal scores is the rank correlation of van der Waerden; heavy tails do not harm it.
+
+    >>> normal_scores(np.array([3.0, 1.0, 1000.0])).round(3).tolist()
+    [0.0, -0.967, 0.967]
+    """
+    _, first, inverse, counts = np.unique(x, return_index=True, return_inverse=True, return_counts=True)
+    del first
+    ends = np.cumsum(counts)
+    sums = np.concatenate([[0.0], np.cumsum(_quantiles(x.size))])
+    means = (sums[ends] - sums[ends - counts]) / counts
+    scores: Floats = means[inverse].reshape(x.shape)
+    return scores
+
+
+def centred(x: Floats, trend: bool) -> Floats:
+    """Lines without their mean along the first axis, and without their linear trend.
+
+    >>> centred(np.arange(9.0).reshape(9, 1, 1, 1), trend=True).round(9).any()
+    np.False_
+    """
+    basis = _smooth(x.shape[0], trend).astype(x.dtype)
+    flat = x.reshape(x.shape[0], -1)
+    rest: Floats = (flat - basis.T @ (basis @ flat)).reshape(x.shape)
+    return rest
+
+
+@lru_cache(maxsize=16)
+def _smooth(count: int, trend: bool) -> Floats:
+    """What is taken out of a line, orthonormal: the constant, and the linear trend."""
+    line = np.arange(count) - (count - 1) / 2
+    basis = [np.full(count, count**-0.5)]
+    return np.stack([*basis, line / np.sqrt((line**2).sum())] if trend else basis)
+
+
+@lru_cache(maxsize=16)
+def expected(count: int, lags: int, trend: bool) -> Floats:
+    """The mean correlation at lags 1, 2, ... of centred white noise: ``-sum_t H[t, t + d] / tr(I - H)``.
+
+    H projects on what was taken out, so that I - H is the covariance of what is left.
+
+    >>> expected(8, 2, trend=False).round(3).tolist()
+    [-0.125, -0.107]
+    """
+    basis = _smooth(count, trend)
+    products = [float((basis[:, d:] * basis[:, :-d]).sum()) for d in range(1, lags + 1)]
+    return -np.array(products) / (count - len(basis))
+
+
+def without_trend(x: Floats) -> Floats:
+    """Lines (P, ...) without the trend whose slope is the median of pairs half a line apart (Theil 1950).
+
+    Least squares would let one outlier tilt a line, and a tilt looks like dependence.
+    """
+    half = x.shape[0] // 2
+    slopes = np.median(x[-half:] - x[:half], 0) / (x.shape[0] - half)
+    rest: Floats = x - slopes * np.arange(x.shape[0]).reshape(-1, *[1] * (x.ndim - 1))
+    return rest
+
+
+def has_trend(x: Floats, rng: np.random.Generator) -> bool:
+    """Whether the lines (P, N, R, C) rise or fall, by the rank correlation with the position.
+
+    99 permutations at 0.01; a trend is taken out only where there is one, because without it the test is exact.
+    """
+    if x.shape[0] < LEAST_FOR_TREND:
+        return False
+    scores = np.stack([normal_scores(x[..., c]) for c in range(x.shape[-1])], -1)
+    line = _smooth(x.shape[0], True)[1]
+    orders = [line, *(rng.permutation(line) for _ in range(99))]
+    # all lines of one order: its slopes are as dependent in the surrogates as in the sample
+    slopes = [float((np.tensordot(order, scores, 1) ** 2).sum()) for order in orders]
+    return slopes[0] > max(slopes[1:])
+
+
+def standardised(x: Floats, axes: tuple[int, ...]) -> Floats:
+    """With mean 0 and variance 1 over these axes; what is constant there becomes 0."""
+    shifted = x - x.mean(axes, keepdims=True)
+    scale = shifted.std(axes, keepdims=True)
+    # rounding leaves a constant with a spread of a few ulps of its values
+    flat = scale <= 1e-12 * np.abs(x).max(axes, keepdims=True)
+    result: Floats = np.where(flat, 0.0, shifted / np.where(flat, 1.0, scale))
+    return result
+
+
+def scored(x: Floats, trend: bool) -> dict[str, Floats]:
+    """The normal scores of values and of magnitudes of lines (P, N, R, C).
+
+    Each line position across the axis is standardised first: that one line is louder than another is no dependence.
+    """
+    rest = without_trend(x) if trend else x
+    rest = standardised(rest - rest.mean(0), (0, 1))
+    sizes = np.abs(rest - np.median(rest, (0, 1), keepdims=True))
+    found = {}
+    for kind, values in zip(KINDS, (rest, sizes), strict=True):
+        scores = np.stack([normal_scores(values[..., c]) for c in range(x.shape[-1])], -1)
+        found[kind] = centred(scores.astype(np.float32), trend)
+    if np.unique(sizes.round(9)).size < 3:  # two values: a magnitude says nothing more
+        del found["magnitudes"]
+    return found
+
+
+def longest_lag(positions: int) -> int:
+    """The lags that are looked at: a quarter of the positions, and no more than 1024.
+
+    Box and Jenkins (1970) advise n / 4: farther correlations rest on too few pairs.
+    """
+    return max(1, min(positions // 4, 1024))
+
+
+def lag_statistics(x: Floats, lags: int, trend: bool) -> tuple[Floats, Floats]:
+    """Statistics of dependence (statistic, lag) and the mean correlation at each lag, of lines (P, N, R, C).
+
+    By the Wiener-Khinchin theorem, from one transform. The statistics are sums of squared correlations: of channels
+    with themselves; of channels with each other; of each line apart, for lines whose dependence differs; and of lines
+    with their next and next but one, for dependence that is oblique. Their cube roots are nearly normal (Wilson and
+    Hilferty 1931), so that statistics of different widths can be compared.
+    """
+    count, _, lines, channels = x.shape
+    size = _fast_size(count + lags)
+    f = np.fft.rfft(x, size, axis=0)
+    near = slice(1, lags + 1)
+    cross = np.fft.irfft(np.einsum("knrc,knre->kce", f, f.conj(), optimize=channels > 1), size, axis=0)
+    power = np.sqrt(np.maximum(np.einsum("cc->c", cross[0]), np.finfo(np.float32).tiny))
+    cross /= power[:, None] * power
+    bias = expected(count, lags, trend)
+    cross = cross[near] - bias[:, None, None] * cross[0]
+    own = np.einsum("dcc->dc", cross)
+    total = (cross**2).sum((1, 2))
+    squares = [(own**2).sum(1)]
+    if channels > 1:
+        squares.append(np.maximum(total - squares[0], 0))
+    if lines > 1:
+        each = np.fft.irfft((np.abs(f) ** 2).sum(1), size, axis=0)
+        scale = np.where(each[0] > 0, each[0], 1)
+        squares.append(((each[near] / scale - bias[:, None, None]) ** 2).sum((1, 2)))
+    for apart in range(1, min(3, lines)):
+        oblique = np.fft.irfft(np.einsum("knrc,knrc->kc", f[:, :, apart:], f[:, :, :-apart].conj()), size, axis=0)
+        oblique /= power**2
+        for side in (oblique[near], oblique[: -lags - 1 : -1]):
+            squares.append(((side - bias[:, None] * oblique[0]) ** 2).sum(1))
+    return np.cbrt(np.stack(squares)), own.mean(1)
+
+
+def test(
+    x: Floats,
+    level: float,
+    rng: np.random.Generator,
+    permutations: int = PERMUTATIONS,
+    progress: Callable[[], None] | None = None,
+) -> Dependence:
+    """Whether the lines (P, N, R, C) depend on their neighbours along P.
+
+    Each sample's positions are permuted by themselves, jointly for its lines and channels; trends are taken out of the
+    permuted residuals again, as they are out of the sample's (Freedman and Lane 1983). p is that of the largest
+    standardised statistic over kinds, statistics and lags, which holds the family-wise error (Westfall and Young 1993).
+
+    >>> rng = np.random.default_rng(0)
+    >>> noise = rng.standard_normal((400, 1, 1, 1))
+    >>> test(noise, 0.01, rng).p > 0.01, test(noise[1:] + noise[:-1], 0.01, rng).p
+    (True, 0.0025)
+    """
+    trend = has_trend(x, rng)
+    kinds = scored(x, trend)
+    count, samples = x.shape[:2]
+    lags = longest_lag(count)
+    means: dict[str, Floats] = {}
+    drawn: dict[str, list[Floats]] = {kind: [] for kind in kinds}
+    null: list[Floats] = []
+    for kind, scores in kinds.items():
+        statistic, means[kind] = lag_statistics(scores, lags, trend)
+        drawn[kind].append(statistic)
+    columns = np.arange(samples)
+    for _ in range(permutations):
+        order = rng.permuted(np.tile(np.arange(count)[:, None], (1, samples)), axis=0)
+        for kind, scores in kinds.items():
+            statistic, correlation = lag_statistics(centred(scores[order, columns], trend), lags, trend)
+            drawn[kind].append(statistic)
+            if kind == "values":
+                null.append(correlation)
+        if progress is not None:
+            progress()
+    stacked = {kind: np.stack(values) for kind, values in drawn.items()}
+    standard = {kind: _standard(values) for kind, values in stacked.items()}
+    each = {kind: _largest(z) for kind, z in standard.items()}
+    largest = np.max(np.stack(list(each.values())), axis=0)
+    p = float((largest >= largest[0]).mean())
+    rare = float(np.quantile(largest, 1 - level))
+    found = tuple(kind for kind, values in each.items() if values[0] >= rare and p <= level)
+    best = max(standard, key=lambda kind: each[kind][0])
+    lag = int(np.argmax(standard[best][0].max(0))) + 1
+    band = float(np.stack(null)[:, 0].std())
+    first = stacked["values"][:, 0, 0]
+    threshold = max(0.0, float(first.mean() + rare * first.std())) ** 1.5 / np.sqrt(x.shape[-1])
+    detectable = threshold + NormalDist().inv_cdf(POWER) * band
+    sizes = means.get("magnitudes", np.zeros(lags))
+    return Dependence(p, lag, found, means["values"], sizes, band, float(detectable), trend)
+
+
+def _standard(drawn: Floats) -> Floats:
+    spread = drawn.std(0)
+    z: Floats = (drawn - drawn.mean(0)) / np.where(spread > 1e-9, spread, np.inf)
+    return z
+
+
+def _largest(z: Floats) -> Floats:
+    """The largest over statistics and lags of each draw; far lags are set back by what searching them adds."""
+    near: Floats = z[:, :, :NEAR].max((1, 2))
+    if z.shape[2] <= NEAR:
+        return near
+    far = z[:, :, NEAR:].max((1, 2))
+    return np.maximum(near, far - (np.quantile(far, 0.95) - np.quantile(near, 0.95)))
+
+
+def _fast_size(least: int) -> int:
+    """The smallest 2^i or 3 * 2^i from ``least`` on."""
+    power = 1 << (least - 1).bit_length()
+    return power * 3 // 4 if power >= 4 and power * 3 // 4 >= least else power
