@@ -29,6 +29,7 @@ from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
     from xconv import bench, bounds, cost, parity, reference, testing, wisdom
+    from xconv.advice import advise
     from xconv.tuning import tune
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ __all__ = [
     "UnsupportedError",
     "WisdomError",
     "XconvError",
+    "advise",
     "backends",
     "bench",
     "bounds",
@@ -72,6 +74,8 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         # Rooms that most programs never enter are imported when they are named, so that `import xconv` stays cheap.
+        if name == "advise":
+            return importlib.import_module("xconv.advice").advise
         if name == "tune":
             return importlib.import_module("xconv.tuning").tune
         if name in _ROOMS:

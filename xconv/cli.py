@@ -1,4 +1,4 @@
-"""The command line: ``xconv parity``, ``xconv tune``, ``xconv doctor``, ``xconv backends``."""
+"""The command line: ``xconv parity``, ``xconv tune``, ``xconv doctor``, ``xconv advise``, ``xconv backends``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import xconv
+from xconv import advise_command as advise
 from xconv import doctor_command as doctor
 from xconv import parity_command as parity
 from xconv import tuning_command as tuning
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parity.add(commands)
     tuning.add(commands)
     doctor.add(commands)
+    advise.add(commands)
 
     backends = commands.add_parser("backends", help="list the installed backends, their versions and devices")
     backends.add_argument("--json", action="store_true", help="as JSON")

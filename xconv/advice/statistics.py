@@ -24,6 +24,10 @@ KINDS = ("values", "magnitudes")
 PERMUTATIONS = 399
 """With the sample itself 400 draws: the smallest p is 0.0025, the level 0.01 shared by four tests."""
 
+INTERIM = 99
+HOPELESS = 0.2
+"""After 99 permutations a test with p above 0.2 ends: it can only end without a finding, so no error becomes likelier."""
+
 NEAR = 16
 """Lags up to here are tested apart from farther ones, so that searching far costs little power near by."""
 
@@ -186,31 +190,33 @@ def lag_statistics(x: Floats, lags: int, trend: bool) -> tuple[Floats, Floats]:
     """
     count, _, lines, channels = x.shape
     size = _fast_size(count + lags)
-    f = np.fft.rfft(x, size, axis=0)
-    near = slice(1, lags + 1)
-    cross = np.fft.irfft(np.einsum("knrc,knre->kce", f, f.conj(), optimize=channels > 1), size, axis=0)
-    power = np.sqrt(np.maximum(np.einsum("cc->c", cross[0]), np.finfo(np.float32).tiny))
-    cross /= power[:, None] * power
-    bias = expected(count, lags, trend)
+    f = np.fft.rfft(np.ascontiguousarray(x.transpose(1, 2, 3, 0)), size)
+    power = f.real**2 + f.imag**2
+    near, bias = slice(1, lags + 1), expected(count, lags, trend)
+    if channels == 1:
+        cross = np.fft.irfft(power.sum((0, 1, 2)), size)[:, None, None]
+    else:
+        cross = np.fft.irfft(np.einsum("nrck,nrek->cek", f, f.conj(), optimize=True), size).transpose(2, 0, 1)
+    scale = np.sqrt(np.maximum(np.einsum("cc->c", cross[0]), np.finfo(np.float32).tiny))
+    cross = cross / (scale[:, None] * scale)
     cross = cross[near] - bias[:, None, None] * cross[0]
     own = np.einsum("dcc->dc", cross)
-    total = (cross**2).sum((1, 2))
     squares = [(own**2).sum(1)]
     if channels > 1:
-        squares.append(np.maximum(total - squares[0], 0))
+        squares.append(np.maximum((cross**2).sum((1, 2)) - squares[0], 0))
     if lines > 1:
-        each = np.fft.irfft((np.abs(f) ** 2).sum(1), size, axis=0)
-        scale = np.where(each[0] > 0, each[0], 1)
-        squares.append(((each[near] / scale - bias[:, None, None]) ** 2).sum((1, 2)))
+        each = np.fft.irfft(power.sum(0), size)
+        level = np.where(each[..., :1] > 0, each[..., :1], 1)
+        squares.append(((each[..., near] / level - bias) ** 2).sum((0, 1)))
     for apart in range(1, min(3, lines)):
-        oblique = np.fft.irfft(np.einsum("knrc,knrc->kc", f[:, :, apart:], f[:, :, :-apart].conj()), size, axis=0)
-        oblique /= power**2
-        for side in (oblique[near], oblique[: -lags - 1 : -1]):
-            squares.append(((side - bias[:, None] * oblique[0]) ** 2).sum(1))
+        oblique = np.fft.irfft((f[:, apart:] * f[:, :-apart].conj()).sum((0, 1)), size)
+        oblique /= (scale**2)[:, None]
+        for side in (oblique[:, near], oblique[:, : -lags - 1 : -1]):
+            squares.append(((side - bias * oblique[:, :1]) ** 2).sum(0))
     return np.cbrt(np.stack(squares)), own.mean(1)
 
 
-def test(
+def permutation_test(
     x: Floats,
     level: float,
     rng: np.random.Generator,
@@ -225,7 +231,7 @@ def test(
 
     >>> rng = np.random.default_rng(0)
     >>> noise = rng.standard_normal((400, 1, 1, 1))
-    >>> test(noise, 0.01, rng).p > 0.01, test(noise[1:] + noise[:-1], 0.01, rng).p
+    >>> permutation_test(noise, 0.01, rng).p > 0.01, permutation_test(noise[1:] + noise[:-1], 0.01, rng).p
     (True, 0.0025)
     """
     trend = has_trend(x, rng)
@@ -239,7 +245,7 @@ def test(
         statistic, means[kind] = lag_statistics(scores, lags, trend)
         drawn[kind].append(statistic)
     columns = np.arange(samples)
-    for _ in range(permutations):
+    for done in range(permutations):
         order = rng.permuted(np.tile(np.arange(count)[:, None], (1, samples)), axis=0)
         for kind, scores in kinds.items():
             statistic, correlation = lag_statistics(centred(scores[order, columns], trend), lags, trend)
@@ -248,21 +254,37 @@ def test(
                 null.append(correlation)
         if progress is not None:
             progress()
-    stacked = {kind: np.stack(values) for kind, values in drawn.items()}
-    standard = {kind: _standard(values) for kind, values in stacked.items()}
-    each = {kind: _largest(z) for kind, z in standard.items()}
-    largest = np.max(np.stack(list(each.values())), axis=0)
-    p = float((largest >= largest[0]).mean())
-    rare = float(np.quantile(largest, 1 - level))
-    found = tuple(kind for kind, values in each.items() if values[0] >= rare and p <= level)
-    best = max(standard, key=lambda kind: each[kind][0])
-    lag = int(np.argmax(standard[best][0].max(0))) + 1
+        if done + 1 == INTERIM and _p(_largest_of_all(drawn)) >= HOPELESS:
+            break
+    each = {kind: _largest(_standard(np.stack(values))) for kind, values in drawn.items()}
+    largest = _largest_of_all(drawn)
+    p = _p(largest)
+    rare = _rare(largest[1:], level)
+    best = max(each, key=lambda kind: float(each[kind][0]))
+    found = tuple(kind for kind, values in each.items() if p <= level and (kind == best or values[0] >= rare))
+    lag = int(np.argmax(_standard(np.stack(drawn[best]))[0].max(0))) + 1
     band = float(np.stack(null)[:, 0].std())
-    first = stacked["values"][:, 0, 0]
-    threshold = max(0.0, float(first.mean() + rare * first.std())) ** 1.5 / np.sqrt(x.shape[-1])
-    detectable = threshold + NormalDist().inv_cdf(POWER) * band
+    first = np.stack(drawn["values"])[:, 0, 0]
+    threshold = max(0.0, float(first[1:].mean() + rare * first[1:].std())) ** 1.5 / np.sqrt(x.shape[-1])
+    detectable = float(threshold + NormalDist().inv_cdf(POWER) * band)
     sizes = means.get("magnitudes", np.zeros(lags))
-    return Dependence(p, lag, found, means["values"], sizes, band, float(detectable), trend)
+    return Dependence(p, lag, found, means["values"], sizes, band, detectable, trend)
+
+
+def _largest_of_all(drawn: dict[str, list[Floats]]) -> Floats:
+    """The largest statistic of the sample and of each surrogate."""
+    return np.max([_largest(_standard(np.stack(values))) for values in drawn.values()], axis=0)
+
+
+def _p(largest: Floats) -> float:
+    """The share of draws, the sample among them, that are as large as the sample."""
+    return float((largest >= largest[0]).mean())
+
+
+def _rare(largest: Floats, level: float) -> float:
+    """What a maximum exceeds with a probability: the Gumbel distribution with these draws' mean and spread."""
+    spread = float(largest.std()) * np.sqrt(6) / np.pi
+    return float(largest.mean() - spread * (np.euler_gamma + np.log(-np.log1p(-level))))
 
 
 def _standard(drawn: Floats) -> Floats:
