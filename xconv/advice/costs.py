@@ -59,9 +59,8 @@ def _option(
     counts = [cost(call) for call in calls]
     total = sum(counts[1:], start=counts[0])
     seconds = _seconds(OPERATIONS[name], x, weights, settings) if measure else None
-    if isinstance(dilation, int):
-        dilation = (dilation,)
-    return Option(name, kernel, dilation, total.parameters, total.macs, total.bytes, share, seconds)
+    steps = (dilation,) if isinstance(dilation, int) else dilation
+    return Option(name, kernel, steps, total.parameters, total.macs, total.bytes, share, seconds)
 
 
 def _seconds(operation: str, x: tuple[int, ...], weights: Sequence[tuple[int, ...]], settings: dict[str, Any]) -> float:

@@ -1,7 +1,7 @@
 """How much of the dependence in a patch each 2-D operation can hold.
 
-The dependence in a patch with correlation matrix R is its total correlation ``-log det(R) / 2`` (Watanabe 1960), here of
-normal scores, so of a Gaussian copula. What an operation holds is the same of the best model of its form:
+The dependence in a patch with correlation matrix R is its total correlation ``-log det(R) / 2`` (Watanabe 1960), here
+of normal scores, so of a Gaussian copula. What an operation holds is the same of the best model of its form:
 
 - rows alone: rows are independent of each other, as in surrogates whose rows have changed places; columns likewise;
 - separable: a product of a correlation along H and one along W, plus white noise. Then all eigenvectors of R are
@@ -41,7 +41,7 @@ SHUFFLES = 4
 
 @dataclass(frozen=True)
 class Shares:
-    """The share of the dependence in a patch that each operation holds; ``p`` is of a separable field being further off.
+    """The share of the dependence in a patch that each operation holds; ``p`` is of a separable field as far off.
 
     ``oblique`` is the difference of the two diagonals' correlations. ``nats`` is the dependence of a patch of
     ``patch`` elements that are ``spacing`` apart.

@@ -66,7 +66,8 @@ def texture(rng: Rng, side: int, kernel: Floats) -> Floats:
     k = kernel.shape[0]
     noise = rng.standard_normal((side + k - 1, side + k - 1))
     windows = np.lib.stride_tricks.sliding_window_view(noise, (k, k))
-    return np.einsum("hwij,ij->hw", windows, kernel)
+    seen: Floats = np.einsum("hwij,ij->hw", windows, kernel)
+    return seen
 
 
 def spectrogram(signal: Floats, window: Floats) -> Floats:

@@ -95,7 +95,7 @@ def stack(span: int) -> tuple[Layer, ...]:
 
 
 def is_walk(x: Floats) -> bool:
-    """Whether lines (P, N, R, C) cannot be told from random walks, by the median of n (phi - 1) (Dickey and Fuller 1979).
+    """Whether lines (P, N, R, C) cannot be told from random walks: the median of n (phi - 1) (Dickey and Fuller 1979).
 
     >>> rng = np.random.default_rng(0)
     >>> noise = rng.standard_normal((400, 3, 1, 1))

@@ -167,7 +167,7 @@ def _both(search: _Search, whole: Floats, evidence: tuple[AxisEvidence, ...], no
     """Both axes are local: the cheapest operation that holds enough of the dependence."""
     tested = [axis.tested for axis in evidence if axis.tested is not None]
     values = all("values" in found.kinds for found in tested)
-    spacing = tuple(found.lag if found.lag > field.PATCH - 1 else 1 for found in tested)
+    spacing = tuple(1 if found.first_lag < field.PATCH else found.first_lag for found in tested)
     kinds = ("values",) if values else statistics.KINDS
     shares = field.shares(_level(search.data, whole), kinds, (spacing[0], spacing[1]), search.rng, search.steps)
     height, width = evidence
@@ -196,16 +196,16 @@ def _one(
     """One axis is enough: a kernel for all lines along it, or the lines as channels of a series."""
     other = "H" if axis.axis == "W" else "W"
     strips = search.data.strips(axis.axis)
-    laws = lines.laws_differ(strips, search.rng)
+    laws, lost = lines.laws_differ(strips, search.rng)
     # neighbouring lines that are alike are no reason: a kernel for each line would not see it either
     together = lines.move_together(strips, search.rng) if shares is None else None
     name: Recommendation = "rows" if axis.axis == "W" else "columns"
-    if laws <= LEVEL:
-        reason += f", and each position on {other} has a law of its own (p = {laws:.2g})"
+    if laws <= LEVEL and lost > 1 - search.keep:
+        reason += f", and each position on {other} has a law of its own: one for all loses {lost:.0%} (p = {laws:.2g})"
     elif together is not None and together <= LEVEL:
         reason += f", and lines far apart on {other} move together (p = {together:.2g})"
     else:
-        return _advice(search, name, f"{reason}; all lines follow one law", evidence, notes, shares, laws, together)
+        return _advice(search, name, f"{reason}; one law serves all lines", evidence, notes, shares, laws, together)
     wide = "as it is" if axis.axis == "W" else "with H and W swapped"
     notes.append(
         f"fold {other} into the channels, (N, {axis.axis}, {other} * C) of the map {wide}, and slide along {axis.axis}"
@@ -241,11 +241,13 @@ def _nothing(search: _Search, evidence: tuple[AxisEvidence, ...], notes: list[st
             else "all values are the same"
         )
         return _advice(search, "none", reason, evidence, notes)
+    if all(axis.tested is not None and axis.tested.trend and not axis.tested.band for axis in tested):
+        return _advice(search, "none", "a straight line, and nothing beside it", evidence, notes)
     smallest = max(axis.tested.detectable for axis in tested if axis.tested is not None)
     if smallest > statistics.LARGE:
         times = (smallest / statistics.LARGE) ** 2
         reason = (
-            f"not enough data: only a correlation of neighbours above {min(smallest, 1):.2f} would have been found with "
+            f"not enough data: a correlation of neighbours below {min(smallest, 1):.2f} would not have been found with "
             f"probability {statistics.POWER}, and {statistics.LARGE} should be; take about {times:.1f} times as much"
         )
     else:
@@ -303,6 +305,6 @@ def _trend_notes(axis: AxisEvidence) -> list[str]:
 
 def _profile_notes(profiles: list[AxisEvidence]) -> list[str]:
     return [
-        f"each position on {axis.axis} has a level of its own, the same in all lines: a bias for each, or standardise them"
+        f"each position on {axis.axis} has its own level, the same in all lines: give each a bias, or standardise them"
         for axis in profiles
     ]

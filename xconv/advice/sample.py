@@ -81,7 +81,7 @@ class Sample:
             return np.stack([array[min(i, len(array) - 1), y : y + tall, x : x + wide] for i, y, x in starts])
 
         whole = mix(cut(values))
-        if not self.is_map:
+        if not self.is_map or whole.shape[3] == 0:
             return whole, None, None
         found: list[Floats | None] = []
         for axis, others in ((1, n * width), (2, n * height)):
@@ -90,7 +90,7 @@ class Sample:
                 found.append(None)
                 continue
             mean, spread = (cut(np.broadcast_to(part, (1, height, width, part.shape[3]))) for part in profile)
-            found.append((whole - mean) / np.where(spread > 0, spread, 1))
+            found.append(np.where(spread > 0, (whole - mean) / np.where(spread > 0, spread, 1), 0.0))
         return whole, found[0], found[1]
 
     def strips(self, axis: str) -> Floats:
@@ -102,7 +102,7 @@ class Sample:
         length = min(positions, max(64, VALUES[self.positions] // (len(rows) * channels)))
         samples = _spread(n, max(1, VALUES[self.positions] // (len(rows) * channels * length)))
         start = (positions - length) // 2
-        found = _mix(values, MOST_CHANNELS[self.positions])(values[samples][:, rows, start : start + length])
+        found: Floats = _mix(values, MOST_CHANNELS[self.positions])(values[samples][:, rows, start : start + length])
         return found.transpose(2, 0, 1, 3)
 
     def _profile(self, axis: int, mix: Any) -> tuple[Floats, Floats]:
@@ -118,7 +118,7 @@ class Sample:
         mean = total / count
         spread = np.sqrt(np.maximum(squares / count - mean**2, 0))
         # rounding in the difference of squares leaves a constant with a spread
-        return mean, np.where(spread > 1e-6 * np.abs(mean), spread, 0)
+        return mean, np.where(spread > 1e-6 * np.sqrt((squares / count).max()), spread, 0)
 
 
 def sample_of(x: Any, axes: str | None) -> Sample:

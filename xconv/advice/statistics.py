@@ -26,7 +26,13 @@ PERMUTATIONS = 399
 
 INTERIM = 99
 HOPELESS = 0.2
-"""After 99 permutations a test with p above 0.2 ends: it can only end without a finding, so no error becomes likelier."""
+"""After 99 permutations a test with p above 0.2 ends, and ends without a finding: no error becomes likelier."""
+
+ROUNDING = 1e-12
+"""Of the largest value: 4500 roundings of float64."""
+
+NEARLY = 0.8
+"""The lag that is named is the first whose statistic is nearly the largest: of a period, not its seventh multiple."""
 
 NEAR = 16
 """Lags up to here are tested apart from farther ones, so that searching far costs little power near by."""
@@ -46,14 +52,16 @@ LARGE = 0.5
 class Dependence:
     """What a permutation test of one axis found.
 
-    ``correlation`` and ``magnitude_correlation`` are of neighbours at lags 1, 2, ...; ``band`` is the standard deviation
-    of such a correlation without dependence; ``kinds`` are the kinds whose own maximum is as rare as the level asks;
+    ``correlation`` and ``magnitude_correlation`` are of neighbours at lags 1, 2, ...; ``band`` is the standard
+    deviation of such a correlation without dependence; ``lag`` is the strongest, ``first_lag`` the first that is as rare as the
+    level asks; ``kinds`` are the kinds whose own maximum is as rare as the level asks;
     ``detectable`` is the smallest lag-1 correlation that the test would find with probability 0.9; ``trend``
     says whether a linear trend was taken out first.
     """
 
     p: float
     lag: int
+    first_lag: int
     kinds: tuple[str, ...]
     correlation: Floats
     magnitude_correlation: Floats
@@ -161,7 +169,9 @@ def scored(x: Floats, trend: bool) -> dict[str, Floats]:
     Each line position across the axis is standardised first: that one line is louder than another is no dependence.
     """
     rest = without_trend(x) if trend else x
-    rest = standardised(rest - rest.mean(0), (0, 1))
+    rest = rest - rest.mean(0)
+    # what rounding leaves of a straight line is not a sample
+    rest = standardised(np.where(np.abs(rest) > ROUNDING * np.abs(x).max(), rest, 0.0), (0, 1))
     sizes = np.abs(rest - np.median(rest, (0, 1), keepdims=True))
     found = {}
     for kind, values in zip(KINDS, (rest, sizes), strict=True):
@@ -225,7 +235,8 @@ def permutation_test(
 ) -> Dependence:
     """Whether the lines (P, N, R, C) depend on their neighbours along P.
 
-    Each sample's positions are permuted by themselves, jointly for its lines and channels; trends are taken out of the
+    One permutation is of all samples, lines and channels, so that a pattern that is the same in all samples but knows
+    no neighbours, as in images whose pixels are shuffled alike, is in the surrogates too. Trends are taken out of the
     permuted residuals again, as they are out of the sample's (Freedman and Lane 1983). p is that of the largest
     standardised statistic over kinds, statistics and lags, which holds the family-wise error (Westfall and Young 1993).
 
@@ -236,19 +247,21 @@ def permutation_test(
     """
     trend = has_trend(x, rng)
     kinds = scored(x, trend)
-    count, samples = x.shape[:2]
+    count = x.shape[0]
     lags = longest_lag(count)
+    if np.abs(kinds["values"]).max() < 1e-6:  # a straight line, and nothing beside it
+        nothing = np.zeros(lags)
+        return Dependence(1.0, 1, 1, (), nothing, nothing, 0.0, 0.0, trend)
     means: dict[str, Floats] = {}
     drawn: dict[str, list[Floats]] = {kind: [] for kind in kinds}
     null: list[Floats] = []
     for kind, scores in kinds.items():
         statistic, means[kind] = lag_statistics(scores, lags, trend)
         drawn[kind].append(statistic)
-    columns = np.arange(samples)
     for done in range(permutations):
-        order = rng.permuted(np.tile(np.arange(count)[:, None], (1, samples)), axis=0)
+        order = rng.permutation(count)
         for kind, scores in kinds.items():
-            statistic, correlation = lag_statistics(centred(scores[order, columns], trend), lags, trend)
+            statistic, correlation = lag_statistics(centred(scores[order], trend), lags, trend)
             drawn[kind].append(statistic)
             if kind == "values":
                 null.append(correlation)
@@ -262,18 +275,21 @@ def permutation_test(
     rare = _rare(largest[1:], level)
     best = max(each, key=lambda kind: float(each[kind][0]))
     found = tuple(kind for kind, values in each.items() if p <= level and (kind == best or values[0] >= rare))
-    lag = int(np.argmax(_standard(np.stack(drawn[best]))[0].max(0))) + 1
+    z = _standard(np.stack(drawn[best]))[0].max(0)
+    lag = int(np.argmax(z >= NEARLY * z.max())) + 1
+    first_lag = min(lag, int(np.argmax(z >= rare)) + 1 if z.max() >= rare else lag)
     band = float(np.stack(null)[:, 0].std())
-    first = np.stack(drawn["values"])[:, 0, 0]
-    threshold = max(0.0, float(first[1:].mean() + rare * first[1:].std())) ** 1.5 / np.sqrt(x.shape[-1])
+    white = np.stack(drawn["values"])[1:, 0, 0]
+    threshold = max(0.0, float(white.mean() + rare * white.std())) ** 1.5 / np.sqrt(x.shape[-1])
     detectable = float(threshold + NormalDist().inv_cdf(POWER) * band)
     sizes = means.get("magnitudes", np.zeros(lags))
-    return Dependence(p, lag, found, means["values"], sizes, band, detectable, trend)
+    return Dependence(p, lag, first_lag, found, means["values"], sizes, band, detectable, trend)
 
 
 def _largest_of_all(drawn: dict[str, list[Floats]]) -> Floats:
     """The largest statistic of the sample and of each surrogate."""
-    return np.max([_largest(_standard(np.stack(values))) for values in drawn.values()], axis=0)
+    largest: Floats = np.max([_largest(_standard(np.stack(values))) for values in drawn.values()], axis=0)
+    return largest
 
 
 def _p(largest: Floats) -> float:
@@ -299,7 +315,8 @@ def _largest(z: Floats) -> Floats:
     if z.shape[2] <= NEAR:
         return near
     far = z[:, :, NEAR:].max((1, 2))
-    return np.maximum(near, far - (np.quantile(far, 0.95) - np.quantile(near, 0.95)))
+    either: Floats = np.maximum(near, far - (np.quantile(far, 0.95) - np.quantile(near, 0.95)))
+    return either
 
 
 def _fast_size(least: int) -> int:
