@@ -30,22 +30,18 @@ def most_errors(samples: int, rate: float) -> int:
 
 @pytest.mark.parametrize("process", KNOWN, ids=lambda process: process.name)
 def test_known_answers(process: Known) -> None:
-    """Each process twice. A right one is missed with probability 0.05 at most, so twice in 400 processes."""
-    found = [
-        xconv.advise(process.draw(np.random.default_rng([seed, 5])), process.axes, seed=seed).recommendation
-        for seed in range(2)
-    ]
-    assert set(found) & set(process.right), found
-    assert all(answer != "none" for answer in found) or "none" in process.right
+    """Each process once; the seeds are fixed, and how often other ones err is measured in docs/advise.md."""
+    sample = process.draw(np.random.default_rng([1, 5]))
+    assert xconv.advise(sample, process.axes, seed=1).recommendation in process.right
 
 
 def test_false_findings_are_as_rare_as_is_said() -> None:
-    samples, wrong = 150, 0
+    samples, wrong = 60, 0
     for seed in range(samples):
         rng = np.random.default_rng([seed, 9])
         noise: dict[str, Any] = {
             "L": rng.standard_t(2, 60),
-            "HW": rng.standard_normal((16, 20)),
+            "HW": rng.standard_normal((12, 14)),
             "NLC": rng.standard_normal((8, 12, 2)),
         }
         axes = list(noise)[seed % 3]
@@ -55,7 +51,7 @@ def test_false_findings_are_as_rare_as_is_said() -> None:
 
 def test_p_is_uniform_without_dependence() -> None:
     """The share of p <= 0.2 is 0.2: the test is exact, whatever the distribution."""
-    samples, below = 200, 0
+    samples, below = 120, 0
     for seed in range(samples):
         rng = np.random.default_rng([seed, 3])
         found = statistics.permutation_test(rng.standard_t(1, (12, 3, 4, 1)), 0.01, rng, permutations=39)
@@ -69,7 +65,7 @@ def test_what_is_said_to_be_found_is_found() -> None:
     noise = xconv.advise(np.random.default_rng(0).standard_normal(400))
     rho = noise.detectable
     weight = (1 - np.sqrt(1 - 4 * rho**2)) / (2 * rho)  # x[t] = e[t] + w e[t - 1] has r(1) = w / (1 + w^2)
-    samples, missed = 40, 0
+    samples, missed = 30, 0
     for seed in range(samples):
         e = np.random.default_rng([seed, 4]).standard_normal(401)
         missed += xconv.advise(e[1:] + weight * e[:-1], seed=seed).recommendation == "none"
@@ -141,9 +137,9 @@ def test_images_shuffled_alike_have_no_neighbours() -> None:
     datasets = pytest.importorskip(
         "sklearn.datasets", reason="scikit-learn is not installed (pip install scikit-learn)"
     )
-    digits = datasets.load_digits().images
+    digits = datasets.load_digits().images[:300]
     assert xconv.advise(digits, "NHW").recommendation in ("separable", "conv2d")
-    for seed in range(3):
+    for seed in range(2):
         order = np.random.default_rng(seed).permutation(64)
         alike = digits.reshape(-1, 64)[:, order].reshape(digits.shape)
         assert xconv.advise(alike, "NHW").recommendation == "none"
@@ -228,9 +224,9 @@ def test_the_same_seed_gives_the_same_advice() -> None:
     assert xconv.advise(x, "HW", seed=3).to_json() == xconv.advise(x, "HW", seed=3).to_json()
 
 
-def test_arrays_of_frameworks(loaded: Backend) -> None:
+def test_arrays_of_frameworks(backend: Backend) -> None:
     x = known.autoregression(np.random.default_rng(0), (300,), 0.6).astype("float32")
-    assert xconv.advise(loaded.from_numpy(x, "cpu")).to_json() == xconv.advise(x).to_json()
+    assert xconv.advise(backend.from_numpy(x, "cpu")).to_json() == xconv.advise(x).to_json()
 
 
 def test_axes_in_any_order() -> None:

@@ -163,7 +163,7 @@ BAD = {
     "gap.csv": b"1\n\n2,\n",
     "bytes.csv": b"\xff\xfe\x00\x01",
     "text.png": b"hello",
-    "cut.png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\xff\xff\x00\x00\xff\xff\x08\x00\x00\x00\x00\x00\x00\x00\x00",
+    "cut.png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">IIBBBBB", 65535, 65535, 8, 0, 0, 0, 0) + bytes(4),
     "what.mat": b"hello",
 }
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xconv.advice.statistics import KINDS, normal_scores
+from xconv.advice.scores import normal_scores
+from xconv.advice.statistics import KINDS
 
 Floats = npt.NDArray[np.floating[Any]]
 """A field: (samples, height, width, channels)."""

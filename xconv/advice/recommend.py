@@ -14,6 +14,7 @@ from xconv.advice.costs import FILTERS, options
 from xconv.advice.reach import Reach, is_walk, reach
 from xconv.advice.result import Advice, AxisEvidence, Recommendation, Verdict
 from xconv.advice.sample import OPERATION, Sample, sample_of
+from xconv.advice.scores import standardised
 from xconv.errors import ArgumentError
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -283,7 +284,7 @@ def _level(data: Sample, whole: Floats) -> Floats:
     x = whole
     for axis in (1, 2):
         others = (0, 3 - axis)
-        x = statistics.standardised(x, others)
+        x = standardised(x, others)
     return x
 
 
