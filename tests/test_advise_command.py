@@ -175,6 +175,7 @@ def test_bad_files_end_with_a_word_and_2(name: str, tmp_path: Path, capsys: pyte
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("xconv advise: advise: ")
+    assert ("Python objects" in said.err) == name.startswith("objects")
 
 
 def test_size_limit(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ def add(commands: Any) -> None:
         "advise",
         help="which convolution fits the data in a file: 1-D, rows, columns, separable, 2-D, or none",
         description="Test whether neighbours in the data depend on each other, along which axes, how far, and whether "
-        "one axis or a product of both holds what there is; tell the cheapest operation that fits, the evidence, and "
-        "what each would cost. Files: .npy, .npz, .wav, .csv (a column is a channel), .png. Exit code 0: a convolution "
-        "fits; 1: none does, or there is not enough data; 2: wrong use, or a file that cannot be read.",
+        "one axis or a product of both holds what there is; tell the operation with the fewest weights that fits, the "
+        "evidence, and what each would cost. Files: .npy, .npz, .wav, .csv (a column is a channel), .png. Exit code 0: "
+        "a convolution fits; 1: none does, or there is not enough data; 2: wrong use, or a file that cannot be read.",
         epilog="example: xconv advise spectrogram.npy --axes HW --plot evidence.png",
     )
     advise.add_argument("file", type=Path, help="the data")
@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
         type=float,
         default=0.9,
         metavar="SHARE",
-        help="share of the dependence that a cheaper operation must hold (default: 0.9)",
+        help="share of the dependence that an operation with fewer weights must hold (default: 0.9)",
     )
     advise.add_argument("--seed", type=int, default=0, help="of the surrogates (default: 0)")
     advise.add_argument("--measure", action="store_true", help="time the operations, too, on the default backend")

@@ -33,7 +33,9 @@ def options(
     (tall, down), (wide, across) = kernels["H"], kernels["W"]
     image = (n, height, width, channels)
     held = (None,) * 3 if shares is None else (shares.rows, shares.columns, shares.separable)
-    pair = [(wide, channels, filters), (tall, filters, filters)]
+    # every kernel along W is a sum of this many, so that a wider middle could do no more
+    middle = min(filters, wide * channels)
+    pair = [(wide, channels, middle), (tall, middle, filters)]
     folded = n, width, height * channels
     full = None if shares is None else 1.0
     return (

@@ -101,8 +101,10 @@ def shares(
     beyond = max(0.0, missed - float(np.mean(draws)))
     r = autocorrelation(fields[0], (2, 2), spacing)
     nats = max(total, 1e-12)
-    kept = [min(1.0, value / nats) for value in (*alone, total - beyond)]
-    return Shares(kept[0], kept[1], kept[2], p, float(r[2, 2] - r[2, 0]), total, patch, spacing)
+    rows, columns, product = (min(1.0, value / nats) for value in (*alone, total - beyond))
+    # rows alone are a product, too, of which one factor is white
+    product = max(product, rows, columns)
+    return Shares(rows, columns, product, p, float(r[2, 2] - r[2, 0]), total, patch, spacing)
 
 
 def autocorrelation(x: Floats, patch: tuple[int, int], spacing: tuple[int, int]) -> Floats:

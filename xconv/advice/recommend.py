@@ -12,7 +12,7 @@ import numpy.typing as npt
 from xconv.advice import field, lines, statistics
 from xconv.advice.costs import FILTERS, options
 from xconv.advice.reach import Reach, is_walk, reach
-from xconv.advice.result import Advice, AxisEvidence, Recommendation, Verdict
+from xconv.advice.result import Advice, AxisEvidence, Option, Recommendation, Verdict
 from xconv.advice.sample import OPERATION, Sample, sample_of
 from xconv.advice.scores import standardised
 from xconv.errors import ArgumentError
@@ -23,9 +23,7 @@ LEVEL = 0.01
 """The share of samples without structure for which a structure is claimed."""
 
 KEEP = 0.9
-"""The share of the dependence that an operation must hold to be preferred to a dearer one."""
-
-NAMES = {"L": "positions", "H": "height", "W": "width"}
+"""The share of the dependence that an operation must hold to be preferred to one with more weights for each channel."""
 
 
 def advise(
@@ -44,7 +42,8 @@ def advise(
         sample: real, finite numbers: a NumPy, torch or TensorFlow array. Of large ones evenly spread blocks are seen.
         axes: a letter for each axis: N samples, L positions of a series, H and W of a map, C channels ("NLC", "HW",
             "NCHW"). Rank 1 is "L" and rank 4 "NHWC" without being said.
-        keep: the share of the dependence that an operation must hold to be preferred to a dearer one.
+        keep: the share of the dependence that an operation must hold to be preferred to one with more weights for each
+            pair of channels: k for rows or columns, 2 k for separable, k * k for conv2d.
         filters: output channels of the layers whose cost is told.
         measure: whether to time the operations, too, on the default backend.
         seed: of the surrogates. The same sample and seed give the same advice.
@@ -78,7 +77,7 @@ def advise(
         axis.axis: (axis.reach.kernel, axis.reach.dilation) if axis.reach else (3, 1) for axis in result.evidence
     }
     counted = options(data, kernels, result.shares, filters, measure)
-    return replace(result, options=counted, shape=data.shape)
+    return replace(result, options=counted, shape=data.shape, notes=(*result.notes, *_cost_notes(result, counted)))
 
 
 class _Steps:
@@ -165,7 +164,7 @@ def _on_map(search: _Search) -> Advice:
 
 
 def _both(search: _Search, whole: Floats, evidence: tuple[AxisEvidence, ...], notes: list[str]) -> Advice:
-    """Both axes are local: the cheapest operation that holds enough of the dependence."""
+    """Both axes are local: the operation with the fewest weights that holds enough of the dependence."""
     tested = [axis.tested for axis in evidence if axis.tested is not None]
     values = all("values" in found.kinds for found in tested)
     spacing = tuple(1 if found.first_lag < field.PATCH else found.first_lag for found in tested)
@@ -302,6 +301,16 @@ def _trend_notes(axis: AxisEvidence) -> list[str]:
         return []
     alone = "" if axis.verdict == "local" else ", and nothing else"
     return [f"there is a linear trend{alone}; it was taken out before the test: take it out of the data, too"]
+
+
+def _cost_notes(advice: Advice, options: tuple[Option, ...]) -> list[str]:
+    macs = {option.name: option.macs for option in options}
+    if advice.recommendation != "separable" or macs["separable"] < macs["conv2d"]:
+        return []
+    return [
+        "the structure is separable, but with so few input channels the pair does no less arithmetic than conv2d: take "
+        "conv2d for this layer; the pair pays where M (kw Cin + kh Cout) < kw kh Cin Cout, with M channels between"
+    ]
 
 
 def _profile_notes(profiles: list[AxisEvidence]) -> list[str]:
