@@ -233,7 +233,9 @@ def test_the_same_seed_gives_the_same_advice() -> None:
 
 def test_arrays_of_frameworks(backend: Backend) -> None:
     x = known.autoregression(np.random.default_rng(0), (300,), 0.6).astype("float32")
-    assert xconv.advise(backend.from_numpy(x, "cpu")).to_json() == xconv.advise(x).to_json()
+    array = backend.from_numpy(x, "cpu")
+    assert xconv.advise(array).to_json() == xconv.advise(x).to_json()
+    assert xconv.advise(backend.cast(array, "bfloat16")).recommendation == "conv1d"
 
 
 def test_axes_in_any_order() -> None:

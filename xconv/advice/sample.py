@@ -156,7 +156,8 @@ def _array(x: Any) -> npt.NDArray[Any]:
         backend = get_backend(name)
         if reason := backend.unusable(x):
             raise ArgumentError(OPERATION, "sample", reason, "a dense array")
-        return backend.to_numpy(x)
+        # NumPy alone has no bfloat16
+        return backend.to_numpy(backend.cast(x, "float32") if backend.dtype(x) == "bfloat16" else x)
     try:
         return np.asarray(x)
     except ValueError as error:
