@@ -29,6 +29,7 @@ from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
     from xconv import bench, bounds, cost, parity, reference, testing, wisdom
+    from xconv.advice import advise
     from xconv.explanation import explain
     from xconv.models.factorize import factorize
     from xconv.models.field_report import receptive_field
@@ -48,6 +49,7 @@ __all__ = [
     "UnsupportedError",
     "WisdomError",
     "XconvError",
+    "advise",
     "backends",
     "bench",
     "bounds",
@@ -80,6 +82,7 @@ __all__ = [
 _ROOMS = ("bench", "bounds", "cost", "parity", "reference", "testing", "wisdom")
 
 _FUNCTIONS = {
+    "advise": "xconv.advice",
     "explain": "xconv.explanation",
     "factorize": "xconv.models.factorize",
     "port_weights": "xconv.models.weights",

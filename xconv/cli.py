@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import xconv
+from xconv import advise_command as advise
 from xconv import bench_command as bench
 from xconv import doctor_command as doctor
 from xconv import explain_command as explain
@@ -38,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parity.add(commands)
     tuning.add(commands)
     doctor.add(commands)
+    advise.add(commands)
 
     backends = commands.add_parser("backends", help="list the installed backends, their versions and devices")
     backends.add_argument("--json", action="store_true", help="as JSON")
