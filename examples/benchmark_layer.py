@@ -22,7 +22,7 @@ def main(*arguments: str) -> None:
     layer = own_layer("conv1d", (4, 4000, 64), (9, 64, 64), {"stride": 2, "padding": "same"})
     settings, backends = Settings(tier="yours", rounds=rounds), xconv.backends()
     peers, _ = choose("none" if "--quick" in arguments else "installed")
-    print(to_text(run([question(layer, "forward", backends, peers, settings)], settings, backends)))
+    print(to_text(run(lambda session: [question(layer, "forward", peers, session)], settings, backends)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from xconv.bench import Arena, Contender, Layer, catalogue
 from xconv.bench.own_layer import own_layer, question
 from xconv.bench.peers import PEERS
 from xconv.bench.results import read
-from xconv.bench.running import Settings, chosen
+from xconv.bench.running import Session, Settings, chosen
 from xconv.bench.suites import CATALOGUE, SUITES
 from xconv.bench.verify import WrongResultError, shortened, verify
 from xconv.bench.worker import smallest
@@ -127,7 +127,8 @@ def test_the_smallest_layer_is_of_the_same_kind() -> None:
 def test_a_layer_of_ones_own(loaded: dict[str, Backend]) -> None:
     layer = own_layer("conv1d", (1, 40, 3), (3, 3, 4), {"stride": 2, "dilation": 1, "groups": 1, "padding": "same"})
     assert layer.options == {"stride": 2, "padding": "same"}
-    asked = question(layer, "forward", list(loaded), [], Settings())
+    with Session(Settings(), list(loaded)) as session:
+        asked = question(layer, "forward", [], session)
     assert {contender.backend for contender in asked.contenders} == set(loaded)
     for name in loaded:
         forms = [c.formulation for c in asked.contenders if c.backend == name]

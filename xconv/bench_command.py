@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from xconv.files import write_whole
 
 if TYPE_CHECKING:
     from xconv.bench.results import Run
-    from xconv.bench.running import Settings
+    from xconv.bench.running import Session, Settings
     from xconv.bench.suites import Question
 
 OPERATIONS = ("conv1d", "conv1d_rows", "conv1d_columns", "conv1d_transpose", "conv2d_as_1d", "conv2d")
@@ -71,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     _needs("scipy", "jsonschema", *(("plotly",) if arguments.html else ()))
     from xconv.bench import regressions, results
     from xconv.bench.running import Settings
+    from xconv.bench.suites import OWN
     from xconv.bench.text import to_text
 
     if arguments.merge:
@@ -79,14 +80,14 @@ def run(arguments: argparse.Namespace) -> int:
     _look_at(arguments)
     backends = _backends(arguments.backend)
     settings = Settings(
-        tier="yours" if arguments.op else arguments.tier,
+        tier=OWN if arguments.op else arguments.tier,
         case=arguments.case,
         threads=arguments.threads,
         device=arguments.device,
         rounds=arguments.rounds,
         seed=arguments.seed,
     )
-    found = _measured(_questions(arguments, backends, settings), settings, backends)
+    found = _measured(_questions(arguments, backends), settings, backends)
     print(to_text(found))
     for name in FORMATS:
         if file := getattr(arguments, name):
@@ -115,7 +116,8 @@ def written(name: str, run: Run) -> str:
     return json.dumps(run.to_json(), indent=1) + "\n"
 
 
-def _questions(arguments: argparse.Namespace, backends: Sequence[str], settings: Settings) -> list[Question]:
+def _questions(arguments: argparse.Namespace, backends: Sequence[str]) -> Callable[[Session], Sequence[Question]]:
+    """What is measured, looked at now; what the workers must be asked for comes later."""
     from xconv.bench.peers import choose
     from xconv.bench.running import chosen
     from xconv.bench.suites import SUITES
@@ -130,23 +132,24 @@ def _questions(arguments: argparse.Namespace, backends: Sequence[str], settings:
         options = {name: getattr(arguments, name) for name in ("stride", "dilation", "groups", "padding")}
         layer = own_layer(arguments.op, arguments.input, arguments.kernel, options)
         direction = arguments.direction or "forward"
-        return [question(layer, direction, backends, peers, settings)]
+        return lambda session: [question(layer, direction, peers, session)]
     made = [question for suite in SUITES.values() for question in suite(arguments.tier, backends, peers)]
     taken = chosen(made, arguments.case, arguments.direction or "both")
     if not taken:
         names = ", ".join(sorted({question.name.partition(" ")[0] for question in made})[:12])
         raise ArgumentError("bench", "--case", arguments.case, f"a part of a group's name: {names}, ...")
-    return taken
+    return lambda _: taken
 
 
-def _measured(questions: Sequence[Question], settings: Settings, backends: Sequence[str]) -> Run:
+def _measured(questions: Callable[[Session], Sequence[Question]], settings: Settings, backends: Sequence[str]) -> Run:
     from tqdm import tqdm
 
     from xconv.bench import running
 
-    with tqdm(total=len(questions), unit="group", leave=False, disable=None) as bar:
+    with tqdm(unit="group", leave=False, disable=None) as bar:
 
-        def progress(number: int, text: str) -> None:
+        def progress(number: int, count: int, text: str) -> None:
+            bar.total = count
             bar.set_description(f"{text:70.70}", refresh=False)
             bar.update(number - bar.n)
             bar.refresh()

@@ -9,10 +9,13 @@ pair, in which a slow spell of the machine hits all alike. One subject of each g
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -144,6 +147,7 @@ class Arena:
         self._random = random.Random(seed)
         self._workers: dict[Place, Child] = {}
         self._about: dict[str, dict[str, Any]] = {}
+        self._is_over = threading.Event()
 
     def __enter__(self) -> Arena:
         return self
@@ -202,12 +206,7 @@ class Arena:
             self._workers.clear()
 
     def _measure(self, found: Sequence[Measurement], progress: Callable[[str], None]) -> None:
-        prepared_by: dict[int, Child] = {}
-        for measurement in found:
-            self._worker(self._place(measurement))  # they start at the same time; nothing is timed yet
-        for number, measurement in enumerate(found):
-            progress(measurement.subject.label)
-            prepared_by[number] = self._prepare(number, measurement)
+        prepared_by = self._prepare_all(found, progress)
         running = [(number, measurement) for number, measurement in enumerate(found) if not measurement.error]
         order: list[tuple[int, Measurement]] = []
         for turn in range(self.rounds):
@@ -228,6 +227,31 @@ class Arena:
             if not measurement.error and not measurement.kept:
                 causes = ", ".join(measurement.rejected)
                 measurement.error = f"{DISTURBED} ({causes}): the machine is too busy for a number"
+
+    def _prepare_all(self, found: Sequence[Measurement], progress: Callable[[str], None]) -> dict[int, Child]:
+        """Start, check and build everything: as many workers at a time as there are cores, for nothing is timed yet."""
+        waiting: dict[Place, list[int]] = {}
+        for number, measurement in enumerate(found):
+            waiting.setdefault(self._place(measurement), []).append(number)
+            self._worker(self._place(measurement))
+        prepared_by: dict[int, Child] = {}
+
+        def prepare(numbers: Sequence[int]) -> None:
+            for number in numbers:
+                if self._is_over.is_set():
+                    return
+                progress(found[number].subject.label)
+                prepared_by[number] = self._prepare(number, found[number])
+
+        self._is_over.clear()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            try:
+                for done in [pool.submit(prepare, numbers) for numbers in waiting.values()]:
+                    done.result()
+            except BaseException:
+                self._is_over.set()
+                raise
+        return prepared_by
 
     def _prepare(self, number: int, measurement: Measurement) -> Child:
         worker = self._worker(self._place(measurement))

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from xconv.bench.comparisons import compare
 from xconv.bench.results import Run
-from xconv.bench.text import Table, article_answer, credibility, geometric_means, summary
+from xconv.bench.text import Table, article_answer, credibility, geometric_means, of_catalogue, own_answer, summary
 
 SHOWN = 15
 """Rows of a table; the rest is counted."""
@@ -16,11 +15,11 @@ SHOWN = 15
 
 def to_markdown(run: Run) -> str:
     """Geometric means first, then the losses, and how much it is to be believed."""
-    comparisons = compare(run)
+    comparisons = of_catalogue(run)
     tables = [geometric_means(comparisons)] if comparisons else []
     tables += [found for found in summary(run) if found[0].endswith(": losses")]
     parts = ["## xconv bench", *map(table, tables)]
-    parts += [part for part in (article_answer(run), credibility(run)) if part]
+    parts += [part for part in (own_answer(run), article_answer(run), credibility(run)) if part]
     return "\n\n".join(parts) + "\n"
 
 

@@ -10,8 +10,8 @@ from xconv.bench.arena import Arena
 from xconv.bench.catalogue import Layer
 from xconv.bench.contender import Contender
 from xconv.bench.peers import Peer
-from xconv.bench.running import Settings
-from xconv.bench.suites import Question, theirs
+from xconv.bench.running import Session
+from xconv.bench.suites import OWN, Question, theirs
 from xconv.call import resolve_all
 
 FORMS = 3
@@ -29,26 +29,24 @@ def own_layer(operation: str, x_shape: Sequence[int], kernel: Sequence[int], opt
     resolve_all(operation, tuple(x_shape), (tuple(kernel),), **said)
     words = " ".join(f"{name} {value}" for name, value in said.items())
     name = f"{'x'.join(map(str, x_shape))} by {'x'.join(map(str, kernel))} {words}".strip()
-    return Layer(name, "yours", "the command line", operation, tuple(x_shape), (tuple(kernel),), said, "yours")
+    return Layer(name, OWN, "the command line", operation, tuple(x_shape), (tuple(kernel),), said, OWN)
 
 
-def question(
-    layer: Layer, direction: str, backends: Sequence[str], peers: Sequence[Peer], settings: Settings
-) -> Question:
+def question(layer: Layer, direction: str, peers: Sequence[Peer], session: Session) -> Question:
     """All forms of a layer as one group: each backend's choice, its formulations, compilers, layouts; and peers."""
-    found = Question(f"{layer.name} ({layer.operation})", "yours", ())
+    found = Question(f"{layer.name} ({layer.operation})", OWN, ())
     contenders: list[Contender] = []
-    with Arena(threads=settings.threads, device=settings.device) as arena:
-        for backend in backends:
-            plain = Contender(f"xconv on {backend}", backend, layer)
-            contenders.append(plain)
-            contenders += [
-                replace(plain, label=f"xconv on {backend}, {name}", formulation=name) for name in _forms(arena, plain)
-            ]
-            contenders += [
-                replace(plain, label=f"xconv on {backend}, compiled", mode="compiled"),
-                replace(plain, label=f"xconv on {backend}, channels first", channels="first"),
-            ]
+    for backend in session.backends:
+        plain = Contender(f"xconv on {backend}", backend, layer)
+        contenders.append(plain)
+        contenders += [
+            replace(plain, label=f"xconv on {backend}, {name}", formulation=name)
+            for name in _forms(session.arena, plain)
+        ]
+        contenders += [
+            replace(plain, label=f"xconv on {backend}, compiled", mode="compiled"),
+            replace(plain, label=f"xconv on {backend}, channels first", channels="first"),
+        ]
     contenders += theirs(layer, "forward", peers)
     both = [*contenders, *(replace(c, direction="forward+backward") for c in contenders if _can_train(c, peers))]
     return replace(found, contenders=tuple(both)).of(direction)

@@ -6,12 +6,11 @@ from importlib.resources import files
 from typing import Any
 
 import xconv
-from xconv.bench.comparisons import compare
 from xconv.bench.plots import ratios, roofline
 from xconv.bench.reasons import ms, parts, why
 from xconv.bench.results import Group, Result, Run
 from xconv.bench.statistics import paired
-from xconv.bench.text import article_answer, counts, credibility, geometric_means, summary
+from xconv.bench.text import article_answer, counts, credibility, geometric_means, of_catalogue, own_answer, summary
 
 
 def to_html(run: Run) -> str:
@@ -20,7 +19,7 @@ def to_html(run: Run) -> str:
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    comparisons = compare(run)
+    comparisons = of_catalogue(run)
     keys = list(dict.fromkeys(c.key for c in comparisons))
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         files("xconv.bench").joinpath("page.html.jinja").read_text("utf-8")
@@ -45,7 +44,7 @@ def to_html(run: Run) -> str:
             if figure is not None
         ],
         verdicts=verdicts,
-        answer=article_answer(run),
+        answers=[said for said in (*own_answer(run).split("\n"), article_answer(run)) if said],
         credibility=credibility(run),
         losses=[found for found in summary(run) if found[0].endswith(": losses")],
         means=geometric_means(comparisons) if comparisons else None,
@@ -82,7 +81,7 @@ def _row(result: Result, fastest: Result, slowest: float, group: Group, run: Run
     ratio = None if result is fastest else paired(fastest.times, result.times)
     verdict = "" if ratio is None else ratio.verdict(run.floor_of(group))
     return {
-        "how": result.how if not result.contender.activation else f"{result.contender.label}: {result.chosen}",
+        "how": result.label,
         "ours": not result.contender.way,
         "seconds": ms(result.seconds),
         "bar": [

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xconv.bench.comparisons import Comparison, compare
+from xconv.bench.comparisons import Comparison
 from xconv.bench.reasons import ms
 from xconv.bench.results import Run
+from xconv.bench.text import of_catalogue
 
 COLOURS = ("#2f7ed8", "#e8862e", "#3a9d5d", "#9b5fc0", "#c44e52", "#6b7a8f")
 """Legible on white and on black."""
@@ -67,7 +68,7 @@ def ratios(run: Run, backend: str, direction: str) -> Any:
     """How much faster xconv is than the framework's own op, and than the best of all peers, for each layer."""
     import plotly.graph_objects as go
 
-    mine = sorted((c for c in compare(run) if c.key == (backend, direction)), key=_over_own)
+    mine = sorted((c for c in of_catalogue(run) if c.key == (backend, direction)), key=_over_own)
     if not mine:
         return None
     figure = go.Figure()

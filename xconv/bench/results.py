@@ -97,6 +97,12 @@ class Result:
         return statistics.median(self.samples)
 
     @property
+    def label(self) -> str:
+        """The contender's label, with what it took."""
+        took = self.chosen if self.chosen not in self.contender.label else ""
+        return self.contender.label + (f": {took}" if took else "")
+
+    @property
     def how(self) -> str:
         """Who computes it and how, in words.
 

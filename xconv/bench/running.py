@@ -98,23 +98,29 @@ class Session:
 
 
 def run(
-    questions: Sequence[Question],
+    questions: Callable[[Session], Sequence[Question]],
     settings: Settings,
     backends: Sequence[str],
-    progress: Callable[[int, str], None] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> Run:
-    """Measure all groups. Ctrl-C ends it early, with what was measured until then."""
+    """Measure all groups; which ones may depend on what the session's workers say of themselves.
 
-    def said(number: int, text: str) -> None:
+    ``progress`` is told the number of the group, how many there are, and what is done. Ctrl-C ends it early, with what
+    was measured until then.
+    """
+
+    def said(number: int, count: int, text: str) -> None:
         if progress:
-            progress(number, text)
+            progress(number, count, text)
 
     with Session(settings, backends) as session:
         try:
-            for number, question in enumerate(questions):
-                said(number, question.name)
+            said(0, 0, "starting workers")
+            asked = questions(session)
+            for number, question in enumerate(asked):
+                said(number, len(asked), question.name)
                 session.limits(question.contenders[0])
-                session.measure(question, partial(_named, said, number, question.name))
+                session.measure(question, partial(_named, said, number, len(asked), question.name))
                 if session.arena.interrupted:
                     break
         except KeyboardInterrupt:
@@ -122,8 +128,8 @@ def run(
         return session.record()
 
 
-def _named(said: Callable[[int, str], None], number: int, name: str, text: str) -> None:
-    said(number, f"{name}: {text}")
+def _named(said: Callable[[int, int, str], None], number: int, count: int, name: str, text: str) -> None:
+    said(number, count, f"{name}: {text}")
 
 
 def chosen(questions: Sequence[Question], case: str = "", direction: str = "both") -> list[Question]:

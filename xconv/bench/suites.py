@@ -14,6 +14,8 @@ from xconv.bench.peers import Peer
 
 TRIALS = 3
 ARTICLE, CATALOGUE, SEPARABLE, SIGNALS = "Conv2D against Conv1D", "catalogue", "separable against 2-D", "signals"
+OWN = "yours"
+"""The suite, and the tier, of a layer of the user's own."""
 
 
 @dataclass(frozen=True)

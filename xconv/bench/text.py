@@ -12,7 +12,7 @@ from xconv.bench.comparisons import Comparison, compare, means
 from xconv.bench.reasons import ms, why
 from xconv.bench.results import Group, Result, Run
 from xconv.bench.statistics import VERDICTS, Ratio, Verdict, paired, spread
-from xconv.bench.suites import ARTICLE
+from xconv.bench.suites import ARTICLE, OWN
 
 Table = tuple[str, list[str], list[list[str]]]
 """A title, the headers, the rows."""
@@ -22,13 +22,13 @@ def to_text(run: Run, groups: bool = True) -> str:
     """Everything, for a terminal; without ``groups`` the tables of single groups are left out."""
     parts = [table(group, run) for group in run.groups] if groups else []
     parts += [f"{title}\n{tabulate(rows, headers, disable_numparse=True)}" for title, headers, rows in summary(run)]
-    parts += [article_answer(run), credibility(run)]
+    parts += [own_answer(run), article_answer(run), credibility(run)]
     return "\n\n".join(part for part in parts if part)
 
 
 def summary(run: Run) -> list[Table]:
     """Losses, wins and ties of xconv against peers, and their geometric means."""
-    comparisons = compare(run)
+    comparisons = of_catalogue(run)
     tables = []
     for key in dict.fromkeys(c.key for c in comparisons):
         mine = sorted((c for c in comparisons if c.key == key), key=_worst)
@@ -42,6 +42,11 @@ def summary(run: Run) -> list[Table]:
     if comparisons:
         tables.append(geometric_means(comparisons))
     return tables
+
+
+def of_catalogue(run: Run) -> list[Comparison]:
+    """The comparisons of the layers that everyone has; a layer of one's own is answered by its table."""
+    return [found for found in compare(run) if found.ours.contender.layer.tier != OWN]
 
 
 def geometric_means(comparisons: Sequence[Comparison]) -> Table:
@@ -85,7 +90,7 @@ def table(group: Group, run: Run) -> str:
             fraction, binds = run.limits.fraction(cost, result.seconds)
             rows.append(
                 [
-                    result.contender.label + (f": {result.chosen}" if result.chosen else ""),
+                    result.label,
                     ms(result.seconds),
                     f"+-{100 * spread(result.samples):.0f} %",
                     _slower(result, timed[0], run.floor_of(group)),
@@ -105,6 +110,26 @@ def table(group: Group, run: Run) -> str:
             reason = why(timed[0], timed[-1], run.limits)
             text += f"\nFastest, {direction}: {timed[0].how}. Slowest: {timed[-1].how}, {reason}."
     return text
+
+
+def own_answer(run: Run) -> str:
+    """Which form is fastest for each layer of one's own, and what is as fast."""
+    said = []
+    for group in run.groups:
+        if group.suite != OWN:
+            continue
+        for direction in group.directions:
+            first, *others = group.timed(direction) or [None]
+            if first is None:
+                continue
+            ratios = [(other, paired(first.times, other.times)) for other in others]
+            ties = [o.label for o, ratio in ratios if ratio and ratio.verdict(run.floor_of(group)) != "win"]
+            slower = [(o, ratio) for o, ratio in ratios if ratio and o.label not in ties]
+            text = f"Fastest, {direction}: {first.label}, {ms(first.seconds)}"
+            text += f"; as fast, as far as can be told: {', '.join(ties)}" if ties else ""
+            text += f"; next: {slower[0][0].label}, {slower[0][1]} times as slow" if slower else ""
+            said.append(text + ".")
+    return "\n".join(said)
 
 
 def article_answer(run: Run) -> str:

@@ -51,6 +51,7 @@ class Bench:
         if seen != threads:
             raise RuntimeError(f"{framework} computes with {seen} threads where {threads} were asked for")
         self._dispatches: dict[str, float] = {}
+        self._compiling = 0.0
         self.stopwatch = Stopwatch(self.prepared, self._synchronize)
 
     def answer(self, do: str, **request: Any) -> dict[str, Any]:
@@ -147,7 +148,9 @@ class Bench:
                 return forward(*tensors)
 
         kept = how["opt_ins"] and unavailable() is None
-        facts = {"chosen": chosen(backend, layer, how["direction"], how["formulation"])}
+        facts: dict[str, Any] = {"chosen": chosen(backend, layer, how["direction"], how["formulation"])}
+        if how["mode"] != "eager":
+            facts["first_call"] = self._compiling  # it was called to be checked
         return Prepared(function, facts, xconv.keep_freed_memory if kept else None, self._peak(function))
 
     def _compiled(self, mode: str, forward: Callable[..., Any], tensors: list[Any]) -> Callable[..., Any]:
@@ -160,7 +163,10 @@ class Bench:
             backend.from_numpy(rng.integers(-2, 3, tuple(backend.shape(t)), "int8").astype("float32"), self.device)
             for t in tensors
         ]
-        if not np.array_equal(backend.to_numpy(compiled(*whole)), backend.to_numpy(forward(*whole))):
+        start = time.perf_counter()
+        found = backend.to_numpy(compiled(*whole))
+        self._compiling = time.perf_counter() - start
+        if not np.array_equal(found, backend.to_numpy(forward(*whole))):
             raise WrongResultError(f"compiled ({mode}) it differs from what it gives eagerly")
         return compiled
 
