@@ -29,6 +29,7 @@ from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
     from xconv import bench, bounds, cost, parity, reference, testing, wisdom
+    from xconv.models.to_1d import to_1d
     from xconv.tuning import tune
 
 __version__ = "0.1.0"
@@ -61,6 +62,7 @@ __all__ = [
     "resolve",
     "spatially_separable_conv2d",
     "testing",
+    "to_1d",
     "tune",
     "wisdom",
 ]
@@ -74,6 +76,8 @@ if not TYPE_CHECKING:
         # Rooms that most programs never enter are imported when they are named, so that `import xconv` stays cheap.
         if name == "tune":
             return importlib.import_module("xconv.tuning").tune
+        if name == "to_1d":
+            return importlib.import_module("xconv.models.to_1d").to_1d
         if name in _ROOMS:
             return importlib.import_module(f"xconv.{name}")
         raise AttributeError(f"module 'xconv' has no attribute {name!r}")
