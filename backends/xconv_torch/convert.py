@@ -30,7 +30,25 @@ def to_1d(model: nn.Module, options: Options) -> Conversion:
     """
     lazy = [path for path, layer in model.named_modules() if hasattr(layer, "has_uninitialized_params")]
     if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in (*model.parameters(), *model.buffers())):
-        raise _refused("model", f"one with lazy layers ({', '.join(lazy)})", "a built model", "call it once on an image")
+        raise _refused(
+            "model", f"one with lazy layers ({', '.join(lazy)})", "a built model", "call it once on an image"
+        )
+    walk, made, output = rewritten(model, options)
+    _warn(walk, model)
+    reach = [value.reach for value in walk.values.values() if value.is_tensor]
+    fields = [max(int(one.fields[i]) for one in reach) for i in range(3)]
+    before = (fields[0], fields[1]) if options.axis == "height" else (fields[1], fields[0])
+    report = Report(options, walk.steps, walk.warnings, receptive_field=ReceptiveField(before, fields[2]))
+    report.prove = Proving(model, made, walk, output, report, lambda model: rewritten(model, options)[1]).run
+    return Conversion(made, report)
+
+
+def rewritten(model: nn.Module, options: Options) -> tuple[Walk, fx.GraphModule, Any]:
+    """The walk through a model, the new model, and the values of its output.
+
+    Raises:
+        ArgumentError: as :func:`to_1d`.
+    """
     found = traced(model)
     _check_2d(found)
     walk = Walk(found, options)
@@ -40,14 +58,7 @@ def to_1d(model: nn.Module, options: Options) -> Conversion:
     if refusals:
         lines = "".join(f"\n  {one.path} ({one.layer}): {one.condition}" for one in refusals)
         raise ArgumentError("to_1d", "model", f"{len(refusals)} without a 1-D counterpart:{lines}\n", "layers with one")
-    made = _module(walk, model)
-    _warn(walk, model)
-    reach = [value.reach for value in walk.values.values() if value.is_tensor]
-    fields = [max(int(one.fields[i]) for one in reach) for i in range(3)]
-    before = (fields[0], fields[1]) if options.axis == "height" else (fields[1], fields[0])
-    report = Report(options, walk.steps, walk.warnings, receptive_field=ReceptiveField(before, fields[2]))
-    report.prove = Proving(model, made, walk, output, report).run
-    return Conversion(made, report)
+    return walk, _module(walk, model), output
 
 
 def _refused(argument: str, got: str, expected: str, hint: str) -> ArgumentError:
@@ -170,7 +181,9 @@ def _last_layer(found: Traced) -> fx.Node:
                 return node
             if any(True for _ in module.parameters()):
                 break
-    raise _refused("head", "a number", "nothing: the model ends in no Linear or 1x1 Conv2d", "add the head to the result")
+    raise _refused(
+        "head", "a number", "nothing: the model ends in no Linear or 1x1 Conv2d", "add the head to the result"
+    )
 
 
 def _module(walk: Walk, model: nn.Module) -> fx.GraphModule:
@@ -207,4 +220,6 @@ def _warn(walk: Walk, model: nn.Module) -> None:
     if walk.raster:
         size = walk.options.size
         line = walk.options.input_shape[1] // size
-        walk.warnings.append(f"vertical neighbours of the image lie {line} apart in the signal: the result is heuristic")
+        walk.warnings.append(
+            f"vertical neighbours of the image lie {line} apart in the signal: the result is heuristic"
+        )

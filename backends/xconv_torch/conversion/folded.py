@@ -14,22 +14,21 @@ if TYPE_CHECKING:
 MODES = {"reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 
 
-def kernel(conv: Conv, weight: torch.Tensor, a: int, low: int, extent: int, outputs: int) -> tuple[torch.Tensor, int]:
+def kernel(conv: Conv, weight: torch.Tensor, a: int, extent: int, outputs: int) -> torch.Tensor:
     """The kernel over folded channels: block (o, r) holds the row through which input row r reaches output row o.
 
     Args:
         conv: its strides, dilations, groups and padding mode.
         weight: (out, in / groups, kh, kw), transposed (in, out / groups, kh, kw).
         a: the kernel axis that lies in the channels, 0 or 1.
-        low: padding before its first row.
         extent: its rows before.
         outputs: its rows after.
 
     Returns:
-        (out * outputs, in / groups * extent, k), transposed (in * extent, out / groups * outputs, k); and how often
-        each bias is repeated. Where the kernel spans the axis it is a reshape.
+        (out * outputs, in / groups * extent, k), transposed (in * extent, out / groups * outputs, k). Where the kernel
+        spans the axis it is a reshape.
     """
-    rows = weight.movedim(2 + a, 0)
+    rows, low = weight.movedim(2 + a, 0), conv.low(a)
     first, second = rows.shape[1:3]
     shape = (first, extent, second, outputs) if conv.transposed else (first, outputs, second, extent)
     made = weight.new_zeros(*shape, rows.shape[-1])
@@ -45,7 +44,7 @@ def kernel(conv: Conv, weight: torch.Tensor, a: int, low: int, extent: int, outp
                 found = sources(o * conv.stride[a] + j * conv.dilation[a])
                 if found is not None:
                     made[:, o, :, found] += row
-    return made.flatten(2, 3).flatten(0, 1), outputs
+    return made.flatten(2, 3).flatten(0, 1)
 
 
 class padded_rows:  # noqa: N801 - a function with a memory

@@ -142,7 +142,8 @@ def dense(walk: Walk, call: Call) -> Done:
         inner, extent = x.form.inner, x.form.extent
         new = nn.Linear(old.in_features // extent, old.out_features, **made)
         with torch.no_grad():
-            summed = old.weight.unflatten(1, (-1, extent, inner)).sum(2).flatten(1)
+            # in float64, so that what is stored was rounded once
+            summed = old.weight.detach().cpu().double().unflatten(1, (-1, extent, inner)).sum(2).flatten(1)
             if summed.shape[1] == here:
                 new.weight.copy_(summed)
                 new.weight.requires_grad_(old.weight.requires_grad)
@@ -187,7 +188,13 @@ def tried(walk: Walk, call: Call) -> Done:
         x = lines[0]
         known = isinstance(call.result, torch.Tensor) and call.result.shape == x.original.shape
         if known:
-            done = _kept_whole(walk, call, values, "kept, tried on numbers", "it is as it was on random numbers")
+            done = _kept_whole(
+                walk,
+                call,
+                values,
+                "kept, tried on numbers",
+                f"{call.name.split('(')[0]} does to signals what it does to images: it was tried on random ones",
+            )
             got = done.value.cell.value
             if isinstance(got, torch.Tensor) and got.shape == x.cell.value.shape:
                 close = torch.allclose(expanded(got, x.form), call.result, rtol=1e-4, atol=1e-6, equal_nan=True)

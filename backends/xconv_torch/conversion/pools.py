@@ -126,7 +126,9 @@ def _settings(call: Call, names: tuple[str, ...]) -> dict[str, Any]:
     if call.is_module:
         return {**defaults, **{name: getattr(call.module, name) for name in names if hasattr(call.module, name)}}
     given = {**defaults, **call.bound(names)}
-    if any(isinstance(part, Value) for value in given.values() for part in (value if isinstance(value, tuple) else [value])):
+    if any(
+        isinstance(part, Value) for value in given.values() for part in (value if isinstance(value, tuple) else [value])
+    ):
         return {key: _number(value) for key, value in given.items()}
     return given
 
@@ -137,7 +139,9 @@ def _number(value: Any) -> Any:
     return value.cell if isinstance(value, Value) and not value.is_extent else getattr(value, "original", value)
 
 
-def _seen(x: Value, average: bool, given: dict[str, Any], geometry: tuple[int, int, int, int, int]) -> tuple[float, bool]:
+def _seen(
+    x: Value, average: bool, given: dict[str, Any], geometry: tuple[int, int, int, int, int]
+) -> tuple[float, bool]:
     """The factor of an average, and whether a maximum meets zeros."""
     if not isinstance(x.form, Line):
         return 1.0, False

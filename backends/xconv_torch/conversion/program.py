@@ -156,7 +156,8 @@ class Program:
 
     def module(self, path: str, module: nn.Module, *args: Any, **kwargs: Any) -> Cell:
         """A module of the new model at a path; one that is there already is called again."""
-        module = self.modules.setdefault(path, module)
+        # a new module trains: it would take its statistics from what is run here
+        module = self.modules.setdefault(path, module.eval())
         node = self.graph.create_node("call_module", path, _side(args, "node"), _side(kwargs, "node"))
         return Cell(node, self._run(module, args, kwargs))
 

@@ -34,7 +34,9 @@ def pad(walk: Walk, call: Call) -> Done:
         sides, mode, fill, name = list(given["pad"]), given["mode"], given["value"] or 0.0, ""
     if any(isinstance(side, Value) for side in sides):
         sides = [side.original if isinstance(side, Value) else side for side in sides]
-        walk.warnings.append(f"{call.path}: the padding was computed from sizes, and is now that of {walk.options.input_shape}")
+        walk.warnings.append(
+            f"{call.path}: the padding was computed from sizes, and is now that of {walk.options.input_shape}"
+        )
     x = call.args[0]
     if isinstance(x.form, Same) and (len(sides) != 4 or x.original.dim() != 4):
         return Done(Value(call.result, walk.program.function(F.pad, *call.args, **call.kwargs), reach=x.reach))
@@ -143,5 +145,3 @@ def no_counterpart(walk: Walk, call: Call) -> Done:
     }
     plain = {"pixel_shuffle": "PixelShuffle", "pixel_unshuffle": "PixelUnshuffle", "unfold": "Unfold", "fold": "Fold"}
     raise RefusedError(reasons.get(plain.get(what, what), "it is for another number of axes"))
-
-

@@ -125,7 +125,11 @@ def _owner(*nodes: fx.Node) -> str:
 
 def _mode_argument(one: fx.Node, other: fx.Node) -> int | str | None:
     """The one argument that is False in inference and True in training."""
-    if one.op != "call_function" or (one.op, one.target) != (other.op, other.target) or len(one.args) != len(other.args):
+    if (
+        one.op != "call_function"
+        or (one.op, one.target) != (other.op, other.target)
+        or len(one.args) != len(other.args)
+    ):
         return None
     given = {**dict(enumerate(one.args)), **one.kwargs}
     wanted = {**dict(enumerate(other.args)), **other.kwargs}

@@ -247,4 +247,3 @@ def _parameters(walk: Walk, node: fx.Node, call: Call) -> tuple[int, int]:
     new = walk.program.modules.get(call.path)
     counts = [sum(p.numel() for p in m.parameters()) if isinstance(m, nn.Module) else 0 for m in (call.module, new)]
     return counts[0], counts[1]
-

@@ -92,12 +92,15 @@ def conv_layer(walk: Walk, call: Call) -> Done:
     a = walk.axis - 2
     rows, how = _rows(walk, call, x, conv)
     with torch.no_grad():
-        weight = _adapted(walk, x, conv)
+        # in float64, so that what is stored was rounded once
+        weight = _adapted(walk, x, conv, conv.weight.detach().cpu().double())
+        repeat = 1
         if isinstance(x.form, Folded):
-            low = conv.low(a)
-            new_weight, repeat = folded.kernel(conv, weight, a, low, x.form.extent, call.result.shape[walk.axis])
+            repeat = call.result.shape[walk.axis]
+            weight = folded.kernel(conv, weight, a, x.form.extent, repeat)
         else:
-            new_weight, repeat = _cut(weight, rows, a), 1
+            weight = cut_rows(weight, *rows, 2 + a)
+        new_weight = weight.to(conv.weight)
         made = conv.along(1 - a, new_weight)
         made.weight.copy_(new_weight)
         if conv.bias is not None and made.bias is not None:
@@ -153,10 +156,6 @@ def cut_rows(weight: torch.Tensor, rows: Rows, factor: float, dim: int) -> torch
     return total if factor == 1 else total * factor
 
 
-def _cut(weight: torch.Tensor, rows: tuple[Rows, float], a: int) -> torch.Tensor:
-    return cut_rows(weight, rows[0], rows[1], 2 + a)
-
-
 def _rows(walk: Walk, call: Call, x: Value, conv: Conv) -> tuple[tuple[Rows, float], Done]:
     """The rows of the kernel that the 1-D one is made of; the report's words."""
     a = walk.axis - 2
@@ -200,7 +199,7 @@ def _shorten(walk: Walk, call: Call, conv: Conv, rows: tuple[Rows, float]) -> No
     padding = conv.padding if isinstance(conv.padding, str) else tuple(0 if i == a else conv.padding[i] for i in (0, 1))
 
     def cut(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        weight = _cut(conv.weight, rows, a).unsqueeze(2 + a).to(x)
+        weight = cut_rows(conv.weight.to(x), *rows, 2 + a).unsqueeze(2 + a)
         bias = None if conv.bias is None else conv.bias.to(x)
         if conv.mode != "zeros" and not isinstance(padding, str):
             x = F.pad(x, (padding[1],) * 2 + (padding[0],) * 2, conv.mode.replace("zeros", "constant"))
@@ -214,13 +213,13 @@ def _shorten(walk: Walk, call: Call, conv: Conv, rows: tuple[Rows, float]) -> No
         call.result = cut(call.args[0].original)
 
 
-def _adapted(walk: Walk, x: Value, conv: Conv) -> torch.Tensor:
+def _adapted(walk: Walk, x: Value, conv: Conv, weight: torch.Tensor) -> torch.Tensor:
     """The first kernel for the signal's channels."""
     if walk.matrix is None or x.cell.node not in walk.raw:
-        return conv.weight
+        return weight
     if conv.groups != 1 or conv.transposed:
         raise RefusedError("the channels of a grouped or transposed first convolution cannot be adapted")
-    return torch.einsum("oihw,ic->ochw", conv.weight, walk.matrix.to(conv.weight))
+    return torch.einsum("oihw,ic->ochw", weight, walk.matrix.to(weight))
 
 
 def _result(walk: Walk, call: Call, x: Value, conv: Conv, cell: Cell) -> Value:
