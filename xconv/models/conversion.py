@@ -85,7 +85,7 @@ class Report:
     options: Options
     steps: list[Step]
     warnings: list[str] = field(default_factory=list)
-    prove: Callable[[], Proof] | None = field(default=None, repr=False)
+    prove: Callable[[], Any] | None = field(default=None, repr=False)
     receptive_field: ReceptiveField | None = None
 
     def counts(self) -> dict[Verdict, int]:
@@ -118,12 +118,11 @@ class Report:
         """
         if self.prove is None:
             raise UnsupportedError("this report holds no models to run; to_1d returns one that does")
-        return self.prove()
+        found: Proof = self.prove()
+        return found
 
     def __str__(self) -> str:
-        rows = [
-            (s.path, s.layer, s.became, s.rule, f"{s.verdict} {s.condition}".strip(), *s.parameters) for s in self.steps
-        ]
+        rows = [(s.path, s.layer, s.became, s.rule, _said(s), *s.parameters) for s in self.steps]
         headers = ["layer", "was", "became", "rule", "exact?", "parameters", "after"]
         table = tabulate(rows, headers, intfmt=",", maxcolwidths=[30, 34, 34, 24, 40, None, None])
         before, after = self.parameters
@@ -132,6 +131,11 @@ class Report:
         lines += [] if self.receptive_field is None else [str(self.receptive_field)]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
+
+
+def _said(step: Step) -> str:
+    joint = {"exact": "; ", "exact if": " ", "heuristic": ": ", "refused": ": "}[step.verdict]
+    return f"{step.verdict}{joint}{step.condition}" if step.condition else step.verdict
 
 
 @dataclass(frozen=True)
@@ -195,5 +199,6 @@ def channel_map(rule: str, image: int, signal: int) -> npt.NDArray[Any]:
     if rule == "mean":
         return np.full((image, signal), 1 / signal)
     if rule == "repeat":
-        return (np.arange(signal)[None, :] % image == np.arange(image)[:, None]) * (image / signal)
+        dealt: npt.NDArray[Any] = np.arange(signal)[None, :] % image == np.arange(image)[:, None]
+        return dealt * (image / signal)
     return np.eye(image, signal)

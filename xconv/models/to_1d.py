@@ -51,7 +51,8 @@ def to_1d(
             it; or layers have no 1-D counterpart, which the text lists, all of them, with what to do.
 
     >>> import torch, xconv
-    >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3, 2, 1))
+    >>> nn = torch.nn
+    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 3, 2, 1))
     >>> result = xconv.to_1d(model, input_shape=(3, 50))
     >>> result.model(torch.zeros(2, 3, 50)).shape
     torch.Size([2, 4, 25])

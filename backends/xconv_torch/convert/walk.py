@@ -12,8 +12,8 @@ from torch import fx, nn
 from xconv.errors import ArgumentError
 from xconv.models.conversion import Options, Step, Verdict
 from xconv.models.rows import Band
-from xconv_torch.conversion.program import Folded, Line, Program, Same, Value, constant, mapped, originals
-from xconv_torch.conversion.tracing import ByMode, Traced
+from xconv_torch.convert.program import Folded, Line, Program, Same, Value, constant, mapped, originals
+from xconv_torch.convert.tracing import ByMode, Traced
 
 
 class RefusedError(Exception):
@@ -142,12 +142,12 @@ class Walk:
         return self.traced.module.get_submodule(path)
 
 
-def compute(walk: Walk, call: Call, node: fx.Node) -> Any:
+def compute(call: Call) -> Any:
     """What the original computes at a node, on the original's own values."""
     args, kwargs = originals(call.args), originals(call.kwargs)
     with torch.no_grad():
-        if node.op == "call_method":
-            return getattr(args[0], node.target)(*args[1:], **kwargs)
+        if call.node.op == "call_method":
+            return getattr(args[0], call.target)(*args[1:], **kwargs)
         return call.target(*args, **kwargs)
 
 
@@ -182,7 +182,7 @@ def step(walk: Walk, node: fx.Node, find: Callable[[Call], Rule]) -> None:
     call = call_of(walk, node)
     failure: Exception | None = None
     try:
-        call.result = compute(walk, call, node)
+        call.result = compute(call)
     except Exception as error:  # noqa: BLE001 - a rule may know what to do where an axis is too short
         failure = error
     try:
@@ -213,7 +213,7 @@ def step(walk: Walk, node: fx.Node, find: Callable[[Call], Rule]) -> None:
         ) from error
     walk.values[node] = done.value
     if done.rule:
-        counts = _parameters(walk, node, call)
+        counts = _parameters(walk, call)
         walk.steps.append(Step(call.path, call.name, done.became, done.rule, done.verdict, done.condition, counts))
 
 
@@ -240,7 +240,7 @@ def _go_on(walk: Walk, call: Call) -> None:
     walk.values[call.node] = value
 
 
-def _parameters(walk: Walk, node: fx.Node, call: Call) -> tuple[int, int]:
+def _parameters(walk: Walk, call: Call) -> tuple[int, int]:
     """Of a module, counted where it is called first."""
     if not call.is_module or any(step.path == call.path for step in walk.steps):
         return 0, 0

@@ -15,8 +15,8 @@ from torch import fx, nn
 from xconv.models.conversion import Report, embedded
 from xconv.models.proof import Proof, prove
 from xconv.testing.frameworks import leaves
-from xconv_torch.conversion.program import Cell, Value, expanded
-from xconv_torch.conversion.walk import Walk
+from xconv_torch.convert.program import Cell, Value, expanded
+from xconv_torch.convert.walk import Walk
 
 SIGNALS = 3
 """Enough to see whether outputs vary."""
@@ -57,7 +57,7 @@ class Proving:
         )
 
     def _unrounded(self) -> nn.Module:
-        """The new model in float64; weights that are those of a conversion in float64, rounded once, are not rounded."""
+        """The new model in float64, with what a conversion in float64 gives for weights that are that, rounded once."""
         new = copy.deepcopy(self.made).double().eval()
         exact = self.convert(copy.deepcopy(self.model).double()).state_dict()
         rounded = self.made.state_dict()
@@ -89,9 +89,11 @@ class Proving:
                 for node in walk.fresh:
                     value = walk.values[node]
                     runner.given[node] = expanded(seen.at(value.cell), value.form)
-            with torch.no_grad():
-                result = runner.run(self._image(signals, module))
-            return _arrays(runner.stopped if walk.head is not None else result)
+            try:
+                with torch.no_grad():
+                    return _arrays(runner.run(self._image(signals, module)))
+            except _AtHead as reached:
+                return _arrays(reached.features)
 
         return direct if whole else by_node
 
@@ -141,6 +143,14 @@ class _Seen(fx.Interpreter):
         return self.results[cell.node.name]
 
 
+class _AtHead(Exception):  # noqa: N818 - no error
+    """The original has come to what is new in the other."""
+
+    def __init__(self, features: torch.Tensor) -> None:
+        super().__init__()
+        self.features = features
+
+
 class _Cut(fx.Interpreter):
     """A run of the original with cut windows, given layers, and an end before the head."""
 
@@ -148,7 +158,6 @@ class _Cut(fx.Interpreter):
         super().__init__(module, graph=walk.traced.graph)
         self.walk = walk
         self.given: dict[fx.Node, Any] = {}
-        self.stopped: Any = None
 
     def run_node(self, n: fx.Node) -> Any:
         """What stands in for a node, or the node."""
@@ -159,5 +168,5 @@ class _Cut(fx.Interpreter):
             return self.walk.cuts[n](args[0])
         if n is self.walk.head:
             args, _ = self.fetch_args_kwargs_from_env(n)
-            self.stopped = args[0].clone()
+            raise _AtHead(args[0])
         return super().run_node(n)

@@ -95,11 +95,12 @@ def _graph(module: nn.Module, leaves: set[str], training: bool) -> fx.Graph | st
         path = tracer.at[-1] if tracer.at else ""
         if _is_bare(module, path) and path not in leaves:
             return path
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
         where = f"{type(module.get_submodule(path)).__name__} at {path!r}" if path else type(module).__name__
         raise ArgumentError(
             "to_1d",
             "model",
-            f"{where}, which torch.fx cannot trace: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            f"{where}, which torch.fx cannot trace: {said}",
             EXPECTED,
             "move what depends on values into a module of its own without weights: it is then kept whole",
         ) from error
@@ -131,8 +132,10 @@ def _mode_argument(one: fx.Node, other: fx.Node) -> int | str | None:
         or len(one.args) != len(other.args)
     ):
         return None
-    given = {**dict(enumerate(one.args)), **one.kwargs}
-    wanted = {**dict(enumerate(other.args)), **other.kwargs}
+    given: dict[int | str, Any] = dict(enumerate(one.args))
+    wanted: dict[int | str, Any] = dict(enumerate(other.args))
+    given.update(one.kwargs)
+    wanted.update(other.kwargs)
     differ = [key for key in given if str(given[key]) != str(wanted.get(key))]
     if len(differ) == 1 and given[differ[0]] is False and wanted[differ[0]] is True:
         return differ[0]

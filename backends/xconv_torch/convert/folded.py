@@ -9,9 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 if TYPE_CHECKING:
-    from xconv_torch.conversion.windows import Conv
-
-MODES = {"reflect": "reflect", "replicate": "replicate", "circular": "circular"}
+    from xconv_torch.convert.convolving import Conv
 
 
 def kernel(conv: Conv, weight: torch.Tensor, a: int, extent: int, outputs: int) -> torch.Tensor:
@@ -32,7 +30,6 @@ def kernel(conv: Conv, weight: torch.Tensor, a: int, extent: int, outputs: int) 
     first, second = rows.shape[1:3]
     shape = (first, extent, second, outputs) if conv.transposed else (first, outputs, second, extent)
     made = weight.new_zeros(*shape, rows.shape[-1])
-    sources = padded_rows(extent, low, conv.mode)
     for o in range(outputs):
         for j, row in enumerate(rows):
             if conv.transposed:
@@ -41,27 +38,25 @@ def kernel(conv: Conv, weight: torch.Tensor, a: int, extent: int, outputs: int) 
                 if 0 <= r < extent:
                     made[:, r, :, o] += row
             else:
-                found = sources(o * conv.stride[a] + j * conv.dilation[a])
+                found = seen(o * conv.stride[a] + j * conv.dilation[a] - low, extent, conv.mode)
                 if found is not None:
                     made[:, o, :, found] += row
     return made.flatten(2, 3).flatten(0, 1)
 
 
-class padded_rows:  # noqa: N801 - a function with a memory
-    """From a row of a padded axis to the row that is seen there, None for a zero."""
+def seen(row: int, extent: int, mode: str) -> int | None:
+    """The row that is seen at a row beyond an axis, None for a zero.
 
-    def __init__(self, extent: int, low: int, mode: str) -> None:
-        self.extent, self.low, self.mode = extent, low, mode
-
-    def __call__(self, padded: int) -> int | None:
-        row, extent = padded - self.low, self.extent
-        if 0 <= row < extent:
-            return row
-        if self.mode == "reflect":
-            return -row if row < 0 else 2 * (extent - 1) - row
-        if self.mode == "replicate":
-            return 0 if row < 0 else extent - 1
-        return row % extent if self.mode == "circular" else None
+    >>> [[seen(row, 4, mode) for row in (-1, 2, 5)] for mode in ("reflect", "replicate", "circular", "zeros")]
+    [[1, 2, 1], [0, 2, 3], [3, 2, 1], [None, 2, None]]
+    """
+    if 0 <= row < extent:
+        return row
+    if mode == "reflect":
+        return -row if row < 0 else 2 * (extent - 1) - row
+    if mode == "replicate":
+        return 0 if row < 0 else extent - 1
+    return row % extent if mode == "circular" else None
 
 
 class RowMix(nn.Module):

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from xconv.models.rows import Band
-from xconv_torch.conversion.folded import RowMix, matrix_of, padder
-from xconv_torch.conversion.layers import padless
-from xconv_torch.conversion.pools import emitted_name
-from xconv_torch.conversion.program import Folded, Line, Same, Value
-from xconv_torch.conversion.walk import Call, Done, RefusedError, Walk
-from xconv_torch.conversion.windows import RASTER, pair
+from xconv_torch.convert.convolving import RASTER, pair
+from xconv_torch.convert.folded import RowMix, matrix_of, padder
+from xconv_torch.convert.layers import padless
+from xconv_torch.convert.pooling import emitted_name
+from xconv_torch.convert.program import Folded, Line, Same, Value
+from xconv_torch.convert.walk import Call, Done, RefusedError, Walk
 
 PADS = {
     nn.ConstantPad2d: ("constant", "ConstantPad1d"),
@@ -43,7 +43,7 @@ def pad(walk: Walk, call: Call) -> Done:
     if len(sides) > 4 and any(sides[4:]):
         raise RefusedError("it pads the channels or the batch: concatenate zeros instead")
     x = walk.image(x)
-    sides = (sides + [0, 0])[:4]
+    sides = [*sides, 0, 0][:4]
     along, across = (sides[:2], sides[2:]) if walk.axis == 2 else (sides[2:], sides[:2])
     form, cell = _across(walk, call, x, mode, across, fill)
     if walk.raster and any(sides):
@@ -130,7 +130,12 @@ def resample(walk: Walk, call: Call) -> Done:
 
 
 def no_counterpart(walk: Walk, call: Call) -> Done:
-    """Layers that mean an image."""
+    """Layers that mean an image.
+
+    Raises:
+        RefusedError: always, with what to take instead.
+    """
+    del walk
     what = type(call.module).__name__ if call.is_module else call.name
     reasons = {
         "PixelShuffle": "it deals channels out to both axes: take ConvTranspose2d or Upsample",

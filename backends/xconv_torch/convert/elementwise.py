@@ -7,25 +7,28 @@ from typing import Any
 import torch
 
 from xconv.models.rows import Band
-from xconv_torch.conversion.layers import padless
-from xconv_torch.conversion.program import Folded, Form, Line, Merged, Same, Value, mapped
-from xconv_torch.conversion.walk import Call, Done, RefusedError, Walk
+from xconv_torch.convert.layers import padless
+from xconv_torch.convert.program import Folded, Form, Line, Merged, Same, Value, mapped
+from xconv_torch.convert.walk import Call, Done, RefusedError, Walk
 
-UNARY = frozenset(
-    "abs acos asin atan ceil celu clamp clamp_max clamp_min clip clone contiguous cos cosh cpu cuda detach double "
-    "dropout alpha_dropout elu erf erfc exp exp2 expm1 float floor frac gelu half hardshrink hardsigmoid hardswish "
-    "hardtanh leaky_relu log log10 log1p log2 logsigmoid mish nan_to_num neg negative positive reciprocal relu relu6 "
-    "round rrelu rsqrt selu sgn sigmoid sign silu sin sinh softplus softshrink softsign sqrt square tan tanh "
-    "tanhshrink threshold to trunc type_as bfloat16 logit requires_grad_".split()
-)
+_UNARY = """
+    abs acos asin atan ceil celu clamp clamp_max clamp_min clip clone contiguous cos cosh cpu cuda detach double dropout
+    alpha_dropout elu erf erfc exp exp2 expm1 float floor frac gelu half hardshrink hardsigmoid hardswish hardtanh
+    leaky_relu log log10 log1p log2 logsigmoid mish nan_to_num neg negative positive reciprocal relu relu6 round rrelu
+    rsqrt selu sgn sigmoid sign silu sin sinh softplus softshrink softsign sqrt square tan tanh tanhshrink threshold to
+    trunc type_as bfloat16 logit requires_grad_
+"""
+UNARY = frozenset(_UNARY.split())
 """Functions and methods, with and without a trailing underscore."""
 
-BINARY = frozenset(
-    "add sub mul div truediv floordiv pow iadd isub imul itruediv rsub subtract multiply divide true_divide maximum "
-    "minimum remainder fmod where lerp addcmul addcdiv eq ne lt le gt ge and_ or_ logical_and logical_or".split()
-)
+_BINARY = """
+    add sub mul div truediv floordiv pow iadd isub imul itruediv rsub subtract multiply divide true_divide maximum
+    minimum remainder fmod where lerp addcmul addcdiv eq ne lt le gt ge and_ or_ logical_and logical_or
+"""
+BINARY = frozenset(_BINARY.split())
+"""Functions and methods of several tensors that are broadcast."""
 
-OF_ZERO_ZERO = frozenset("relu relu6 clone contiguous detach dropout to float double half".split())
+OF_ZERO_ZERO = frozenset(("relu", "relu6", "clone", "contiguous", "detach", "dropout", "to", "float", "double", "half"))
 """They leave padded zeros zeros."""
 
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from xconv.models.rows import Band, Rows, chosen, met, met_transposed, named, one
-from xconv_torch.conversion import folded
-from xconv_torch.conversion.program import Cell, Folded, Line, Value
-from xconv_torch.conversion.walk import Call, Done, RefusedError, Walk
+from xconv_torch.convert import folded
+from xconv_torch.convert.program import Cell, Folded, Line, Value
+from xconv_torch.convert.walk import Call, Done, RefusedError, Walk
 
 CONV_NAMES = ("weight", "bias", "stride", "padding", "dilation", "groups")
 TRANSPOSED_NAMES = ("weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
@@ -128,7 +128,7 @@ def conv_function(walk: Walk, call: Call) -> Done:
     options = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0, **given}
     if any(isinstance(value, Value) for value in options.values()):
         raise RefusedError("its stride or padding is computed from sizes: make them numbers")
-    spec = {key: pair(options[key]) for key in ("stride", "dilation", "output_padding")}
+    spec: dict[str, Any] = {key: pair(options[key]) for key in ("stride", "dilation", "output_padding")}
     padding = options["padding"] if isinstance(options["padding"], str) else pair(options["padding"])
     conv = Conv(weight.original, None, padding=padding, groups=options["groups"], transposed=transposed, **spec)
     x = walk.image(call.args[0])

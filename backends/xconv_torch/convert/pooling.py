@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from xconv.models.conversion import Verdict
 from xconv.models.rows import Band, windows
-from xconv_torch.conversion.folded import RowMax, RowMix, adaptive_rows, matrix_of, window_rows
-from xconv_torch.conversion.program import Cell, Folded, Line, Value
-from xconv_torch.conversion.walk import Call, Done, RefusedError, Walk
-from xconv_torch.conversion.windows import RASTER, pair
+from xconv_torch.convert.convolving import RASTER, pair
+from xconv_torch.convert.folded import RowMax, RowMix, adaptive_rows, matrix_of, window_rows
+from xconv_torch.convert.program import Cell, Folded, Line, Value
+from xconv_torch.convert.walk import Call, Done, RefusedError, Walk
 
 MAX_NAMES = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
 AVERAGE_NAMES = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
@@ -23,8 +24,7 @@ def pool(walk: Walk, call: Call) -> Done:
     """``MaxPool2d``, ``AvgPool2d``, and their functions."""
     average = "avg" in (type(call.module).__name__ if call.is_module else call.name).lower()
     given = _settings(call, AVERAGE_NAMES if average else MAX_NAMES)
-    if given.get("return_indices"):
-        raise RefusedError("it returns indices into the image: take a pool without them")
+    _refuse(walk, given)
     x, a = walk.image(call.args[0]), walk.axis - 2
     size, padding, dilation = pair(given["kernel_size"]), pair(given["padding"]), pair(given["dilation"])
     stride = size if given["stride"] in (None, (), []) else pair(given["stride"])
@@ -34,27 +34,23 @@ def pool(walk: Walk, call: Call) -> Done:
         "padding": padding[1 - a],
         "ceil_mode": given["ceil_mode"],
     }
-    if average and given["divisor_override"]:
-        if given["ceil_mode"]:
-            raise RefusedError("divisor_override with ceil_mode has no rule: leave one of them out")
-        given["count_include_pad"] = True
     if average:
         new["count_include_pad"] = given["count_include_pad"]
     else:
         new["dilation"] = dilation[1 - a]
-    verdict, condition, rule = "exact", "", "window along the signal"
+    verdict: Verdict = "exact"
+    condition, rule = "", "window along the signal"
     if call.result is None:
         _cut(walk, call, x, average, given, size, stride, padding, dilation)
         verdict, condition = "exact if", CUT
-        factor, clamp, rows = 1.0, False, None
         size = (1, size[1]) if a == 0 else (size[0], 1)
+        divisor = given.get("divisor_override") if average else None
+        factor, clamp, rows = (size[1 - a] / divisor if divisor else 1.0), False, None
     else:
         outputs = call.result.shape[walk.axis]
         geometry = (size[a], stride[a], dilation[a], padding[a], outputs)
-        factor, clamp = _seen(x, average, given, geometry)
+        factor, clamp = _seen(x, average, given, geometry, size[1 - a])
         rows = _row_pool(x, average, given, geometry, call.result)
-    if average and given["divisor_override"]:
-        factor *= size[1 - a] * size[a] / given["divisor_override"]
     cell = x.cell
     if rows is not None:
         cell = walk.program.module(f"{_path(call)}_rows", rows, cell)
@@ -68,13 +64,22 @@ def pool(walk: Walk, call: Call) -> Done:
         rule += f", times {factor:.4g}"
     if walk.raster:
         verdict, condition = "heuristic", RASTER
-        if walk.options.kernel_rule == "exact":
-            raise RefusedError(f"{RASTER}; kernel_rule='row', 'sum' or 'mean' takes the window along the signal")
     reach = x.reach.after(0, size[a], dilation[a], stride[a])
     for axis in (1, 2):
         reach = reach.after(axis, size[1 - a], dilation[1 - a], stride[1 - a])
     value = Value(call.result, cell, _form(x, call.result.shape[walk.axis]), reach)
     return Done(value, emitted_name(walk, call, "avg_pool1d" if average else "max_pool1d"), rule, verdict, condition)
+
+
+def _refuse(walk: Walk, given: dict[str, Any]) -> None:
+    if given["return_indices"]:
+        raise RefusedError("it returns indices into the image: take a pool without them")
+    if walk.raster and walk.options.kernel_rule == "exact":
+        raise RefusedError(f"{RASTER}; kernel_rule='row', 'sum' or 'mean' takes the window along the signal")
+    if given["divisor_override"]:
+        if given["ceil_mode"]:
+            raise RefusedError("divisor_override with ceil_mode has no rule: leave one of them out")
+        given["count_include_pad"] = True
 
 
 def adaptive(walk: Walk, call: Call) -> Done:
@@ -93,7 +98,8 @@ def adaptive(walk: Walk, call: Call) -> Done:
         places = adaptive_rows(x.form.extent, extent)
         rows = _means(places, x.form.extent, call.result) if average else RowMax(x.form.extent, places)
         cell = walk.program.module(f"{_path(call)}_rows", rows, cell)
-    verdict, condition = "exact", ""
+    verdict: Verdict = "exact"
+    condition = ""
     if walk.raster:
         global_pool = wanted == 1 and extent == 1
         wanted = None if wanted is None else extent * kept
@@ -107,7 +113,7 @@ def adaptive(walk: Walk, call: Call) -> Done:
             if call.result.shape[i] > 1:
                 reach = reach.after(axis, -(-before[i] // call.result.shape[i]), 1, before[i] / call.result.shape[i])
     value = Value(call.result, cell, _form(x, extent), reach)
-    rule = f"{wanted} along the signal" if wanted is not None else "nothing is left to pool"
+    rule = f"size {wanted} along the signal" if wanted is not None else "nothing is left to pool"
     return Done(value, emitted_name(walk, call, name if wanted is not None else "dropped"), rule, verdict, condition)
 
 
@@ -140,12 +146,14 @@ def _number(value: Any) -> Any:
 
 
 def _seen(
-    x: Value, average: bool, given: dict[str, Any], geometry: tuple[int, int, int, int, int]
+    x: Value, average: bool, given: dict[str, Any], geometry: tuple[int, int, int, int, int], across: int
 ) -> tuple[float, bool]:
     """The factor of an average, and whether a maximum meets zeros."""
-    if not isinstance(x.form, Line):
-        return 1.0, False
     size, stride, _, low, outputs = geometry
+    divisor = given["divisor_override"]
+    by_divisor = size * across / divisor if divisor else 1.0
+    if not isinstance(x.form, Line):
+        return by_divisor, False
     found = windows(x.form.band, *geometry)
     if any(signal == 0 for signal, _ in found):
         raise RefusedError("a window along the axis that disappears sees only padding")
@@ -159,13 +167,13 @@ def _seen(
         stop = min(start + size, x.form.band.extent + low)
         rows = [row for row in range(start, stop) if 0 <= row < x.form.band.extent]
         signal = sum(x.form.band.start <= row < x.form.band.stop for row in rows)
-        counted = size if given["divisor_override"] else stop - start if given["count_include_pad"] else len(rows)
+        counted = size if divisor else stop - start if given["count_include_pad"] else len(rows)
         ratios.add(signal / counted)
     if len(ratios) != 1:
         raise RefusedError(
             "it averages padded zeros at the border along the axis that disappears: count_include_pad=False is exact"
         )
-    return ratios.pop(), False
+    return ratios.pop() * by_divisor, False
 
 
 def _row_pool(
@@ -227,4 +235,5 @@ def _path(call: Call) -> str:
 
 
 def emitted_name(walk: Walk, call: Call, function: str) -> str:
+    """What a node became, for the report."""
     return str(walk.program.modules.get(call.path, function)) if call.is_module else function

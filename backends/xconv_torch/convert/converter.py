@@ -9,12 +9,13 @@ import torch
 from torch import fx, nn
 
 from xconv.errors import ArgumentError
-from xconv.models.conversion import Conversion, Options, ReceptiveField, Report, channel_map, embedded
-from xconv_torch.conversion.program import Value, mapped
-from xconv_torch.conversion.proving import Proving
-from xconv_torch.conversion.rules import rule_of
-from xconv_torch.conversion.tracing import Traced, traced
-from xconv_torch.conversion.walk import Walk, step
+from xconv.models.conversion import Conversion, Options, ReceptiveField, Report, Step, channel_map, embedded
+from xconv.models.rows import Band
+from xconv_torch.convert.program import Cell, Folded, Form, Line, Value, mapped
+from xconv_torch.convert.proof import Proving
+from xconv_torch.convert.rules import rule_of
+from xconv_torch.convert.tracing import Traced, traced
+from xconv_torch.convert.walk import Walk, step
 
 TWO_DIMENSIONAL = (
     nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
@@ -28,8 +29,8 @@ def to_1d(model: nn.Module, options: Options) -> Conversion:
     Raises:
         ArgumentError: the model cannot be traced, is not 2-D, does not take such images, or layers are refused.
     """
-    lazy = [path for path, layer in model.named_modules() if hasattr(layer, "has_uninitialized_params")]
-    if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in (*model.parameters(), *model.buffers())):
+    lazy = [path for path, layer in model.named_modules() if isinstance(layer, nn.modules.lazy.LazyModuleMixin)]
+    if lazy:
         raise _refused(
             "model", f"one with lazy layers ({', '.join(lazy)})", "a built model", "call it once on an image"
         )
@@ -56,8 +57,9 @@ def rewritten(model: nn.Module, options: Options) -> tuple[Walk, fx.GraphModule,
     output = _rewrite(walk)
     refusals = [one for one in walk.steps if one.verdict == "refused"]
     if refusals:
-        lines = "".join(f"\n  {one.path} ({one.layer}): {one.condition}" for one in refusals)
-        raise ArgumentError("to_1d", "model", f"{len(refusals)} without a 1-D counterpart:{lines}\n", "layers with one")
+        lines = "".join(f"\n  {one.path}, {one.layer}: {one.condition}" for one in refusals)
+        got = f"{len(refusals)} layer{'s' * (len(refusals) > 1)} without an exact 1-D counterpart"
+        raise _refused("model", got, "layers with one", f"layer by layer:{lines}")
     return walk, _module(walk, model), output
 
 
@@ -97,9 +99,6 @@ def _rewrite(walk: Walk) -> Any:
 
 
 def _placeholder(walk: Walk, node: fx.Node) -> Value:
-    from xconv_torch.conversion.program import Cell, Folded, Form, Line
-    from xconv.models.rows import Band
-
     if node.args:
         return Value(node.args[0], Cell(node.args[0], node.args[0]))
     options = walk.options
@@ -167,6 +166,9 @@ def _attribute(walk: Walk, path: str) -> Value:
     new = original
     if isinstance(original, nn.Parameter):
         new = nn.Parameter(original.detach().clone(), original.requires_grad)
+        shape = f"Parameter of shape {tuple(original.shape)}"
+        if all(one.path != path for one in walk.steps):
+            walk.steps.append(Step(path, shape, shape, "copy", "exact", "", (new.numel(), new.numel())))
     elif isinstance(original, torch.Tensor):
         new = original.detach().clone()
     return Value(original, walk.program.attribute(path, new))
