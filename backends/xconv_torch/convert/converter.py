@@ -34,6 +34,9 @@ def to_1d(model: nn.Module, options: Options) -> Conversion:
         raise _refused(
             "model", f"one with lazy layers ({', '.join(lazy)})", "a built model", "call it once on an image"
         )
+    if model.__module__.startswith("torch.nn") and not isinstance(model, nn.Sequential):
+        training, model = model.training, nn.Sequential(model)
+        model.training = training
     walk, made, output = rewritten(model, options)
     _warn(walk, model)
     reach = [value.reach for value in walk.values.values() if value.is_tensor]
@@ -57,10 +60,18 @@ def rewritten(model: nn.Module, options: Options) -> tuple[Walk, fx.GraphModule,
     output = _rewrite(walk)
     refusals = [one for one in walk.steps if one.verdict == "refused"]
     if refusals:
-        lines = "".join(f"\n  {one.path}, {one.layer}: {one.condition}" for one in refusals)
         got = f"{len(refusals)} layer{'s' * (len(refusals) > 1)} without an exact 1-D counterpart"
-        raise _refused("model", got, "layers with one", f"layer by layer:{lines}")
+        raise _refused("model", got, "layers with one", f"reason by reason:{_listed(refusals)}")
     return walk, _module(walk, model), output
+
+
+def _listed(refusals: list[Step]) -> str:
+    """Each reason with its layers."""
+    text = ""
+    for reason in dict.fromkeys(one.condition for one in refusals):
+        layers = "".join(f"\n    {one.path}, {one.layer}" for one in refusals if one.condition == reason)
+        text += f"\n  {reason}:{layers}"
+    return text
 
 
 def _refused(argument: str, got: str, expected: str, hint: str) -> ArgumentError:
@@ -157,6 +168,12 @@ def image_channels(walk: Walk) -> int | None:
                 return module.in_channels
             if isinstance(module, (nn.BatchNorm2d, nn.InstanceNorm2d)):
                 return module.num_features
+        if node.op == "call_function" and getattr(node.target, "__name__", "") == "conv2d":
+            owner, _, name = str(node.args[1].target).rpartition(".")
+            if node.args[1].op != "get_attr":
+                return None
+            groups = node.kwargs.get("groups", node.args[6] if len(node.args) > 6 else 1)
+            return int(getattr(walk.original_module(owner), name).shape[1] * groups)
     return None
 
 
@@ -171,6 +188,9 @@ def _attribute(walk: Walk, path: str) -> Value:
             walk.steps.append(Step(path, shape, shape, "copy", "exact", "", (new.numel(), new.numel())))
     elif isinstance(original, torch.Tensor):
         new = original.detach().clone()
+    if any(node.op == "call_module" and node.target == owner for node in walk.traced.graph.nodes):
+        walk.warnings.append(f"{path} is also used outside its layer: that is a copy of its own now")
+        path = f"{owner}_{name}"
     return Value(original, walk.program.attribute(path, new))
 
 

@@ -169,18 +169,14 @@ def _rows(walk: Walk, call: Call, x: Value, conv: Conv) -> tuple[tuple[Rows, flo
             raise RefusedError(f"{RASTER}: no 1-D kernel is exact; kernel_rule='row', 'sum' or 'mean' takes one")
         rows, factor = chosen(walk.options.kernel_rule, kernel)
         return (rows, factor), Done(x, "", named(rows, kernel), "heuristic", RASTER)
-    found = None
-    if call.result is not None:
-        geometry = (kernel, conv.stride[a], conv.dilation[a], conv.low(a), call.result.shape[walk.axis])
-        if conv.mode == "zeros":
-            found = one((met_transposed if conv.transposed else met)(x.form.band, *geometry))
-        elif x.form.band.is_full:
-            found = tuple(range(kernel))
+    found = None if call.result is None else _exact(conv, x.form.band, a, call.result.shape[walk.axis])
     if found is not None:
         return (found, 1.0), Done(x, "", named(found, kernel))
-    if call.result is None:
-        text = f"its kernel spans {(kernel - 1) * conv.dilation[a] + 1}, the image's {walk.options.axis} has "
-        text += f"{x.form.band.extent}"
+    if call.failure is not None:
+        spans, has = (kernel - 1) * conv.dilation[a] + 1, x.form.band.extent
+        if conv.transposed or (conv.mode == "zeros" and spans <= has + 2 * conv.low(a)):
+            raise call.failure
+        text = f"its kernel spans {spans}, the image's {walk.options.axis} has {has}"
     elif conv.transposed:
         text = f"its kernel makes different rows along the {walk.options.axis}"
     else:
@@ -188,9 +184,19 @@ def _rows(walk: Walk, call: Call, x: Value, conv: Conv) -> tuple[tuple[Rows, flo
     if walk.options.kernel_rule == "exact":
         raise RefusedError(f"{text}: no 1-D kernel is exact; kernel_rule='row', 'sum' or 'mean' takes one")
     rows, factor = chosen(walk.options.kernel_rule, kernel)
-    if call.result is None:
+    if call.failure is not None:
         _shorten(walk, call, conv, (rows, factor))
     return (rows, factor), Done(x, "", f"{walk.options.kernel_rule}: {named(rows, kernel)}", "heuristic", text)
+
+
+def _exact(conv: Conv, band: Band, a: int, outputs: int) -> Rows | None:
+    """The rows that every output sees, or None where they differ."""
+    geometry = (conv.weight.shape[2 + a], conv.stride[a], conv.dilation[a], conv.low(a), outputs)
+    if conv.transposed:
+        return one(met_transposed(band, *geometry))
+    if conv.mode == "zeros":
+        return one(met(band, *geometry))
+    return tuple(range(geometry[0])) if band.is_full else None
 
 
 def _shorten(walk: Walk, call: Call, conv: Conv, rows: tuple[Rows, float]) -> None:
@@ -206,8 +212,6 @@ def _shorten(walk: Walk, call: Call, conv: Conv, rows: tuple[Rows, float]) -> No
             return F.conv2d(x, weight, bias, conv.stride, 0, conv.dilation, conv.groups)
         return F.conv2d(x, weight, bias, conv.stride, padding, conv.dilation, conv.groups)
 
-    if conv.transposed:
-        raise RefusedError("the original fails there")
     walk.cuts[call.node] = cut
     with torch.no_grad():
         call.result = cut(call.args[0].original)

@@ -183,26 +183,29 @@ def tried(walk: Walk, call: Call) -> Done:
     values = call.tensors()
     if all(isinstance(value.form, Same) for value in values):
         return _kept_whole(walk, call, values, "kept", "")
-    lines = [value for value in values if isinstance(value.form, (Line, Folded))]
-    if len(lines) == 1 and call.result is not None and not walk.program.broken:
-        x = lines[0]
-        known = isinstance(call.result, torch.Tensor) and call.result.shape == x.original.shape
-        if known:
-            done = _kept_whole(
-                walk,
-                call,
-                values,
-                "kept, tried on numbers",
-                f"{call.name.split('(')[0]} does to signals what it does to images: it was tried on random ones",
-            )
-            got = done.value.cell.value
-            if isinstance(got, torch.Tensor) and got.shape == x.cell.value.shape:
-                # on elements the two do the same arithmetic: they may differ by how it is vectorized, some last bits
-                near = 16 * torch.finfo(call.result.dtype).eps if call.result.is_floating_point() else 0.0
-                if torch.allclose(expanded(got, x.form), call.result, rtol=near, atol=near, equal_nan=True):
-                    return done
-    what = type(call.module).__name__ if call.is_module else call.name
-    raise RefusedError(f"{what} has no rule in 1-D: replace it in the 2-D model, or convert the parts around it")
+    done = None if walk.program.broken else _alike(walk, call, values)
+    if done is None:
+        what = type(call.module).__name__ if call.is_module else call.name
+        raise RefusedError(f"{what} has no rule in 1-D: replace it in the 2-D model, or convert the parts around it")
+    return done
+
+
+def _alike(walk: Walk, call: Call, values: list[Value]) -> Done | None:
+    images = [value for value in values if isinstance(value.form, (Line, Folded))]
+    if len(images) != 1 or not isinstance(call.result, torch.Tensor) or call.result.shape != images[0].original.shape:
+        return None
+    said = f"{call.name.split('(')[0]} does to signals what it does to images: it was tried on random ones"
+    try:
+        done = _kept_whole(walk, call, values, "kept, tried on numbers", said)
+    except Exception:  # noqa: BLE001 - it may fail in any way on what is no image
+        return None
+    got, x = done.value.cell.value, images[0]
+    if not isinstance(got, torch.Tensor) or got.shape != x.cell.value.shape:
+        return None
+    # on elements the two do the same arithmetic: they may differ by how it is vectorized, some last bits
+    near = 16 * torch.finfo(got.dtype).eps if got.is_floating_point() else 0.0
+    same = torch.allclose(expanded(got, x.form), call.result, rtol=near, atol=near, equal_nan=True)
+    return done if same else None
 
 
 def _kept_whole(walk: Walk, call: Call, values: list[Value], rule: str, condition: str) -> Done:

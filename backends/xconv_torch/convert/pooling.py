@@ -40,7 +40,7 @@ def pool(walk: Walk, call: Call) -> Done:
         new["dilation"] = dilation[1 - a]
     verdict: Verdict = "exact"
     condition, rule = "", "window along the signal"
-    if call.result is None:
+    if call.failure is not None:
         _cut(walk, call, x, average, given, size, stride, padding, dilation)
         verdict, condition = "exact if", CUT
         size = (1, size[1]) if a == 0 else (size[0], 1)

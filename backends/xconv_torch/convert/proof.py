@@ -59,7 +59,7 @@ class Proving:
     def _unrounded(self) -> nn.Module:
         """The new model in float64, with what a conversion in float64 gives for weights that are that, rounded once."""
         new = copy.deepcopy(self.made).double().eval()
-        exact = self.convert(copy.deepcopy(self.model).double()).state_dict()
+        exact = self.convert(_in_float64(self.model)).state_dict()
         rounded = self.made.state_dict()
         for name, tensor in new.state_dict().items():
             wanted = exact.get(name)
@@ -74,7 +74,7 @@ class Proving:
     def _original(self) -> Callable[[npt.NDArray[Any], nn.Module], list[npt.NDArray[Any]]]:
         walk = self.walk
         whole = not walk.cuts and walk.head is None and not walk.fresh
-        module = copy.deepcopy(self.model).double().eval()
+        module = _in_float64(self.model)
 
         def direct(signals: npt.NDArray[Any], new: nn.Module) -> list[npt.NDArray[Any]]:
             del new
@@ -119,6 +119,16 @@ class Proving:
         if self.walk.matrix is not None:
             image = torch.einsum("ic,nchw->nihw", self.walk.matrix.to(image), image)
         return image
+
+
+def _in_float64(model: nn.Module) -> nn.Module:
+    """A copy for inference. Weights that are computed from others (parametrizations) are those of the model's dtype."""
+    module = copy.deepcopy(model).eval()
+    for layer in list(module.modules()):
+        if nn.utils.parametrize.is_parametrized(layer):
+            for name in list(layer.parametrizations):  # type: ignore[arg-type]
+                nn.utils.parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+    return module.double()
 
 
 def _arrays(result: Any) -> list[npt.NDArray[Any]]:

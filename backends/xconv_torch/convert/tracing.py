@@ -25,7 +25,6 @@ class Traced:
     graph: fx.Graph
     by_mode: dict[fx.Node, int | str] = field(default_factory=dict)
     forks: list[str] = field(default_factory=list)
-    leaves: set[str] = field(default_factory=set)
 
 
 class _Tracer(fx.Tracer):
@@ -69,18 +68,24 @@ def traced(model: nn.Module) -> Traced:
                 leaves.add(graph)
         if isinstance(serving, str) or isinstance(training, str):
             continue
-        found = Traced(module.eval(), serving, leaves=leaves)
-        for one, other in zip(serving.nodes, training.nodes, strict=False):
-            place = _mode_argument(one, other)
-            if place is not None:
-                found.by_mode[one] = place
-            elif _text(one) != _text(other):
-                path = _owner(one, other)
-                if _is_bare(module, path):
-                    leaves.add(path)
-                else:
-                    found.forks.append(path)
-                break
+        found = Traced(module.eval(), serving)
+        one, other = _by_owner(serving), _by_owner(training)
+        for path in dict.fromkeys((*one, *other)):
+            nodes = one.get(path, []), other.get(path, [])
+            places = [_mode_argument(*pair) for pair in zip(*nodes, strict=False)]
+            texts = [[_text(node) for node in side] for side in nodes]
+            if texts[0] == texts[1]:
+                continue
+            if _is_bare(module, path):
+                leaves.add(path)
+            elif len(nodes[0]) == len(nodes[1]) and all(
+                place is not None or text == same for place, text, same in zip(places, *texts, strict=True)
+            ):
+                found.by_mode |= {
+                    node: place for node, place in zip(nodes[0], places, strict=True) if place is not None
+                }
+            else:
+                found.forks.append(path)
         if len(leaves) == grown:
             return found
 
@@ -110,18 +115,24 @@ def _is_bare(module: nn.Module, path: str) -> bool:
     if not path:
         return False
     inner = module.get_submodule(path)
-    return not any(inner.children()) and not any(inner.parameters()) and not any(inner.buffers())
+    return not any(True for things in (inner.children(), inner.parameters(), inner.buffers()) for _ in things)
+
+
+def _by_owner(graph: fx.Graph) -> dict[str, list[fx.Node]]:
+    """The nodes of each module's own forward, in order."""
+    owners: dict[str, list[fx.Node]] = {}
+    for node in graph.nodes:
+        paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
+        if node.op == "call_module" and paths and paths[-1] == node.target:
+            paths.pop()
+        owners.setdefault(paths[-1] if paths else "", []).append(node)
+    return owners
 
 
 def _text(node: fx.Node) -> str:
-    return f"{node.op} {node.target} {node.args} {node.kwargs}"
-
-
-def _owner(*nodes: fx.Node) -> str:
-    """The innermost module in which one of the nodes arose."""
-    stacks = [list(node.meta.get("nn_module_stack", {}).values()) for node in nodes]
-    paths = [stack[-1][0] for stack in stacks if stack]
-    return max(paths, key=len, default="")
+    """A node without the names of others, which are numbered throughout the graph."""
+    args, kwargs = (fx.node.map_arg(given, lambda _: "node") for given in (node.args, node.kwargs))
+    return f"{node.op} {node.target} {args} {kwargs}"
 
 
 def _mode_argument(one: fx.Node, other: fx.Node) -> int | str | None:
@@ -136,7 +147,7 @@ def _mode_argument(one: fx.Node, other: fx.Node) -> int | str | None:
     wanted: dict[int | str, Any] = dict(enumerate(other.args))
     given.update(one.kwargs)
     wanted.update(other.kwargs)
-    differ = [key for key in given if str(given[key]) != str(wanted.get(key))]
+    differ = [key for key, value in given.items() if not isinstance(value, fx.Node) and value != wanted.get(key)]
     if len(differ) == 1 and given[differ[0]] is False and wanted[differ[0]] is True:
         return differ[0]
     return None

@@ -42,6 +42,7 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     result: Any = None
+    failure: Exception | None = None
 
     @property
     def module(self) -> Any:
@@ -184,7 +185,7 @@ def step(walk: Walk, node: fx.Node, find: Callable[[Call], Rule]) -> None:
     try:
         call.result = compute(call)
     except Exception as error:  # noqa: BLE001 - a rule may know what to do where an axis is too short
-        failure = error
+        call.failure = failure = error
     try:
         _refuse_raw(walk, call)
         done = find(call)(walk, call)
