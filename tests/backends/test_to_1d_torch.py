@@ -20,9 +20,9 @@ ROUNDING = 1e-12
 class Of(nn.Module):
     """A function behind a convolution and before another, which mixes its channels."""
 
-    def __init__(self, function: Callable[..., torch.Tensor], **layers: nn.Module) -> None:
+    def __init__(self, function: Callable[..., torch.Tensor], kernel: int, **layers: nn.Module) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.first = nn.Conv2d(3, 4, kernel, padding=kernel // 2)
         self.inner = nn.ModuleDict(layers)
         self.function = function
 
@@ -44,7 +44,12 @@ def layer(*layers: nn.Module) -> Callable[[], nn.Module]:
 
 
 def of(function: Callable[..., torch.Tensor], **layers: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
-    return lambda: Of(function, **{name: make() for name, make in layers.items()})
+    return lambda: Of(function, 3, **{name: make() for name, make in layers.items()})
+
+
+def flat(function: Callable[..., torch.Tensor], **layers: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    """Behind a convolution without padding, which leaves constant images constant."""
+    return lambda: Of(function, 1, **{name: make() for name, make in layers.items()})
 
 
 def shuffle(x: torch.Tensor) -> torch.Tensor:
@@ -178,7 +183,19 @@ FUNCTIONS = [
     Case("expand", of(lambda x: x.mean((2, 3), keepdim=True).expand(-1, -1, x.size(2), x.size(3)))),
     Case("clamp", of(lambda x: x.clamp(min=-0.2, max=0.3) ** 2 - torch.where(x > 0, x, 0.1 * x))),
     Case("weights as parameters", Scaled),
-    Case("constant: means", of(lambda x: x.mean([2, 3]) + x.amax((2, 3)) + x.sum((2, 3)) / 30), "constant", 1),
+    Case("joined along the signal", of(lambda x: torch.stack([torch.cat([x, 2 * x], 3)] * 2, -1).sum(-1))),
+    Case(
+        "constant: sums",
+        flat(lambda x: x.mean([2, 3]) + x.amax((2, 3)) + x.sum((2, 3), True)[..., 0, 0]),
+        "constant",
+        5,
+    ),
+    Case("constant: slices", flat(lambda x: x[:, :, 1:3] * x[:, :, 3:].mean(2, keepdim=True)), "constant", 5),
+    Case("constant: view", flat(lambda x, f: f(x.view(x.size(0), -1)), f=lambda: nn.Linear(340, 5)), "constant", 5),
+    Case("constant: numbers", flat(lambda x, f: f(x.view(-1, 340)), f=lambda: nn.Linear(340, 5)), "constant", 5),
+    Case("constant: sizes", flat(lambda x: F.interpolate(x, size=(x.shape[2] * 2, x.shape[3]))), "constant", 5),
+    Case("constant: reshaped", flat(shuffle), "constant", 5),
+    Case("constant: expanded", flat(lambda x: x + x.mean((2, 3), True).expand_as(x)), "constant", 5),
     Case("folded: excite", of(excite, down=lambda: nn.Linear(4, 2), up=lambda: nn.Linear(2, 4)), "folded", 3),
     Case("folded: shuffle", of(lambda x, c: c(shuffle(x)), c=lambda: nn.Conv2d(4, 2, 3)), "folded", 4),
     Case("folded: mean", of(lambda x: x.mean([2, 3]) + x.amax(3).mean(2)), "folded", 3),
@@ -244,6 +261,7 @@ def check(case: Case, axis: Any, model: nn.Module) -> Any:
     proof = report.verify()
     assert proof, str(proof)
     assert not [m for m in made.model.modules() if type(m).__name__.endswith("2d")]
+    assert all(node.users for node in made.model.graph.nodes if node.target == "size")
     return made
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -277,6 +280,9 @@ def test_what_differs_in_training_is_warned_of() -> None:
     made = xconv.to_1d(nn.Sequential(parametrized), input_shape=(3, 20))
     assert "parametrization" in made.report.warnings[0]
     assert made.report.verify()
+    assert made.report.verify()
+    assert parametrized.weight.shape == (4, 3, 3, 3)
+    assert made.model.get_submodule("0").weight.requires_grad
 
 
 def test_a_result_can_be_saved_scripted_and_converted_at_another_length() -> None:
@@ -289,3 +295,17 @@ def test_a_result_can_be_saved_scripted_and_converted_at_another_length() -> Non
     assert torch.equal(torch.jit.script(made)(x), made(x))
     with pytest.raises(xconv.ArgumentError, match="it is one-dimensional already"):
         xconv.to_1d(made, input_shape=(3, 64))
+
+
+def test_the_page_shows_what_the_example_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    root = Path(__file__).parent.parent.parent
+    page = (root / "docs" / "conversion.md").read_text("utf-8")
+    shown = re.search(r"```console\n\$ python examples/convert_to_1d\.py\n(.*?)```", page, re.DOTALL)
+    runpy.run_path(str(root / "examples" / "convert_to_1d.py"), run_name="__main__")
+
+    def words(text: str) -> list[str]:
+        # the proof's line has numbers that differ from machine to machine
+        return [re.sub(r"\d\.?\d*e-\d+|\b0\.\d+\b|error 0,", "#", line.strip()) for line in text.strip().splitlines()]
+
+    assert shown
+    assert words(shown[1]) == words(capsys.readouterr().out)

@@ -211,7 +211,7 @@ def _last_layer(found: Traced) -> fx.Node:
 def _module(walk: Walk, model: nn.Module) -> fx.GraphModule:
     """The new model, in the modes of the old one."""
     made = fx.GraphModule(walk.program.modules, walk.program.graph, class_name=f"{type(model).__name__}1d")
-    # sizes and weights that nobody reads any more; what works in place is read by nobody and yet has an effect
+    # sizes that nobody reads any more; what works in place is read by nobody and yet has an effect
     made.graph.eliminate_dead_code(lambda node: not _is_idle(node))
     made.delete_all_unused_submodules()
     made.graph.lint()
@@ -226,8 +226,7 @@ def _module(walk: Walk, model: nn.Module) -> fx.GraphModule:
 
 
 def _is_idle(node: fx.Node) -> bool:
-    pure = ("size", getattr, operator.getitem, operator.mul, operator.floordiv)
-    return node.op == "get_attr" or node.target in pure
+    return node.target in ("size", getattr, operator.getitem, operator.mul, operator.floordiv)
 
 
 def _warn(walk: Walk, model: nn.Module) -> None:

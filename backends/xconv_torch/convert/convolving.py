@@ -105,7 +105,7 @@ def conv_layer(walk: Walk, call: Call) -> Done:
         made.weight.copy_(new_weight)
         if conv.bias is not None and made.bias is not None:
             made.bias.copy_(conv.bias.repeat_interleave(repeat))
-        made.weight.requires_grad_(module.weight.requires_grad)
+        made.weight.requires_grad_(trains(module))
         if made.bias is not None:
             made.bias.requires_grad_(module.bias.requires_grad)
     if walk.options.channels == "new" and x.cell.node in walk.raw:
@@ -118,6 +118,12 @@ def conv_layer(walk: Walk, call: Call) -> Done:
     cell = walk.program.module(call.path, made, x)
     became = str(walk.program.modules[call.path])
     return Done(_result(walk, call, x, conv, cell), became, how.rule, how.verdict, how.condition)
+
+
+def trains(module: nn.Module) -> bool:
+    """Whether a layer's weight is trained, or what it is computed from."""
+    weight = dict(module.named_parameters(recurse=False)).get("weight")
+    return any(p.requires_grad for p in module.parameters()) if weight is None else weight.requires_grad
 
 
 def conv_function(walk: Walk, call: Call) -> Done:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from xconv_torch.convert.convolving import trains
 from xconv_torch.convert.program import Folded, Line, Merged, Same, Value, expanded
 from xconv_torch.convert.walk import Call, Done, RefusedError, Walk, described
 
@@ -145,9 +146,10 @@ def dense(walk: Walk, call: Call) -> Done:
             summed = old.weight.detach().cpu().double().unflatten(1, (-1, extent, inner)).sum(2).flatten(1)
             if summed.shape[1] == here:
                 new.weight.copy_(summed)
-                new.weight.requires_grad_(old.weight.requires_grad)
+                new.weight.requires_grad_(trains(old))
                 if old.bias is not None:
                     new.bias.copy_(old.bias)
+                    new.bias.requires_grad_(old.bias.requires_grad)
         if summed.shape[1] == here:
             return _layer(walk, call, new, x, f"sum over {extent} rows", "", Same())
         if summed.shape[1] * extent == here and walk.raster:

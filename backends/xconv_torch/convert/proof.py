@@ -126,8 +126,13 @@ def _in_float64(model: nn.Module) -> nn.Module:
     module = copy.deepcopy(model).eval()
     for layer in list(module.modules()):
         if nn.utils.parametrize.is_parametrized(layer):
-            for name in list(layer.parametrizations):  # type: ignore[arg-type]
-                nn.utils.parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+            names = dict(layer.parametrizations.named_children())  # type: ignore[union-attr]
+            computed = {name: nn.Parameter(getattr(layer, name).detach()) for name in names}
+            # remove_parametrizations would take the attribute from the class, which the model itself shares
+            layer.__class__ = type(layer).__bases__[0]
+            del layer.parametrizations
+            for name, weight in computed.items():
+                layer.register_parameter(name, weight)
     return module.double()
 
 
