@@ -179,6 +179,12 @@ FUNCTIONS = [
     Case("attention", of(attention)),
     Case("softmax", of(lambda x: torch.softmax(x, 1) * F.log_softmax(x.mean([2, 3]), dim=1)[..., None, None])),
     Case("in place", of(lambda x: F.hardtanh(F.relu_(x).add_(1.0).mul_(0.5), inplace=True))),
+    Case("in place behind a mean", of(lambda x: x + x.mean(2).relu_().unsqueeze(2))),
+    Case("in place behind a pool", of(lambda x: x + F.relu_(F.adaptive_avg_pool2d(x, (1, None))))),
+    Case(
+        "in place behind padding",
+        of(lambda x, c: x + c(F.relu_(F.pad(x, (0, 0, 1, 1)))), c=lambda: nn.Conv2d(4, 4, (3, 1))),
+    ),
     Case("numbers", of(lambda x: x.sum([2, 3]) / (x.shape[2] * x.shape[3]))),
     Case("expand", of(lambda x: x.mean((2, 3), keepdim=True).expand(-1, -1, x.size(2), x.size(3)))),
     Case("clamp", of(lambda x: x.clamp(min=-0.2, max=0.3) ** 2 - torch.where(x > 0, x, 0.1 * x))),

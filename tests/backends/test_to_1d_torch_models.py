@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import runpy
 from pathlib import Path
@@ -262,6 +263,74 @@ def test_receptive_fields_of_stacks_and_of_the_longest_branch() -> None:
     assert field.after == receptive_field([(3, 2, 1), (5, 1, 1)])
 
 
+@torch.fx.wrap
+def noisy(x: torch.Tensor, scale: float, training: bool) -> torch.Tensor:
+    return x + scale * torch.randn_like(x) if training else x
+
+
+class Noise(nn.Module):
+    """A function that the tracer does not look into, and that is told the mode by its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return noisy(self.conv(x), 0.5, self.training)
+
+
+def test_a_wrapped_function_goes_on_being_told_the_mode() -> None:
+    made = xconv.to_1d(Noise().eval(), input_shape=(3, 20))
+    assert made.report.verify()
+    x = torch.randn(1, 3, 20)
+    assert torch.equal(made.model(x), made.model(x))
+    made.model.train()
+    assert not torch.equal(made.model(x), made.model(x))
+    assert not made.report.warnings
+
+
+class UNet(nn.Module):
+    """An encoder and a decoder that joins what the encoder had."""
+
+    def __init__(self, up: nn.Module) -> None:
+        super().__init__()
+        self.down, self.deep = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 6, 3, padding=1)
+        self.pool, self.up, self.joined = nn.MaxPool2d(2), up, nn.Conv2d(14, 2, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.down(x))
+        return self.joined(torch.cat([self.up(F.relu(self.deep(self.pool(x)))), x], 1))
+
+
+def test_decoders_join_what_encoders_had() -> None:
+    torch.manual_seed(0)
+    for up in (nn.Upsample(scale_factor=2, mode="bilinear"), nn.UpsamplingNearest2d(size=(2, 32))):
+        made = xconv.to_1d(UNet(up), input_shape=(3, 32), axis="height")
+        assert made.report.verify()
+        assert made.model(torch.zeros(1, 3, 32)).shape == (1, 2, 32)
+        assert any("stays so" in condition for condition in made.report.conditions)
+    assert xconv.to_1d(
+        UNet(nn.Upsample(scale_factor=2)), input_shape=(12, 32), embedding="folded", size=4
+    ).report.verify()
+    transposed = UNet(nn.ConvTranspose2d(6, 6, 2, 2))
+    with pytest.raises(xconv.ArgumentError, match="makes different rows along the height"):
+        xconv.to_1d(transposed, input_shape=(3, 32))
+    made = xconv.to_1d(transposed, input_shape=(3, 32), kernel_rule="row")
+    proof = made.report.verify()
+    assert proof.verdict == "heuristic"
+    assert proof.error < ROUNDING  # the original was run with the same row
+    assert "cut" in proof.detail
+
+
+def test_each_device_keeps_its_models() -> None:
+    for device in xconv.get_backend("torch").devices():
+        model = network("mobilenet_v3").to(device)
+        for options in ({"input_shape": (3, 64)}, {"input_shape": (12, 32), "embedding": "folded", "size": 4}):
+            made = xconv.to_1d(model, **options)
+            assert {str(p.device) for p in made.model.parameters()} == {str(next(model.parameters()).device)}
+            assert made.report.verify()
+
+
 def test_what_differs_in_training_is_warned_of() -> None:
     class Forked(nn.Module):
         def __init__(self) -> None:
@@ -285,14 +354,19 @@ def test_what_differs_in_training_is_warned_of() -> None:
     assert made.model.get_submodule("0").weight.requires_grad
 
 
-def test_a_result_can_be_saved_scripted_and_converted_at_another_length() -> None:
+def test_a_result_can_be_saved_and_takes_other_lengths() -> None:
     made = xconv.to_1d(network("regnet_y"), input_shape=(3, 64)).model
     assert made(torch.zeros(1, 3, 200)).shape == (1, 6)
-    again = xconv.to_1d(network("regnet_y"), input_shape=(3, 64)).model
-    again.load_state_dict(made.state_dict())
-    x = torch.randn(1, 3, 64)
-    assert torch.equal(made(x), again(x))
-    assert torch.equal(torch.jit.script(made)(x), made(x))
+    every: dict[str, dict[str, Any]] = {
+        "densenet": {"input_shape": (3, 64)},
+        "vgg": {"input_shape": (3 * 8, 32), "embedding": "folded", "size": 8},
+    }
+    for name, options in every.items():
+        made, again = (xconv.to_1d(network(name), **options).model for _ in range(2))
+        again.load_state_dict(made.state_dict())
+        x = torch.randn(1, *options["input_shape"])
+        assert torch.equal(made(x), again(x))
+        assert torch.equal(pickle.loads(pickle.dumps(made))(x), made(x))
     with pytest.raises(xconv.ArgumentError, match="it is one-dimensional already"):
         xconv.to_1d(made, input_shape=(3, 64))
 

@@ -133,7 +133,11 @@ def reduce(walk: Walk, call: Call) -> Done:
         raise RefusedError(f"{call.name} over equal rows is another number than over one: take mean, sum, amax or amin")
     if not rest and call.name not in REDUCTIONS:
         raise RefusedError(f"{call.name} over the axis that disappears has no counterpart")
-    cell = walk.program.method(call.name, x, dim=tuple(rest), keepdim=keep, **given) if rest else x.cell
+    if rest:
+        cell = walk.program.method(call.name, x, dim=tuple(rest), keepdim=keep, **given)
+    else:
+        # what works in place on the result must not reach what was reduced
+        cell = walk.program.method("clone", x)
     if axis in dims and call.name == "sum" and extent > 1:
         cell = walk.program.function(operator.mul, cell, extent)
     if axis in dims:

@@ -190,7 +190,8 @@ def _rows(walk: Walk, call: Call, x: Value, conv: Conv) -> tuple[tuple[Rows, flo
     if walk.options.kernel_rule == "exact":
         raise RefusedError(f"{text}: no 1-D kernel is exact; kernel_rule='row', 'sum' or 'mean' takes one")
     rows, factor = chosen(walk.options.kernel_rule, kernel)
-    if call.failure is not None:
+    single = walk.options.embedding == "singleton" and x.form.band == Band.full(1)
+    if call.failure is not None or (conv.transposed and single):
         _shorten(walk, call, conv, (rows, factor))
     return (rows, factor), Done(x, "", f"{walk.options.kernel_rule}: {named(rows, kernel)}", "heuristic", text)
 
@@ -206,15 +207,22 @@ def _exact(conv: Conv, band: Band, a: int, outputs: int) -> Rows | None:
 
 
 def _shorten(walk: Walk, call: Call, conv: Conv, rows: tuple[Rows, float]) -> None:
-    """Let the original compute with the rows too, where it refuses an axis that short."""
+    """Let the original compute with the rows too, where it refuses an axis that short, or makes it longer."""
     a = walk.axis - 2
-    padding = conv.padding if isinstance(conv.padding, str) else tuple(0 if i == a else conv.padding[i] for i in (0, 1))
+
+    def along(values: tuple[int, int], other: int) -> tuple[int, int]:
+        return (other, values[1]) if a == 0 else (values[0], other)
+
+    padding = conv.padding if isinstance(conv.padding, str) else along(conv.padding, 0)
 
     def cut(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         weight = cut_rows(conv.weight.to(x), *rows, 2 + a).unsqueeze(2 + a)
         bias = None if conv.bias is None else conv.bias.to(x)
+        if conv.transposed and not isinstance(padding, str):
+            options = (along(conv.output_padding, 0), conv.groups, conv.dilation)
+            return F.conv_transpose2d(x, weight, bias, along(conv.stride, 1), padding, *options)
         if conv.mode != "zeros" and not isinstance(padding, str):
-            x = F.pad(x, (padding[1],) * 2 + (padding[0],) * 2, conv.mode.replace("zeros", "constant"))
+            x = F.pad(x, (padding[1],) * 2 + (padding[0],) * 2, conv.mode)
             return F.conv2d(x, weight, bias, conv.stride, 0, conv.dilation, conv.groups)
         return F.conv2d(x, weight, bias, conv.stride, padding, conv.dilation, conv.groups)
 

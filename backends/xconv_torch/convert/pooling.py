@@ -104,7 +104,10 @@ def adaptive(walk: Walk, call: Call) -> Done:
         global_pool = wanted == 1 and extent == 1
         wanted = None if wanted is None else extent * kept
         verdict, condition = ("exact", "") if global_pool else ("heuristic", RASTER)
-    if wanted is not None:
+    if wanted is None:
+        # what works in place on the result must not reach what was pooled
+        cell = walk.program.method("clone", cell)
+    else:
         cell = emitted(walk, call, cell, name, {"output_size": wanted})
     reach = x.reach
     if isinstance(call.args[0].original, torch.Tensor):

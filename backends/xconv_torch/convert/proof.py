@@ -58,15 +58,16 @@ class Proving:
 
     def _unrounded(self) -> nn.Module:
         """The new model in float64, with what a conversion in float64 gives for weights that are that, rounded once."""
-        new = copy.deepcopy(self.made).double().eval()
+        new = _double(copy.deepcopy(self.made)).eval()
         exact = self.convert(_in_float64(self.model)).state_dict()
-        rounded = self.made.state_dict()
+        dtypes = {name: tensor.dtype for name, tensor in self.made.state_dict().items()}
         for name, tensor in new.state_dict().items():
             wanted = exact.get(name)
             if wanted is None or wanted.shape != tensor.shape or not tensor.is_floating_point():
                 continue
             # eps is twice the unit roundoff: a number is within half of it
-            once = torch.finfo(rounded[name].dtype).eps / 2 * wanted.abs() + torch.finfo(rounded[name].dtype).tiny
+            kind = torch.finfo(dtypes[name])
+            once = kind.eps / 2 * wanted.abs() + kind.tiny
             if bool(((tensor - wanted).abs() <= once).all()):
                 tensor.copy_(wanted)
         return new
@@ -133,7 +134,13 @@ def _in_float64(model: nn.Module) -> nn.Module:
             del layer.parametrizations
             for name, weight in computed.items():
                 layer.register_parameter(name, weight)
-    return module.double()
+    return _double(module)
+
+
+def _double(module: nn.Module) -> nn.Module:
+    # the one kind of device that has no float64
+    mps = any(tensor.device.type == "mps" for tensor in (*module.parameters(), *module.buffers()))
+    return (module.cpu() if mps else module).double()
 
 
 def _arrays(result: Any) -> list[npt.NDArray[Any]]:

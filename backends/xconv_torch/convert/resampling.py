@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
+from xconv.models.conversion import Verdict
 from xconv.models.rows import Band
 from xconv_torch.convert.convolving import RASTER, pair
 from xconv_torch.convert.folded import RowMix, matrix_of, padder
 from xconv_torch.convert.layers import padless
 from xconv_torch.convert.pooling import emitted_name
-from xconv_torch.convert.program import Folded, Line, Same, Value
+from xconv_torch.convert.program import Folded, Line, Same, Value, originals
 from xconv_torch.convert.walk import Call, Done, RefusedError, Walk
 
 PADS = {
@@ -54,6 +56,9 @@ def pad(walk: Walk, call: Call) -> Done:
             cell = walk.program.module(call.path, getattr(nn, name)(*options), cell)
         else:
             cell = walk.program.function(F.pad, cell, along, mode, fill if mode == "constant" else None)
+    elif cell is x.cell:
+        # what works in place on the result must not reach what was padded
+        cell = walk.program.method("clone", cell)
     value = Value(call.result, cell, form, x.reach)
     if x.cell.node in walk.raw:
         walk.raw.add(cell.node)
@@ -108,6 +113,7 @@ def resample(walk: Walk, call: Call) -> Done:
     new = {name: given[name] for name in ("align_corners", "recompute_scale_factor") if given[name] is not None}
     new |= {name: pair(given[name])[1 - a] for name in ("size", "scale_factor") if given[name] is not None}
     new["mode"] = MODES[given["mode"]]
+    verdict, condition = _kept_single(walk, call, x, given)
     extent = call.result.shape[walk.axis]
     cell, form = x.cell, None
     if isinstance(x.form, Folded):
@@ -126,7 +132,29 @@ def resample(walk: Walk, call: Call) -> Done:
     for axis, i in ((0, walk.axis), (1, 5 - walk.axis), (2, 5 - walk.axis)):
         reach = reach.after(axis, taps if before[i] > 1 else 1, 1, before[i] / call.result.shape[i])
     value = Value(call.result, cell, form or Line(walk.axis, Band.full(extent)), reach)
-    return Done(value, emitted_name(walk, call, f"interpolate {new['mode']}"), "along the signal")
+    became = emitted_name(walk, call, f"interpolate {new['mode']}")
+    return Done(value, became, "along the signal", verdict, condition)
+
+
+def _kept_single(walk: Walk, call: Call, x: Value, given: dict[str, Any]) -> tuple[Verdict, str]:
+    """Let the original leave an axis of size one alone, if it was cut to that before: a decoder joins what it had."""
+    if not walk.cuts or not isinstance(x.form, Line) or x.form.band != Band.full(1) or call.result is None:
+        return "exact", ""
+    if call.result.shape[walk.axis] == 1:
+        return "exact", ""
+    options = {name: originals(given[name]) for name in given if given[name] is not None}
+    for name in {"size", "scale_factor"} & set(options):
+        sides = list(pair(options[name]))
+        sides[walk.axis - 2] = 1
+        options[name] = tuple(sides)
+
+    def kept(image: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        return F.interpolate(image, **options)
+
+    walk.cuts[call.node] = kept
+    with torch.no_grad():
+        call.result = kept(call.args[0].original)
+    return "exact if", "the axis of size one stays so, as the pools before it were cut to it"
 
 
 def no_counterpart(walk: Walk, call: Call) -> Done:
