@@ -21,6 +21,9 @@ __all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_
 NEEDED = {
     "test_torch.py": {"torch"},
     "test_apart.py": {"torch"},
+    "test_to_1d_torch.py": {"torch"},
+    "test_to_1d_torch_models.py": {"torch"},
+    "test_to_1d_torch_refusals.py": {"torch"},
     "test_tensorflow.py": {"tensorflow"},
     "test_jax.py": {"jax"},
     "test_framework_gaps.py": {"torch", "tensorflow"},

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from xconv.explanation import explain
     from xconv.models.factorize import factorize
     from xconv.models.field_report import receptive_field
+    from xconv.models.to_1d import to_1d
     from xconv.models.weights import port_weights
     from xconv.separable import separable_cost
     from xconv.tuning import tune
@@ -75,6 +76,7 @@ __all__ = [
     "side_by_side",
     "spatially_separable_conv2d",
     "testing",
+    "to_1d",
     "tune",
     "wisdom",
 ]
@@ -89,6 +91,7 @@ _FUNCTIONS = {
     "receptive_field": "xconv.models.field_report",
     "separable_cost": "xconv.separable",
     "side_by_side": "xconv.variants",
+    "to_1d": "xconv.models.to_1d",
     "tune": "xconv.tuning",
 }
 

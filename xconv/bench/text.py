@@ -119,9 +119,10 @@ def own_answer(run: Run) -> str:
         if group.suite != OWN:
             continue
         for direction in group.directions:
-            first, *others = group.timed(direction) or [None]
-            if first is None:
+            timed = group.timed(direction)
+            if not timed:
                 continue
+            first, *others = timed
             ratios = [(other, paired(first.times, other.times)) for other in others]
             ties = [o.label for o, ratio in ratios if ratio and ratio.verdict(run.floor_of(group)) != "win"]
             slower = [(o, ratio) for o, ratio in ratios if ratio and o.label not in ties]
