@@ -1,0 +1,111 @@
+"""How a signal lies in the 2-D world: the state of a model's input, and arrays to and fro."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from xconv.errors import ArgumentError
+from xconv.models.conversion import Options
+from xconv_tensorflow.convert.state import Array, State
+
+
+def embedding(graph: Any, options: Options) -> tuple[Options, State]:
+    """What the input of a model stands for, and the options with the size that the model has.
+
+    Raises:
+        ArgumentError: the model takes no image, or the signal's shape, size or channels do not fit it.
+    """
+    shapes = [tuple(tensor.shape) for tensor in graph.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise ArgumentError("to_1d", "model", f"inputs of shapes {shapes}", "one input (batch, height, width, channels)")
+    last = _channels_last(graph)
+    height = 1 if last else 2
+    gone = height + (options.axis == "width")
+    extent, image_channels = shapes[0][gone], shapes[0][3 if last else 1]
+    length, depth = options.input_shape if last else options.input_shape[::-1]
+    size = options.size if options.size > 1 or options.embedding == "singleton" else (extent or 1)
+    options = replace(options, size=size)
+    state = State("image", last, gone, rows=size)
+    if options.embedding == "singleton" and size != 1:
+        raise ArgumentError("to_1d", "size", str(size), "1 for 'singleton'", "embedding='constant' has equal rows")
+    if options.embedding == "folded":
+        if depth != image_channels * size:
+            raise ArgumentError(
+                "to_1d",
+                "input_shape",
+                f"{depth} channels",
+                f"{image_channels * size}: {image_channels} for each of {size} rows",
+                "size= is the extent of the axis that is folded",
+            )
+        return options, replace(state, form="folded" if size > 1 else "image")
+    if options.embedding == "raster":
+        if length % size or size < 2:
+            raise ArgumentError("to_1d", "size", str(size), f"a divisor of the length {length}", "it counts the lines")
+        state = replace(state, form="raster", pitch=length // size)
+    if depth != image_channels:
+        if options.channels == "same":
+            raise ArgumentError(
+                "to_1d",
+                "input_shape",
+                f"{depth} channels",
+                f"{image_channels}, as the model's image has",
+                "channels='mean', 'repeat' or 'new' makes the first kernel fit",
+            )
+        state = replace(state, lacking=image_channels)
+    return options, state
+
+
+def as_image(signal: Array, options: Options, state: State) -> Array:
+    """A batch of signals as images."""
+    if state.form == "image":
+        return np.repeat(np.expand_dims(signal, state.gone), state.rows, state.gone)
+    gone_first = state.gone == (1 if state.channels_last else 2)
+    if state.form == "folded":
+        return _unfolded(signal, state)
+    if not state.channels_last:
+        signal = signal.transpose(0, 2, 1)
+    image = signal.reshape(len(signal), options.size, -1, signal.shape[2])
+    image = image if gone_first else image.swapaxes(1, 2)
+    return image if state.channels_last else image.transpose(0, 3, 1, 2)
+
+
+def as_given(result: Array, state: State, like: Array) -> Array:
+    """A 1-D result in the 2-D result's shape."""
+    if state.form == "image":
+        return np.broadcast_to(np.expand_dims(result, state.gone), like.shape)
+    if state.form == "folded":
+        return _unfolded(result, state)
+    if state.form in ("flattened", "unfolded"):
+        sizes = (state.flat[0], 1 if state.form == "flattened" else state.rows, state.flat[1])
+        split = result.reshape(len(result), *sizes)
+        if state.gone == (1 if state.channels_last else 2):
+            split = split.swapaxes(1, 2)
+        axis = 1 if state.gone == (1 if state.channels_last else 2) else 2
+        if state.form == "flattened":
+            split = split.repeat(state.rows, axis)
+        return split.reshape(len(result), -1)
+    return result
+
+
+def _unfolded(signal: Array, state: State) -> Array:
+    # (N, length, rows * channels); channels first (N, rows * channels, length)
+    if state.channels_last:
+        image = signal.reshape(*signal.shape[:2], state.rows, -1)
+        return image.swapaxes(1, 2) if state.gone == 1 else image
+    image = signal.reshape(len(signal), state.rows, -1, signal.shape[2]).swapaxes(1, 2)
+    return image if state.gone == 2 else image.swapaxes(2, 3)
+
+
+def _channels_last(graph: Any) -> bool:
+    formats = {
+        layer.data_format
+        for layer in graph._flatten_layers()
+        if hasattr(layer, "data_format") and not isinstance(layer, keras.layers.Flatten)
+    }
+    if len(formats) > 1:
+        raise ArgumentError("to_1d", "model", "layers of both data formats", "one data format in all layers")
+    return formats != {"channels_first"}

@@ -1,0 +1,74 @@
+"""Pooling layers on images whose rows are equal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+from xconv.models.conversion import Verdict
+from xconv_tensorflow.convert.kernels import agreed, windows
+from xconv_tensorflow.convert.layers import remade
+from xconv_tensorflow.convert.state import Made, Refused, Site
+
+TO_1D = {
+    keras.layers.MaxPooling2D: keras.layers.MaxPooling1D,
+    keras.layers.AveragePooling2D: keras.layers.AveragePooling1D,
+    keras.layers.GlobalMaxPooling2D: keras.layers.GlobalMaxPooling1D,
+    keras.layers.GlobalAveragePooling2D: keras.layers.GlobalAveragePooling1D,
+}
+
+LEFT_OUT = "left out along the axis of size 1, where the 2-D layer gives nothing: proven against it without that"
+
+
+def pooling(site: Site) -> Made:
+    """MaxPooling2D, AveragePooling2D: equal rows pool to themselves."""
+    layer, state = site.layer, site.state
+    pool, stride = site.gone_first(layer.pool_size), site.gone_first(layer.strides)
+    met = windows(state, pool[0], stride[0], 1, layer.padding)
+    rule, verdict, condition = "pool the kept axis", "exact", ""
+    after = state.seen(pool, stride)
+    if not met and state.rows == 1 and not state.padded:
+        verdict, condition = "exact if", LEFT_OUT
+        after = state.seen((1, pool[1]), (1, stride[1]))
+        low, rows, high = 0, 1, 0
+    else:
+        # any tap will do: each meets the same row
+        found = agreed([taps[:1] and (0,) for taps, _ in met], zeros_stay=True)
+        if found is None:
+            raise Refused(f"its window is larger than the {state.rows} rows", "use padding='same'")
+        _, low, rows, high = found
+        if any(taps and zeros for taps, zeros in met):
+            verdict, condition = _with_zeros(site)
+    after = replace(after, low=low, rows=rows, high=high)
+    return Made((pooled_1d(site),), after, rule, verdict, condition)
+
+
+def pooled_1d(site: Site) -> Any:
+    """The layer along the kept axis alone."""
+    layer = site.layer
+    pool, stride = site.gone_first(layer.pool_size), site.gone_first(layer.strides)
+    return remade(layer, TO_1D[type(layer)], pool_size=pool[1], strides=stride[1])
+
+
+def global_pooling(site: Site) -> Made:
+    """GlobalMaxPooling2D, GlobalAveragePooling2D."""
+    site.unpadded()
+    return Made((global_1d(site),), pooled_state(site), "pool the kept axis")
+
+
+def global_1d(site: Site) -> Any:
+    """The layer along the kept axis."""
+    return remade(site.layer, TO_1D[type(site.layer)])
+
+
+def pooled_state(site: Site) -> Any:
+    """After global pooling: one row of one element, or no rows at all."""
+    return replace(site.state, form="image" if site.layer.keepdims else "vector", rows=1, low=0, high=0)
+
+
+def _with_zeros(site: Site) -> tuple[Verdict, str]:
+    if not isinstance(site.layer, keras.layers.MaxPooling2D):
+        raise Refused("it averages rows of zeros into the signal", "use padding='same' instead of a padding layer")
+    return ("exact", "") if site.state.nonnegative else ("exact if", "its input is >= 0: zeros of a padding meet it")

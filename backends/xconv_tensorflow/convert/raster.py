@@ -1,0 +1,73 @@
+"""Layers on images that are read line by line: what is right is right where nothing wraps into the next line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from xconv.models.conversion import Verdict
+from xconv_tensorflow.convert.convolving import for_channels, one_dimensional, reduced_weights, spatial_kernel
+from xconv_tensorflow.convert.kernels import by_rule, lines
+from xconv_tensorflow.convert.layers import NONNEGATIVE, activation
+from xconv_tensorflow.convert.pooling import global_1d, pooled_1d, pooled_state
+from xconv_tensorflow.convert.state import Made, Refused, Site
+
+
+def convolution(site: Site) -> Made:
+    """Conv2D, DepthwiseConv2D, SeparableConv2D: taps a line apart, or the kernel without its rows."""
+    layer, state = site.layer, site.state
+    kernel, stride, dilation = (site.gone_first(p) for p in (layer.kernel_size, layer.strides, layer.dilation_rate))
+    window, rule = spatial_kernel(site), site.options.kernel_rule
+    changes: dict[str, Any] = {"strides": stride[1]}
+    verdict: Verdict = "heuristic"
+    if kernel == (1, 1) and stride == (1, 1):
+        verdict, name, condition, reduced = "exact", "squeeze", "", window[0]
+    elif rule == "exact":
+        reduced = lines(window, state.pitch, dilation, layer.padding == "same")
+        name = f"{reduced.shape[0]} taps, rows {state.pitch} apart"
+        condition = "right only where the window does not wrap into the next line"
+    else:
+        reduced, name = by_rule(window, rule), f"{rule} of {kernel[0]} rows"
+        condition = f"neighbours across lines lie {state.pitch} apart and are not seen"
+        changes["dilation_rate"] = dilation[1]
+    if "dilation_rate" not in changes:
+        changes["dilation_rate"] = 1
+    if stride[0] > 1:
+        condition += "; its stride across lines is left out"
+    adapted, note = for_channels(site, reduced)
+    if note:
+        verdict, condition = "heuristic", "; ".join(filter(None, (note, condition)))
+    reach = reduced.shape[0]
+    after = replace(
+        state.seen((1, reach), (1, stride[1]), (1, changes["dilation_rate"])),
+        pitch=max(state.pitch // stride[1], 1),
+        lacking=0,
+        nonnegative=activation(layer) in NONNEGATIVE,
+    )
+    weights = None if adapted is None else reduced_weights(site, adapted)
+    return Made((one_dimensional(site, reach, changes),), after, name, verdict, condition, (weights,))
+
+
+def transposed(site: Site) -> Made:
+    """Conv2DTranspose has no rule here."""
+    del site
+    raise Refused("it would interleave lines", "use embedding='singleton' or 'folded'")
+
+
+def pooling(site: Site) -> Made:
+    """MaxPooling2D, AveragePooling2D: along the line."""
+    pool, stride = site.gone_first(site.layer.pool_size), site.gone_first(site.layer.strides)
+    after = replace(site.state.seen((1, pool[1]), (1, stride[1])), pitch=max(site.state.pitch // stride[1], 1))
+    why = f"the {pool[0]} rows of a window lie a line apart and are not pooled"
+    return Made((pooled_1d(site),), after, "pool along the line", "heuristic", why)
+
+
+def global_pooling(site: Site) -> Made:
+    """GlobalMaxPooling2D, GlobalAveragePooling2D: over all elements, in whatever order."""
+    return Made((global_1d(site),), pooled_state(site), "pool all lines")
+
+
+def shaping(site: Site) -> Made:
+    """Padding, cropping and upsampling have no rule here."""
+    del site
+    raise Refused("it would move each line apart", "leave it out, or pad by padding='same'")
