@@ -10,32 +10,35 @@ from typing import Any
 import keras
 import numpy as np
 
-from xconv.errors import UnsupportedError
+from xconv.errors import ArgumentError
 from xconv.models.conversion import Conversion, Options, Report, Step
 from xconv_tensorflow.convert.embedding import embedding
 from xconv_tensorflow.convert.graph import graph_of, is_model, last_dense, replay
 from xconv_tensorflow.convert.layers import summary
 from xconv_tensorflow.convert.pooling import LEFT_OUT
-from xconv_tensorflow.convert.proof import finalized, prove
+from xconv_tensorflow.convert.proof import Programs, finalized, prove
 from xconv_tensorflow.convert.rules import rule_for
-from xconv_tensorflow.convert.state import Array, Made, Refused, Site, State
+from xconv_tensorflow.convert.state import Array, Made, RefusedError, Site, State
 
 
 def to_1d(model: Any, options: Options) -> Conversion:
     """A new 1-D model with the weights of a 2-D one, and what was done; the 2-D one is left as it was.
 
     Raises:
-        ArgumentError: the model has no graph, or the options do not fit it.
-        UnsupportedError: a layer has no meaning in 1-D; the text says which, why, and what to do.
+        ArgumentError: the model has no graph, the options do not fit it, or layers have no meaning in 1-D: the text says
+            which, why, and what to do.
     """
     options, state = embedding(graph_of(model), options)
     walk = _Walk(model, options)
     given = keras.Input(options.input_shape, dtype=graph_of(model).inputs[0].dtype, name=_input_name(model))
     made, results = walk.model(model, [_Signal(given, state)], "")
+    if walk.refused:
+        raise walk.refusal()
     report = Report(options, walk.steps, walk.warnings())
     states = walk.stop_states or [signal.state for signal in results]
     claimed = all(step.verdict in ("exact", "exact if") for step in walk.compared_steps())
-    report.prove = partial(prove, model, made, options, (state, states), walk.rounded, walk.stop, claimed)
+    programs = Programs.of((model, made), options, (state, states), walk.rounded, walk.stop or (None, None))
+    report.prove = partial(prove, programs, options.input_shape, claimed)
     return Conversion(made, report)
 
 
@@ -50,9 +53,11 @@ class _Walk:
         self.options = options
         self.steps: list[Step] = []
         self.rounded: dict[int, Sequence[Array]] = {}
-        self.stop: tuple[Any, Any, str] | None = None
+        self.refused: list[str] = []
+        self.stop: tuple[Any, Any] | None = None
         self.stop_states: list[State] = []
         self._stop_at = 0
+        self._visited: set[int] = set()
         self._top = model
         self._head = None if options.head is None else last_dense(model)
         self._made: dict[Any, Any] = {}
@@ -72,7 +77,7 @@ class _Walk:
         if model is self._top:
             for result in results:
                 if result.state.padded:
-                    raise self._unsupported("the output", "", "rows of zeros are left along the axis that disappears")
+                    self.refused.append("the output: rows of zeros are left along the axis that disappears")
             if self.options.head is not None and self._head is None:
                 new, results = self._new_head(results)
                 line.extend(new)
@@ -109,6 +114,7 @@ class _Walk:
     def _operation(
         self, operation: Any, arguments: Sequence[Any], options: dict[str, Any], prefix: str
     ) -> tuple[list[Any], Any]:
+        self._visited.add(id(operation))
         signals = [one for one in keras.tree.flatten((arguments, options)) if isinstance(one, _Signal)]
         path = f"{prefix}{operation.name}"
         if is_model(operation):
@@ -119,10 +125,7 @@ class _Walk:
         again = key in self._made
         if not again:
             head = self.options.head if operation is self._head else None
-            try:
-                made = rule_for(Site(operation, states, shapes, self.options, head))
-            except Refused as error:
-                raise self._unsupported(path, type(operation).__name__, str(error)) from None
+            made = self._ruled(Site(operation, states, shapes, self.options, head), path)
             self._made[key] = self._named(operation, made)
         made = self._made[key]
         result = self._called(made, arguments, options)
@@ -131,12 +134,32 @@ class _Walk:
         self._report(path, operation, made, again)
         return list(made.layers), _Signal(result, made.state)
 
+    def _ruled(self, site: Site, path: str) -> Made:
+        try:
+            return rule_for(site)
+        except RefusedError as error:
+            self.refused.append(f"{path!r} ({type(site.layer).__name__}): {error}")
+        # To find all that is refused: on by a rule that is not exact, else as far as names alone tell.
+        try:
+            return rule_for(replace(site, options=replace(self.options, kernel_rule="row")))
+        except RefusedError:
+            self._visited.add(id(site.layer))
+            for layer in graph_of(self._top)._flatten_layers():
+                if id(layer) not in self._visited and (why := refused_by_name(layer)):
+                    self.refused.append(f"{layer.name!r} ({type(layer).__name__}): {why}")
+            raise self.refusal() from None
+
+    def refusal(self) -> ArgumentError:
+        """What was refused, in an error."""
+        listed = "; ".join(self.refused)
+        return ArgumentError(
+            "to_1d", "model", f"layers without a 1-D form: {listed}", "layers that a rule is known for"
+        )
+
     def _nested(self, model: Any, signals: list[_Signal], path: str) -> tuple[list[Any], Any]:
         key = (id(model), tuple(signal.state for signal in signals), tuple(s.tensor.shape for s in signals))
         if key not in self._made:
-            inside = [
-                _Signal(keras.Input(tuple(s.tensor.shape)[1:], dtype=s.tensor.dtype), s.state) for s in signals
-            ]
+            inside = [_Signal(keras.Input(tuple(s.tensor.shape)[1:], dtype=s.tensor.dtype), s.state) for s in signals]
             self._made[key] = self.model(model, inside, f"{path}/")
         made, results = self._made[key]
         tensors = [signal.tensor for signal in signals]
@@ -148,9 +171,7 @@ class _Walk:
         # A layer that is called in two states becomes two, which must not have one name.
         times = self._times[id(operation)] = self._times.get(id(operation), 0) + 1
         if times > 1:
-            layers = [
-                type(one).from_config({**one.get_config(), "name": f"{one.name}_{times}"}) for one in made.layers
-            ]
+            layers = [type(one).from_config({**one.get_config(), "name": f"{one.name}_{times}"}) for one in made.layers]
             made = replace(made, layers=tuple(layers))
         return made
 
@@ -169,7 +190,7 @@ class _Walk:
         for layer, weights in zip(made.layers, made.weights, strict=False):
             if weights is None:
                 if not state.lacking and self.stop is None:
-                    self.stop, self.stop_states = (operation, layer, operation.name), [state]
+                    self.stop, self.stop_states = (operation, layer), [state]
                     self._stop_at = len(self.steps)
                 continue
             layer.set_weights([np.asarray(weight) for weight in weights])
@@ -200,16 +221,13 @@ class _Walk:
         for layer in layers:
             tensor = layer(tensor)
         if self.stop is None:
-            self.stop = (None, layers[0], layers[0].name)
+            self.stop = (None, layers[0])
         became = " + ".join(summary(layer) for layer in layers)
         parameters = (0, layers[-1].count_params())
         self.steps.append(
             Step("head", "-", became, "new head", "heuristic", "new weights: train it; logits", parameters)
         )
         return layers, [_Signal(tensor, replace(state, form="vector"))]
-
-    def _unsupported(self, path: str, kind: str, why: str) -> UnsupportedError:
-        return UnsupportedError(f"to_1d: {path!r}{f' ({kind})' if kind else ''} has no 1-D form: {why}")
 
 
 def _input_name(model: Any) -> str:

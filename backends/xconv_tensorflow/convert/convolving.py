@@ -9,18 +9,19 @@ from typing import Any
 import keras
 import numpy as np
 
+from xconv.models.conversion import Verdict
 from xconv_tensorflow.convert.kernels import (
     Taps,
     agreed,
     by_rule,
+    channel_map,
     named,
-    other_channels,
     same_low,
     transposed_windows,
     windows,
 )
 from xconv_tensorflow.convert.layers import NONNEGATIVE, ZERO_AT_ZERO, activation, remade
-from xconv_tensorflow.convert.state import Array, Made, Refused, Site, State
+from xconv_tensorflow.convert.state import Array, Made, RefusedError, Site, State
 
 TO_1D = {
     keras.layers.Conv2D: keras.layers.Conv1D,
@@ -30,13 +31,19 @@ TO_1D = {
 }
 
 
+PADDED = "it is padded as an axis of odd size is: a row more before it; proven against it with that"
+
+
 def convolution(site: Site) -> Made:
     """Conv2D, DepthwiseConv2D, SeparableConv2D."""
     layer, state = site.layer, site.state
     kernel, stride, dilation = _geometry(site)
-    met = [taps for taps, _ in windows(state, kernel[0], stride[0], dilation[0], layer.padding)]
+    met, condition = _met(state, kernel[0], stride[0], dilation[0], layer.padding), ""
+    if not met and state.rows == 1 and state.high - state.low == 1 and (kernel[0] - 1) * dilation[0] == 2 * state.high:
+        # keras.applications pads a row less before an axis of even size, and every row before one of odd size
+        met, condition = _met(replace(state, low=state.high), kernel[0], stride[0], dilation[0], "valid"), PADDED
     after = state.seen(kernel, stride, dilation)
-    return _made(site, met, kernel[0], after, {"strides": stride[1], "dilation_rate": dilation[1]})
+    return _made(site, met, kernel[0], after, {"strides": stride[1], "dilation_rate": dilation[1]}, condition)
 
 
 def transposed(site: Site) -> Made:
@@ -47,7 +54,9 @@ def transposed(site: Site) -> Made:
     met = transposed_windows(state, kernel[0], stride[0], dilation[0], low, count)
     extra = None if layer.output_padding is None else site.gone_first(layer.output_padding)[1]
     changes = {"strides": stride[1], "dilation_rate": dilation[1], "output_padding": extra}
-    return _made(site, met, kernel[0], state, changes)
+    reach = [-(-((k - 1) * d + 1) // s) for k, s, d in zip(kernel, stride, dilation, strict=True)]
+    after = state.seen((reach[0], reach[1]), (1 / stride[0], 1 / stride[1]))
+    return _made(site, met, kernel[0], after, changes)
 
 
 def transposed_extent(site: Site) -> tuple[int, int]:
@@ -89,24 +98,31 @@ def for_channels(site: Site, kernel: Array) -> tuple[Array | None, str]:
     if not site.state.lacking:
         return kernel, ""
     layer, rule = site.layer, site.options.channels
-    if not isinstance(layer, keras.layers.Conv2D) or isinstance(layer, keras.layers.Conv2DTranspose) or layer.groups > 1:
+    if (
+        not isinstance(layer, keras.layers.Conv2D)
+        or isinstance(layer, keras.layers.Conv2DTranspose)
+        or layer.groups > 1
+    ):
         site.adapted()
-    note = f"for {site.depth} channels instead of {site.state.lacking}"
     if rule == "new":
-        return None, f"new weights {note}: train it"
-    return other_channels(kernel, site.depth, rule), f"channels by {rule!r} {note}"
+        return None, f"new weights for {site.depth} channels instead of {site.state.lacking}: train it"
+    return np.einsum("kio,ic->kco", kernel, channel_map(rule, site.state.lacking, site.depth)), ""
 
 
-def _made(site: Site, met: Sequence[Taps], extent: int, after: State, changes: dict[str, Any]) -> Made:
+def _made(
+    site: Site, met: Sequence[Taps], extent: int, after: State, changes: dict[str, Any], condition: str = ""
+) -> Made:
     layer, kernel = site.layer, spatial_kernel(site)
     zeros_stay = not layer.use_bias and activation(layer) in ZERO_AT_ZERO
     found = agreed(list(met), zeros_stay)
-    verdict, condition = "exact", ""
+    verdict: Verdict = "exact if" if condition else "exact"
     if found is not None:
         taps, low, rows, high = found
         rule, reduced = named(taps, extent), kernel.take(taps, axis=0).sum(0)
     elif site.options.kernel_rule == "exact":
-        raise Refused(_why(met, site.state), "choose kernel_rule='sum', 'row' or 'mean' to go on without exactness")
+        raise RefusedError(
+            _why(met, site.state), "choose kernel_rule='sum', 'row' or 'mean' to go on without exactness"
+        )
     else:
         low, rows, high = 0, max(len(met), 1), 0
         rule, reduced = f"{site.options.kernel_rule} of {extent} rows", by_rule(kernel, site.options.kernel_rule)
@@ -119,7 +135,9 @@ def _made(site: Site, met: Sequence[Taps], extent: int, after: State, changes: d
     weights = None if adapted is None else reduced_weights(site, adapted)
     if note:
         verdict, condition = "heuristic", "; ".join(filter(None, (note, condition)))
-    return Made((made,), state, rule, verdict, condition, (weights,))  # type: ignore[arg-type]
+    elif site.state.lacking:
+        rule += f", channels by {site.options.channels!r}"
+    return Made((made,), state, rule, verdict, condition, (weights,))
 
 
 def _why(met: Sequence[Taps], state: State) -> str:
@@ -131,6 +149,10 @@ def _why(met: Sequence[Taps], state: State) -> str:
     inner = max(met, key=len)
     right = sum(taps == inner for taps in met)
     return f"{right} of {len(met)} output rows see {len(inner)} rows of the signal, the others see less and zeros"
+
+
+def _met(state: State, kernel: int, stride: int, dilation: int, padding: str) -> list[Taps]:
+    return [taps for taps, _ in windows(state, kernel, stride, dilation, padding)]
 
 
 def _geometry(site: Site) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:

@@ -8,12 +8,25 @@ from typing import Any
 import keras
 
 from xconv_tensorflow.convert.layers import NONNEGATIVE, ZERO_AT_ZERO, activation, remade
-from xconv_tensorflow.convert.state import Made, Refused, Site, State
+from xconv_tensorflow.convert.state import Made, RefusedError, Site, State
 
 L = keras.layers
 
 UNARY_OPERATIONS = {
-    *("Relu", "Relu6", "Sigmoid", "Silu", "HardSigmoid", "HardSilu", "Elu", "Selu", "Gelu", "Celu", "LeakyRelu", "Tanh"),
+    *(
+        "Relu",
+        "Relu6",
+        "Sigmoid",
+        "Silu",
+        "HardSigmoid",
+        "HardSilu",
+        "Elu",
+        "Selu",
+        "Gelu",
+        "Celu",
+        "LeakyRelu",
+        "Tanh",
+    ),
     *("Softplus", "Softsign", "Absolute", "Square", "Sqrt", "Exp", "Log", "Log1p", "Negative", "Clip", "Sign", "Cast"),
 }
 MERGING_OPERATIONS = {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum", "Power"}
@@ -46,21 +59,20 @@ def prelu(site: Site) -> Made:
     """PReLU: its slopes have a size of one where they are shared."""
     layer, state = site.layer, site.state
     (alpha,) = site.weights()
-    shared = [axis % alpha.ndim + 0 for axis in layer.shared_axes or ()]
+    shared = list(layer.shared_axes or ())
     if state.form in ("image", "raster"):
         if alpha.shape[state.gone - 1] != 1:
-            raise Refused(f"it has {alpha.shape[state.gone - 1]} rows of slopes", "share them: shared_axes=[1, 2]")
+            raise RefusedError(f"it has {alpha.shape[state.gone - 1]} rows of slopes", "share them: shared_axes=[1, 2]")
         alpha = alpha.squeeze(state.gone - 1)
         shared = [state.axis(axis) for axis in layer.shared_axes or () if axis != state.gone]
     elif state.form != "vector":
-        raise Refused("its slopes do not belong to channels here", "use ReLU or LeakyReLU")
+        raise RefusedError("its slopes do not belong to channels here", "use ReLU or LeakyReLU")
     for axis, size in enumerate(alpha.shape, 1):
         if size != 1 and size != site.shapes[0][axis - 1]:
-            raise Refused(f"its slopes are for {size} elements, here are {site.shapes[0][axis - 1]}", "share them")
+            raise RefusedError(f"its slopes are for {size} elements, here are {site.shapes[0][axis - 1]}", "share them")
         if size == 1 and axis not in shared:
             shared.append(axis)  # of size 1 in 2-D; in 1-D it may be another
-    changes = {"shared_axes": sorted(shared) or None}
-    return Made((remade(layer, **changes),), state, "copy", weights=([alpha],))
+    return Made((remade(layer, shared_axes=sorted(shared) or None),), state, "copy", weights=([alpha],))
 
 
 def spatial_dropout(site: Site) -> Made:
@@ -86,13 +98,13 @@ def concatenate(site: Site) -> Made:
     state, axis = site.state, site.layer.axis
     after = merged_state(site, "Concatenate")
     if any(one.rows != after.rows for one in site.states) and state.form != "vector":
-        raise Refused("its inputs differ in rows")
+        raise RefusedError("its inputs differ in rows")
     if state.form in ("flattened", "unfolded"):
-        raise Refused("it joins flattened images", "pool globally instead of flattening")
+        raise RefusedError("it joins flattened images", "pool globally instead of flattening")
     if state.form != "vector":
         axis = state.axis(axis)
         if state.form == "folded" and state.rows > 1 and axis == state.channels:
-            raise Refused("folded channels would have to be interleaved", "let a convolution span the axis before")
+            raise RefusedError("folded channels would have to be interleaved", "let a convolution span the axis before")
         axis = -1 if axis == 2 else axis
     return Made((remade(site.layer, axis=axis),), after, "copy")
 
@@ -111,7 +123,7 @@ def operation(site: Site) -> Made:
     elif kind in ("Mean", "Max", "Amax"):
         return _reduction(site)
     else:
-        raise Refused(f"keras.ops.{kind.lower()} is known to no rule", "use a layer instead")
+        raise RefusedError(f"keras.ops.{kind.lower()} is known to no rule", "use a layer instead")
     return Made((remade(site.layer),), state, "copy")
 
 
@@ -122,15 +134,15 @@ def merged_state(site: Site, kind: str) -> State:
         same = (other.form, other.low, other.high, other.flat) == (first.form, first.low, first.high, first.flat)
         rows = {other.rows, first.rows}
         if not same or (len(rows) == 2 and (1 not in rows or other.padded or other.form != "image")):
-            raise Refused(f"it merges {_say(first)} with {_say(other)}", "make both branches of one shape")
+            raise RefusedError(f"it merges {_say(first)} with {_say(other)}", "make both branches of one shape")
         if other.lacking != first.lacking:
             site.adapted()
-            raise Refused("one branch has other channels than the model's image", "give channels as the model has")
+            raise RefusedError("one branch has other channels than the model's image", "give channels as the model has")
     nonnegative = [state.nonnegative for state in site.states]
     sign = any(nonnegative) if kind == "Maximum" else all(nonnegative) and kind not in ("Subtract", "Dot")
-    field = tuple(max(state.field[axis] for state in site.states) for axis in (0, 1))
-    rows = max(state.rows for state in site.states)
-    return replace(first, rows=rows, nonnegative=sign, field=(field[0], field[1]))
+    one, two, three = (max(state.field[axis] for state in site.states) for axis in range(3))
+    most = max(state.rows for state in site.states)
+    return replace(first, rows=most, nonnegative=sign, field=(one, two, three))
 
 
 def _reduction(site: Site) -> Made:
@@ -139,7 +151,7 @@ def _reduction(site: Site) -> Made:
     spatial = {1, 2} if state.channels_last else {2, 3}
     axes = {axis % 4 for axis in (op.axis if isinstance(op.axis, (list, tuple)) else [op.axis])}
     if state.form not in ("image", "raster") or axes != spatial:
-        raise Refused("it reduces other axes than height and width", "use a global pooling layer")
+        raise RefusedError("it reduces other axes than height and width", "use a global pooling layer")
     made = remade(op, axis=(1 if state.channels_last else 2))
     return Made((made,), replace(state, form="image" if op.keepdims else "vector", rows=1), "reduce the kept axis")
 
@@ -155,7 +167,7 @@ def _over_channels(site: Site, axis: int) -> None:
         return
     channels = 3 if state.channels_last else 1
     if state.form not in ("image", "raster") or axis % 4 != channels or not state.channels_last:
-        raise Refused("it normalizes over another axis than the channels", "put it after the head")
+        raise RefusedError("it normalizes over another axis than the channels", "put it after the head")
 
 
 def _zero_at_zero(layer: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from xconv.errors import ArgumentError
 from xconv.models.conversion import Options
+from xconv_tensorflow.convert.kernels import channel_map
 from xconv_tensorflow.convert.state import Array, State
 
 
@@ -21,7 +22,9 @@ def embedding(graph: Any, options: Options) -> tuple[Options, State]:
     """
     shapes = [tuple(tensor.shape) for tensor in graph.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4:
-        raise ArgumentError("to_1d", "model", f"inputs of shapes {shapes}", "one input (batch, height, width, channels)")
+        raise ArgumentError(
+            "to_1d", "model", f"inputs of shapes {shapes}", "one input (batch, height, width, channels)"
+        )
     last = _channels_last(graph)
     height = 1 if last else 2
     gone = height + (options.axis == "width")
@@ -61,34 +64,32 @@ def embedding(graph: Any, options: Options) -> tuple[Options, State]:
 
 def as_image(signal: Array, options: Options, state: State) -> Array:
     """A batch of signals as images."""
+    if state.lacking and options.channels != "new":
+        matrix = channel_map(options.channels, state.lacking, signal.shape[state.channels])
+        signal = np.moveaxis(np.moveaxis(signal, state.channels, -1) @ matrix.T, -1, state.channels)
     if state.form == "image":
         return np.repeat(np.expand_dims(signal, state.gone), state.rows, state.gone)
-    gone_first = state.gone == (1 if state.channels_last else 2)
     if state.form == "folded":
         return _unfolded(signal, state)
-    if not state.channels_last:
-        signal = signal.transpose(0, 2, 1)
-    image = signal.reshape(len(signal), options.size, -1, signal.shape[2])
-    image = image if gone_first else image.swapaxes(1, 2)
-    return image if state.channels_last else image.transpose(0, 3, 1, 2)
+    first = state.first
+    lines = signal.reshape(*signal.shape[:first], options.size, -1, *signal.shape[first + 1 :])
+    return lines if state.gone == first else lines.swapaxes(first, first + 1)
 
 
-def as_given(result: Array, state: State, like: Array) -> Array:
-    """A 1-D result in the 2-D result's shape."""
+def as_given(result: Array, state: State) -> Array:
+    """A 1-D result in the shape of the 2-D one."""
     if state.form == "image":
-        return np.broadcast_to(np.expand_dims(result, state.gone), like.shape)
+        return np.repeat(np.expand_dims(result, state.gone), state.rows, state.gone)
     if state.form == "folded":
         return _unfolded(result, state)
-    if state.form in ("flattened", "unfolded"):
-        sizes = (state.flat[0], 1 if state.form == "flattened" else state.rows, state.flat[1])
-        split = result.reshape(len(result), *sizes)
-        if state.gone == (1 if state.channels_last else 2):
-            split = split.swapaxes(1, 2)
-        axis = 1 if state.gone == (1 if state.channels_last else 2) else 2
-        if state.form == "flattened":
-            split = split.repeat(state.rows, axis)
-        return split.reshape(len(result), -1)
-    return result
+    if state.form not in ("flattened", "unfolded"):
+        return result
+    # Keras flattens to channels last, whatever the data format
+    rows = 1 if state.form == "flattened" else state.rows
+    image = result.reshape(len(result), state.flat[0], rows, state.flat[1])
+    if state.form == "flattened":
+        image = image.repeat(state.rows, 2)
+    return (image.swapaxes(1, 2) if state.gone == state.first else image).reshape(len(result), -1)
 
 
 def _unfolded(signal: Array, state: State) -> Array:

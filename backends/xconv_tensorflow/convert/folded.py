@@ -12,7 +12,7 @@ from xconv_tensorflow.convert.convolving import spatial_kernel, transposed_exten
 from xconv_tensorflow.convert.kernels import dense, depthwise_as_grouped, same_low, toeplitz, windows
 from xconv_tensorflow.convert.layers import NONNEGATIVE, activation, conv1d, remade
 from xconv_tensorflow.convert.pooling import global_1d, pooled_1d, pooled_state
-from xconv_tensorflow.convert.state import Array, Made, Refused, Site, State
+from xconv_tensorflow.convert.state import Array, Made, RefusedError, Site, State
 
 L = keras.layers
 
@@ -27,7 +27,7 @@ def convolution(site: Site) -> Made:
     low = state.low + (same_low(extent, kernel[0], stride[0], dilation[0]) if layer.padding == "same" else 0)
     inputs = [[out * stride[0] + tap * dilation[0] - low for tap in range(kernel[0])] for out in range(count)]
     if not count:
-        raise Refused(f"its kernel of {kernel[0]} rows is larger than {extent}", "use padding='same'")
+        raise RefusedError(f"its kernel of {kernel[0]} rows is larger than {extent}", "use padding='same'")
     matrix = toeplitz(_full(site), inputs, state.rows)
     made = conv1d(
         layer,
@@ -74,9 +74,7 @@ def transposed(site: Site) -> Made:
         output_padding=None if layer.output_padding is None else site.gone_first(layer.output_padding)[1],
         kernel_constraint=None,
     )
-    return Made(
-        (made,), _unfolded(site, state, count), "Toeplitz kernel", weights=([matrix, *_bias(site, count)],)
-    )
+    return Made((made,), _unfolded(site, state, count), "Toeplitz kernel", weights=([matrix, *_bias(site, count)],))
 
 
 def pooling(site: Site) -> Made:
@@ -89,7 +87,7 @@ def pooling(site: Site) -> Made:
     if pool[0] == stride[0] == 1:
         return Made((along,), after, "pool the kept axis")
     if pool[0] != stride[0] or state.rows % pool[0]:
-        raise Refused(
+        raise RefusedError(
             f"its windows of {pool[0]} rows with stride {stride[0]} do not part the {state.rows} folded rows",
             "pool the kept axis alone, or let a convolution span the axis before",
         )
@@ -123,7 +121,8 @@ def _full(site: Site) -> Array:
         return dense(depthwise_as_grouped(kernel), kernel.shape[2])
     if isinstance(layer, L.SeparableConv2D):
         depthwise = dense(depthwise_as_grouped(kernel), kernel.shape[2])
-        return depthwise @ np.asarray(layer.pointwise_kernel, np.float64)[0, 0]
+        both: Array = depthwise @ np.asarray(layer.pointwise_kernel, np.float64)[0, 0]
+        return both
     return dense(kernel, layer.groups)
 
 
@@ -134,6 +133,6 @@ def _bias(site: Site, rows: int) -> list[Any]:
 def _unfolded(site: Site, after: State, rows: int) -> State:
     name = activation(site.layer)
     if name in ("softmax", "log_softmax") and rows > 1:
-        raise Refused("its softmax is over the channels of each row", "let it span all rows")
+        raise RefusedError("its softmax is over the channels of each row", "let it span all rows")
     form = "image" if rows == 1 else "folded"
     return replace(after, form=form, rows=rows, low=0, high=0, nonnegative=name in NONNEGATIVE)  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from xconv.errors import ArgumentError
 from xconv_tensorflow.convert.state import Array, State
 
 Taps = tuple[int, ...]
@@ -98,9 +97,9 @@ def named(taps: Taps, kernel: int) -> str:
 def by_rule(kernel: Array, rule: str) -> Array:
     """A kernel without its first axis, by a rule that is not exact."""
     if rule == "row":
-        return kernel[(len(kernel) - 1) // 2]
-    total: Array = kernel.sum(0)
-    return total / len(kernel) if rule == "mean" else total
+        kernel = kernel[[(len(kernel) - 1) // 2]]
+    summed: Array = kernel.sum(0) / (len(kernel) if rule == "mean" else 1)
+    return summed
 
 
 def dense(kernel: Array, groups: int) -> Array:
@@ -134,39 +133,18 @@ def toeplitz(kernel: Array, inputs: list[list[int]], rows: int) -> Array:
     return full.reshape(kept, rows * inside, len(inputs) * outside)
 
 
-def lines(kernel: Array, pitch: int, dilation: tuple[int, int], same: bool) -> Array:
-    """A kernel for an image that is read line by line: its rows ``pitch`` taps apart, zeros between them.
+def channel_map(rule: str, image: int, signal: int) -> Array:
+    """The matrix (image channels, signal channels) by which a 2-D network is fed with a signal of other channels.
 
-    With ``same``, its middle is where "same" in 1-D looks for it.
+    The first kernel in 1-D is the old one times it. "mean": each of the image's channels is the mean of the signal's.
+    "repeat": the signal's channels are dealt out to the image's in turn, times image / signal.
 
-    >>> lines(np.ones((2, 2, 1, 1)), 4, (1, 1), same=False).ravel().tolist()
-    [1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
-    >>> lines(np.ones((2, 2, 1, 1)), 4, (1, 1), same=True).ravel().tolist()
-    [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
+    >>> channel_map("mean", 3, 2).tolist()
+    [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]
+    >>> channel_map("repeat", 2, 3).round(2).tolist()
+    [[0.67, 0.0, 0.67], [0.0, 0.67, 0.0]]
     """
-    rows, columns = kernel.shape[:2]
-    low = (rows - 1) * dilation[0] // 2 * pitch + (columns - 1) * dilation[1] // 2
-    reach = (rows - 1) * dilation[0] * pitch + (columns - 1) * dilation[1]
-    first, length = 0, reach + 1
-    if same:
-        middle = max(low, reach - low)
-        first, length = middle - low, 2 * middle + 1
-    full = np.zeros((length, *kernel.shape[2:]))
-    for row in range(rows):
-        for column in range(columns):
-            full[first + row * dilation[0] * pitch + column * dilation[1]] += kernel[row, column]
-    return full
-
-
-def other_channels(kernel: Array, channels: int, rule: str) -> Array:
-    """A kernel (..., in, out) for another number of channels, such that the sum over them stays as large.
-
-    >>> other_channels(np.ones((3, 3, 8)), 1, "mean").shape, other_channels(np.ones((3, 3, 8)), 6, "repeat")[0, 0, 0]
-    ((3, 1, 8), np.float64(0.5))
-    """
-    if rule not in ("mean", "repeat"):
-        raise ArgumentError("to_1d", "channels", repr(rule), "'mean', 'repeat' or 'new'")
-    old = kernel.shape[-2]
     if rule == "mean":
-        return kernel.mean(-2, keepdims=True).repeat(channels, -2) * (old / channels)
-    return kernel.take(np.arange(channels) % old, axis=-2) * (old / channels)
+        return np.full((image, signal), 1 / signal)
+    dealt: Array = np.arange(signal)[None, :] % image == np.arange(image)[:, None]
+    return dealt * (image / signal)

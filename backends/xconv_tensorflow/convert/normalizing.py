@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from xconv_tensorflow.convert.layers import remade
-from xconv_tensorflow.convert.state import Array, Made, Refused, Site
+from xconv_tensorflow.convert.state import Array, Made, RefusedError, Site
 
 UNFOLD = "let a convolution span the axis before"
 
@@ -40,14 +40,14 @@ def by_axes(site: Site) -> Made:
     if state.gone in given:
         at = given.index(state.gone)
         if any(weight.shape[at] != 1 for weight in weights if weight.ndim == len(given)):
-            raise Refused("it has weights for each row", "normalize over the channels alone")
+            raise RefusedError("it has weights for each row", "normalize over the channels alone")
         weights = [weight.squeeze(at) if weight.ndim == len(given) else weight for weight in weights]
     axes = [state.axis(axis) for axis in given if axis != state.gone]
     if not axes:
-        raise Refused("it normalizes over nothing but the axis that disappears")
+        raise RefusedError("it normalizes over nothing but the axis that disappears")
     for weight in weights:
         if weight.ndim == len(axes) and weight.shape != tuple(site.shapes[0][axis - 1] for axis in axes):
-            raise Refused("it has weights for each element of another length", "normalize over the channels alone")
+            raise RefusedError("it has weights for each element of another length", "normalize over the channels alone")
     return Made((remade(layer, axis=_as_given(axes)),), state, "copy", weights=(weights,))
 
 
@@ -78,12 +78,12 @@ def _known(site: Site) -> None:
     site.unpadded()
     site.adapted()
     if site.state.form in ("flattened", "unfolded"):
-        raise Refused("it normalizes a flattened image", "pool globally instead of flattening")
+        raise RefusedError("it normalizes a flattened image", "pool globally instead of flattening")
 
 
 def _unfolded(site: Site) -> None:
     if site.state.form == "folded" and site.state.rows > 1:
-        raise Refused("its statistics are of the channels, in which the rows are folded", UNFOLD)
+        raise RefusedError("its statistics are of the channels, in which the rows are folded", UNFOLD)
 
 
 def _as_given(axes: list[int]) -> Any:

@@ -10,7 +10,7 @@ import keras
 from xconv.models.conversion import Verdict
 from xconv_tensorflow.convert.kernels import agreed, windows
 from xconv_tensorflow.convert.layers import remade
-from xconv_tensorflow.convert.state import Made, Refused, Site
+from xconv_tensorflow.convert.state import Made, RefusedError, Site
 
 TO_1D = {
     keras.layers.MaxPooling2D: keras.layers.MaxPooling1D,
@@ -27,7 +27,9 @@ def pooling(site: Site) -> Made:
     layer, state = site.layer, site.state
     pool, stride = site.gone_first(layer.pool_size), site.gone_first(layer.strides)
     met = windows(state, pool[0], stride[0], 1, layer.padding)
-    rule, verdict, condition = "pool the kept axis", "exact", ""
+    rule, condition = "pool the kept axis", ""
+    verdict: Verdict = "exact"
+    layers = [pooled_1d(site)]
     after = state.seen(pool, stride)
     if not met and state.rows == 1 and not state.padded:
         verdict, condition = "exact if", LEFT_OUT
@@ -37,12 +39,14 @@ def pooling(site: Site) -> Made:
         # any tap will do: each meets the same row
         found = agreed([taps[:1] and (0,) for taps, _ in met], zeros_stay=True)
         if found is None:
-            raise Refused(f"its window is larger than the {state.rows} rows", "use padding='same'")
+            raise RefusedError(f"its window is larger than the {state.rows} rows", "use padding='same'")
         _, low, rows, high = found
-        if any(taps and zeros for taps, zeros in met):
-            verdict, condition = _with_zeros(site)
+        mixed = _with_zeros(site, {(len(taps), zeros) for taps, zeros in met if taps})
+        if mixed is not None:
+            layers.append(mixed)
+            rule += ", and the rows of zeros"
     after = replace(after, low=low, rows=rows, high=high)
-    return Made((pooled_1d(site),), after, rule, verdict, condition)
+    return Made(tuple(layers), after, rule, verdict, condition)
 
 
 def pooled_1d(site: Site) -> Any:
@@ -68,7 +72,18 @@ def pooled_state(site: Site) -> Any:
     return replace(site.state, form="image" if site.layer.keepdims else "vector", rows=1, low=0, high=0)
 
 
-def _with_zeros(site: Site) -> tuple[Verdict, str]:
-    if not isinstance(site.layer, keras.layers.MaxPooling2D):
-        raise Refused("it averages rows of zeros into the signal", "use padding='same' instead of a padding layer")
-    return ("exact", "") if site.state.nonnegative else ("exact if", "its input is >= 0: zeros of a padding meet it")
+def _with_zeros(site: Site, windows: set[tuple[int, int]]) -> Any:
+    """A layer for windows with rows of zeros, given how many rows of the signal and of zeros each has."""
+    layer = site.layer
+    common = {"name": f"{layer.name}_zeros", "dtype": layer.dtype_policy}
+    if not any(zeros for _, zeros in windows):
+        return None
+    if isinstance(layer, keras.layers.MaxPooling2D):
+        if site.state.nonnegative:
+            return None
+        if all(zeros for _, zeros in windows):
+            return keras.layers.ReLU(**common)  # the largest of them and zero
+    elif len({rows / (rows + zeros) for rows, zeros in windows}) == 1:
+        rows, zeros = next(iter(windows))
+        return keras.layers.Rescaling(rows / (rows + zeros), **common)
+    raise RefusedError("some of its windows meet rows of zeros and others do not", "pad by padding='same' instead")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,15 +31,15 @@ nothing: a part of 1 in 1,000 that were wrong would still be seen."""
 class Proof:
     """How far the 1-D model is from the 2-D one, in float64.
 
-    ``verdict`` is "exact", "differs", "proves nothing" (the outputs do not vary over the batch), or "heuristic" (some
-    step before is not exact, and the models differ as it says). ``compared`` says what was compared.
+    ``error`` is the largest one, ``tolerance`` what it may be, ``spread`` how much outputs vary over the batch.
+    ``verdict`` is "exact", "differs", "proves nothing" (they do not vary), or "heuristic" (a step is not exact, and a
+    difference is expected).
     """
 
     error: float
     tolerance: float
     spread: float
     verdict: str
-    compared: str
 
     @property
     def ok(self) -> bool:
@@ -47,113 +47,157 @@ class Proof:
         return self.verdict == "exact"
 
 
-class _Reached(Exception):
+class _ReachedError(Exception):
     def __init__(self, value: Any) -> None:
         super().__init__()
         self.value = value
 
 
-def run(model: Any, x: Array, weights: Mapping[int, Sequence[Array]] | None = None, until: Any = None) -> Any:
-    """A functional or Sequential model's outputs in float64, in inference; the model is left as it was.
+class Program:
+    """A functional or Sequential model that computes in float64, in inference; the model is left as it was.
+
+    Its layers are made again in float64, with the weights that they have when they first run. An image may have another
+    size than the model was built for. What would give nothing on an axis of size one is fitted to it: a pool without
+    padding that is larger is left out along it, and a convolution whose input lacks one row gets a row of zeros before.
 
     Args:
-        model: of any dtype policy; its layers are made again in float64, with the same weights. Its input may have
-            another size than the model was built for. A pool without padding that is larger than an axis of size one
-            would give nothing there, and is left out along it.
-        x: the input with the batch.
-        weights: other weights for some layers, by their ``id``.
+        model: of any dtype policy.
+        weights: by the ``id`` of a layer, its weights before they were rounded to the model's dtype; they are taken if
+            the layer still has them.
         until: a layer whose input is given back instead of the output.
     """
-    clones: dict[int, Any] = {}
 
-    def apply(operation: Any, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
-        if operation is until:
-            raise _Reached(arguments[0])
+    def __init__(self, model: Any, weights: Mapping[int, Sequence[Array]] | None = None, until: Any = None) -> None:
+        self.model = model
+        self.weights = weights or {}
+        self.until = until
+        self._clones: dict[Any, Any] = {}
+
+    def __call__(self, x: Array) -> list[Array]:
+        """All outputs on an input with the batch."""
+        given = tf.constant(np.asarray(x, np.float64))
+        try:
+            found = replay(graph_of(self.model), [given], self._apply)
+        except _ReachedError as reached:
+            found = reached.value
+        return [np.asarray(one) for one in keras.tree.flatten(found)]
+
+    def _apply(self, operation: Any, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
+        if operation is self.until:
+            raise _ReachedError(arguments[0])
         if is_model(operation):
-            return replay(graph_of(operation), keras.tree.flatten(arguments[0]), apply)
+            return replay(graph_of(operation), keras.tree.flatten(arguments[0]), self._apply)
         if not isinstance(operation, keras.Layer):
             return operation(*arguments, **options)
-        tensors = keras.tree.flatten((arguments, options))
-        clone = clones.get(id(operation))
-        if clone is None:
-            clone = clones[id(operation)] = _in_float64(operation, tensors[0], (weights or {}).get(id(operation)))
         if operation._call_has_training_arg:
             options = {**options, "training": False}
+        x = keras.tree.flatten((arguments, options))[0]
+        fitted = _fitted(operation, x)
+        if fitted is not x:
+            arguments = [fitted]
+        key = (id(operation), _one_high(operation, x))
+        clone = self._clones.get(key)
+        if clone is None:
+            clone = self._clones[key] = _in_float64(operation, fitted, self.weights.get(id(operation)))
         if _needs_last(operation):
-            result = clone(tf.transpose(arguments[0], _to_last(arguments[0])), **options)
+            result = clone(tf.transpose(fitted, _to_last(fitted)), **options)
             return tf.transpose(result, _to_first(result))
         return clone(*arguments, **options)
 
-    given = tf.constant(np.asarray(x, np.float64))
-    try:
-        found = replay(graph_of(model), [given], apply)
-    except _Reached as reached:
-        found = reached.value
-    results = [np.asarray(one) for one in keras.tree.flatten(found)]
-    return results[0] if len(results) == 1 else results
+
+def run(model: Any, x: Array) -> Array | list[Array]:
+    """What a model computes in float64 and in inference, see :class:`Program`: its output, or a list of several."""
+    found = Program(model)(x)
+    return found[0] if len(found) == 1 else found
 
 
-def prove(
-    original: Any,
-    model: Any,
-    options: Options,
-    states: tuple[State, Sequence[State]],
-    weights: Mapping[int, Sequence[Array]],
-    stop: tuple[Any, Any, str] | None,
-    claimed: bool,
-    seed: int = 0,
-) -> Proof:
-    """Compare a model with what it was made of, on a batch of random signals.
+@dataclass(frozen=True)
+class Programs:
+    """Both models as functions from signals to lists of arrays of the same shapes."""
 
-    Args:
-        original: the 2-D model.
-        model: the 1-D model.
-        options: those of the conversion.
-        states: of the input and of the outputs.
-        weights: of 1-D layers in float64, where rounding them to the model's dtype changed them.
-        stop: the layers of both models whose inputs are compared, and their name; the rest has new weights.
-        claimed: whether the steps before are said to be exact.
-        seed: of the signals.
-    """
-    first, last = states
-    signal = np.random.default_rng(seed).standard_normal((4, *options.input_shape))
-    if first.lacking:
-        return Proof(np.nan, 0.0, 0.0, "heuristic", "nothing: the image has other channels than the signal")
-    old_stop, new_stop, name = stop or (None, None, "")
-    wanted = run(original, as_image(signal, options, first), until=old_stop)
-    found = run(model, signal, weights, until=new_stop)
-    pairs = [(wanted, found)] if isinstance(wanted, np.ndarray) else list(zip(wanted, found, strict=True))
-    error = tolerance = 0.0
-    spread, verdict = np.inf, "exact"
-    for (one, other), state in zip(pairs, last, strict=True):
-        given = as_given(other, state, one)
-        if given.shape != one.shape:
-            return Proof(np.inf, 0.0, 0.0, "differs", f"shapes {one.shape} and {given.shape}")
-        scale = float(np.abs(one).max())
-        here, varies = float(np.abs(one - given).max()), float(np.ptp(one, axis=0).max())
-        if not here <= BETWEEN * scale:
-            verdict = "differs" if claimed else "heuristic"
-        elif not varies > VARYING * BETWEEN * scale and verdict == "exact":
-            verdict = "proves nothing"
-        if not here <= error:
-            error, tolerance = here, BETWEEN * scale
-        elif not tolerance:
-            tolerance = BETWEEN * scale
-        spread = min(spread, varies)
-    return Proof(error, tolerance, spread, verdict, f"the inputs of {name!r}" if stop else "the outputs")
+    original: Callable[[Array], list[Array]]
+    converted: Callable[[Array], list[Array]]
+
+    @classmethod
+    def of(
+        cls,
+        models: tuple[Any, Any],
+        options: Options,
+        states: tuple[State, Sequence[State]],
+        weights: Mapping[int, Sequence[Array]],
+        stop: tuple[Any, Any] = (None, None),
+    ) -> Programs:
+        """Of the 2-D model and the 1-D one.
+
+        Args:
+            models: both.
+            options: those of the conversion.
+            states: of the input, and of the outputs or of the input of ``stop``.
+            weights: as :class:`Program`'s, of the 1-D model.
+            stop: layers in both whose inputs are compared, because what comes behind has new weights.
+        """
+        first, last = states
+        old, new = Program(models[0], until=stop[0]), Program(models[1], weights, stop[1])
+
+        def converted(signals: Array) -> list[Array]:
+            return [as_given(array, state) for array, state in zip(new(signals), last, strict=True)]
+
+        return cls(lambda signals: old(as_image(signals, options, first)), converted)
+
+
+def prove(programs: Programs, shape: Sequence[int], claimed: bool, seed: int = 0) -> Proof:
+    """Compare both programs on a batch of random signals of a shape; ``claimed`` is whether they are said to agree."""
+    signals = np.random.default_rng(seed).standard_normal((4, *shape))
+    pairs = list(zip(programs.original(signals), programs.converted(signals), strict=True))
+    if any(one.shape != other.shape for one, other in pairs):
+        return Proof(np.inf, 0.0, 0.0, "differs" if claimed else "heuristic")
+    tolerances = [BETWEEN * float(np.abs(one).max(initial=0.0)) for one, _ in pairs]
+    errors = [float(np.abs(one - other).max(initial=0.0)) for one, other in pairs]
+    spreads = [float(np.ptp(one, axis=0).max(initial=0.0)) for one, _ in pairs]
+    verdict = "exact"
+    if not claimed:
+        verdict = "heuristic"
+    elif not all(error <= tolerance for error, tolerance in zip(errors, tolerances, strict=True)):
+        verdict = "differs"
+    elif not all(spread > VARYING * tolerance for spread, tolerance in zip(spreads, tolerances, strict=True)):
+        verdict = "proves nothing"
+    return Proof(max(errors), max(tolerances), min(spreads), verdict)
+
+
+def _one_high(layer: Any, x: Any) -> tuple[bool, bool]:
+    """Whether a pool without padding is larger than an axis of size one, for height and width."""
+    if not isinstance(layer, (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)) or layer.padding != "valid":
+        return False, False
+    axes = (1, 2) if layer.data_format == "channels_last" else (2, 3)
+    height, width = (x.shape[axis] == 1 < size for axis, size in zip(axes, layer.pool_size, strict=True))
+    return height, width
+
+
+def _fitted(layer: Any, x: Any) -> Any:
+    """The input of a convolution that lacks one row or column, with zeros before."""
+    if not isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)):
+        return x
+    if isinstance(layer, keras.layers.Conv2DTranspose) or layer.padding != "valid":
+        return x
+    first = 1 if layer.data_format == "channels_last" else 2
+    pads = [[0, 0] for _ in range(4)]
+    for axis, (size, dilation) in enumerate(zip(layer.kernel_size, layer.dilation_rate, strict=True), first):
+        pads[axis][0] = int(x.shape[axis] == (size - 1) * dilation > 1)
+    return tf.pad(x, pads) if np.any(pads) else x
 
 
 def _in_float64(layer: Any, like: Any, weights: Sequence[Array] | None) -> Any:
     config = {**layer.get_config(), "dtype": "float64"}
     if _needs_last(layer):
         config["data_format"] = "channels_last"
-    if isinstance(layer, (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)) and layer.padding == "valid":
-        axes = (1, 2) if layer.data_format == "channels_last" else (2, 3)
-        left = [like.shape[axis] == 1 for axis in axes]
+    left = _one_high(layer, like)
+    if any(left):
         for key in ("pool_size", "strides"):
             config[key] = tuple(1 if out else size for out, size in zip(left, config[key], strict=True))
     clone = type(layer).from_config(config)
-    given = [np.asarray(weight) for weight in layer.weights] if weights is None else weights
+    given: Sequence[Array] = [np.asarray(weight) for weight in layer.weights]
+    if weights is not None and all(np.array_equal(w.astype(g.dtype), g) for w, g in zip(weights, given, strict=True)):
+        given = weights
     if given:
         shape = tuple(like.shape)
         clone.build(tuple(shape[i] for i in _to_last(like)) if _needs_last(layer) else shape)

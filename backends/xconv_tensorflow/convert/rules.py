@@ -8,7 +8,8 @@ from typing import Any
 import keras
 
 from xconv_tensorflow.convert import convolving, elementwise, folded, normalizing, pooling, raster, shaping
-from xconv_tensorflow.convert.state import Made, Refused, Site
+from xconv_tensorflow.convert.graph import is_model
+from xconv_tensorflow.convert.state import Made, RefusedError, Site
 
 L = keras.layers
 Rule = Callable[[Site], Made]
@@ -18,7 +19,6 @@ _ELEMENTS = (
     *(L.ActivityRegularization, L.Identity, L.Rescaling),
 )
 _MERGING = (L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum)
-_LEAVE_OUT = "leave it out of the model and augment 1-D signals before it"
 
 EVERYWHERE: dict[Any, Rule] = {
     **dict.fromkeys(_ELEMENTS, elementwise.unary),
@@ -32,8 +32,10 @@ EVERYWHERE: dict[Any, Rule] = {
     L.Flatten: shaping.flatten,
     L.Reshape: shaping.reshape,
     L.Dense: shaping.dense,
-    L.Permute: shaping.refused("it exchanges axes", "permute the signal before the model, or convert the parts"),
-    L.Lambda: shaping.refused("nothing is known of its function", "use a layer or a function of keras.ops instead"),
+}
+REFUSED = {
+    L.Permute: "it exchanges axes; permute the signal before the model, or convert the parts",
+    L.Lambda: "nothing is known of its function; use a layer or a function of keras.ops instead",
 }
 
 _CONVOLUTIONS = (L.Conv2D, L.DepthwiseConv2D, L.SeparableConv2D)
@@ -75,7 +77,7 @@ def rule_for(site: Site) -> Made:
     """What a layer becomes at its place.
 
     Raises:
-        Refused: it has no meaning in 1-D, or no rule is known.
+        RefusedError: it has no meaning in 1-D, or no rule is known.
     """
     kind, module = type(site.layer), type(site.layer).__module__
     rule = SPATIAL.get(site.state.form, {}).get(kind) or EVERYWHERE.get(kind)
@@ -83,6 +85,18 @@ def rule_for(site: Site) -> Made:
         return rule(site)
     if module.startswith("keras.src.ops."):
         return elementwise.operation(site)
-    if module.startswith("keras.src.layers.preprocessing.image_preprocessing"):
-        raise Refused("it is for images", _LEAVE_OUT)
-    raise Refused("no rule is known for it", "build this part in 1-D, and convert the rest")
+    raise RefusedError(refused_by_name(site.layer) or "its input has no height and width here")
+
+
+def refused_by_name(layer: Any) -> str:
+    """Why a layer is refused wherever it stands, or nothing."""
+    kind = type(layer)
+    if kind in REFUSED:
+        return REFUSED[kind]
+    if kind in EVERYWHERE or any(kind in rules for rules in SPATIAL.values()) or is_model(layer):
+        return ""
+    if kind is L.InputLayer:
+        return ""
+    if kind.__module__.startswith("keras.src.layers.preprocessing.image_preprocessing"):
+        return "it is for images; leave it out of the model and augment 1-D signals before it"
+    return "no rule is known for it; build this part in 1-D, and convert the rest"

@@ -1,4 +1,4 @@
-"""What is known of each tensor on the way: how the 1-D one stands for the 2-D one. Rules read it and say what follows."""
+"""What is known of each tensor on the way: how the 1-D one stands for the 2-D one; rules say what follows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A layer that has no meaning in 1-D: why, and what to do."""
 
     def __init__(self, why: str, hint: str = "") -> None:
@@ -34,7 +34,7 @@ class State:
 
     ``gone`` is the disappearing axis of a rank-4 tensor. ``nonnegative``: whether no element can be negative.
     ``lacking``: the image's channels, as long as no layer has taken the signal's other number of them.
-    ``field`` and ``jump``: the receptive field along (gone, kept), and the input elements from one to the next.
+    ``field`` and ``jump``: the receptive field along (gone, kept, 1-D), and input elements from one to the next.
     """
 
     form: Form
@@ -47,8 +47,8 @@ class State:
     flat: tuple[int, int] = (0, 0)
     nonnegative: bool = False
     lacking: int = 0
-    field: tuple[int, int] = (1, 1)
-    jump: tuple[int, int] = (1, 1)
+    field: tuple[float, float, float] = (1, 1, 1)
+    jump: tuple[float, float, float] = (1, 1, 1)
 
     @property
     def padded(self) -> bool:
@@ -60,18 +60,24 @@ class State:
         """The axis of the channels of a rank-3 tensor."""
         return 2 if self.channels_last else 1
 
+    @property
+    def first(self) -> int:
+        """The axis of the height of a rank-4 tensor."""
+        return 1 if self.channels_last else 2
+
     def axis(self, axis: int) -> int:
         """An axis of a rank-4 tensor in the rank-3 one."""
         axis %= 4
         if axis == self.gone:
-            raise Refused("it works along the axis that disappears", "convert along the other axis")
+            raise RefusedError("it works along the axis that disappears", "convert along the other axis")
         return axis - (axis > self.gone)
 
-    def seen(self, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int] = (1, 1)) -> State:
-        """The state with the receptive field of one more layer; pairs are (gone, kept)."""
-        field = tuple(f + (k - 1) * d * j for f, k, d, j in zip(self.field, kernel, dilation, self.jump, strict=True))
-        jump = tuple(j * s for j, s in zip(self.jump, stride, strict=True))
-        return replace(self, field=(field[0], field[1]), jump=(jump[0], jump[1]))
+    def seen(self, kernel: tuple[int, int], stride: tuple[float, float], dilation: tuple[int, int] = (1, 1)) -> State:
+        """The state with the receptive field of one more layer; pairs are (gone, kept). An upsampling's stride is < 1."""
+        grown = [(kernel[0] - 1) * dilation[0], *[(kernel[1] - 1) * dilation[1]] * 2]
+        one, two, three = (f + g * j for f, g, j in zip(self.field, grown, self.jump, strict=True))
+        jump = (self.jump[0] * stride[0], self.jump[1] * stride[1], self.jump[2] * stride[1])
+        return replace(self, field=(one, two, three), jump=jump)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class Site:
     def gone_first(self, pair: Any) -> tuple[Any, Any]:
         """(height, width) as (gone, kept)."""
         pair = tuple(pair) if isinstance(pair, (tuple, list)) else (pair, pair)
-        height_goes = self.state.gone == (1 if self.state.channels_last else 2)
+        height_goes = self.state.gone == self.state.first
         return (pair[0], pair[1]) if height_goes else (pair[1], pair[0])
 
     def kernel(self, variable: Any) -> Array:
@@ -118,12 +124,14 @@ class Site:
     def unpadded(self) -> None:
         """Refuse rows of zeros, which this layer would turn into others."""
         if any(state.padded for state in self.states):
-            raise Refused("rows of zeros along the axis that disappears reach it", "pad right before a convolution")
+            raise RefusedError(
+                "rows of zeros along the axis that disappears reach it", "pad right before a convolution"
+            )
 
     def adapted(self) -> None:
         """Refuse the signal's other number of channels, where weights go by channel."""
         if self.state.lacking:
-            raise Refused(
+            raise RefusedError(
                 f"its weights are for {self.state.lacking} channels and come before the first convolution",
                 "leave it out of the model, or give a signal of as many channels",
             )
