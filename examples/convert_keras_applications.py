@@ -46,6 +46,7 @@ def with_statistics(model: Any, seed: int = 0) -> Any:
 def row(name: str, model: Any) -> tuple[Any, ...]:
     """Convert a network for signals of 96 samples, and prove it."""
     report = to_1d(model, input_shape=(96, 3)).report
+    assert report.prove is not None
     counts, proof = report.counts(), report.prove()
     numbers = (counts["exact"], counts["exact if"], counts["heuristic"])
     return (name, *numbers, f"{proof.error:.1e}", f"{proof.tolerance:.1e}", proof.verdict, *report.parameters)

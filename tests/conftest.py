@@ -27,6 +27,7 @@ NEEDED = {
     "test_walk.py": {"torch", "tensorflow"},
     "test_mistrusted.py": {"torch", "tensorflow"},
     "test_models.py": {"torch", "tensorflow"},
+    "test_convert_keras.py": {"tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""
 

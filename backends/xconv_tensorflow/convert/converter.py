@@ -17,7 +17,7 @@ from xconv_tensorflow.convert.graph import graph_of, is_model, last_dense, repla
 from xconv_tensorflow.convert.layers import summary
 from xconv_tensorflow.convert.pooling import LEFT_OUT
 from xconv_tensorflow.convert.proof import Programs, finalized, prove
-from xconv_tensorflow.convert.rules import rule_for
+from xconv_tensorflow.convert.rules import refused_by_name, rule_for
 from xconv_tensorflow.convert.state import Array, Made, RefusedError, Site, State
 
 
@@ -25,8 +25,8 @@ def to_1d(model: Any, options: Options) -> Conversion:
     """A new 1-D model with the weights of a 2-D one, and what was done; the 2-D one is left as it was.
 
     Raises:
-        ArgumentError: the model has no graph, the options do not fit it, or layers have no meaning in 1-D: the text says
-            which, why, and what to do.
+        ArgumentError: the model has no graph, the options do not fit it, or layers have no meaning in 1-D: which, why,
+            and what to do.
     """
     options, state = embedding(graph_of(model), options)
     walk = _Walk(model, options)
@@ -152,9 +152,9 @@ class _Walk:
     def refusal(self) -> ArgumentError:
         """What was refused, in an error."""
         listed = "; ".join(self.refused)
-        return ArgumentError(
-            "to_1d", "model", f"layers without a 1-D form: {listed}", "layers that a rule is known for"
-        )
+        expected = "layers that a rule is known for"
+        error: ArgumentError = ArgumentError("to_1d", "model", f"layers without a 1-D form: {listed}", expected)
+        return error
 
     def _nested(self, model: Any, signals: list[_Signal], path: str) -> tuple[list[Any], Any]:
         key = (id(model), tuple(signal.state for signal in signals), tuple(s.tensor.shape for s in signals))

@@ -32,7 +32,7 @@ class Proof:
     """How far the 1-D model is from the 2-D one, in float64.
 
     ``error`` is the largest one, ``tolerance`` what it may be, ``spread`` how much outputs vary over the batch.
-    ``verdict`` is "exact", "differs", "proves nothing" (they do not vary), or "heuristic" (a step is not exact, and a
+    ``verdict`` is "agree", "differ", "proves nothing" (they do not vary), or "heuristic" (a step is not exact, and a
     difference is expected).
     """
 
@@ -41,10 +41,8 @@ class Proof:
     spread: float
     verdict: str
 
-    @property
-    def ok(self) -> bool:
-        """Whether they agree, and this proves something."""
-        return self.verdict == "exact"
+    def __bool__(self) -> bool:
+        return self.verdict == "agree"
 
 
 class _ReachedError(Exception):
@@ -150,15 +148,15 @@ def prove(programs: Programs, shape: Sequence[int], claimed: bool, seed: int = 0
     signals = np.random.default_rng(seed).standard_normal((4, *shape))
     pairs = list(zip(programs.original(signals), programs.converted(signals), strict=True))
     if any(one.shape != other.shape for one, other in pairs):
-        return Proof(np.inf, 0.0, 0.0, "differs" if claimed else "heuristic")
+        return Proof(np.inf, 0.0, 0.0, "differ" if claimed else "heuristic")
     tolerances = [BETWEEN * float(np.abs(one).max(initial=0.0)) for one, _ in pairs]
     errors = [float(np.abs(one - other).max(initial=0.0)) for one, other in pairs]
     spreads = [float(np.ptp(one, axis=0).max(initial=0.0)) for one, _ in pairs]
-    verdict = "exact"
+    verdict = "agree"
     if not claimed:
         verdict = "heuristic"
     elif not all(error <= tolerance for error, tolerance in zip(errors, tolerances, strict=True)):
-        verdict = "differs"
+        verdict = "differ"
     elif not all(spread > VARYING * tolerance for spread, tolerance in zip(spreads, tolerances, strict=True)):
         verdict = "proves nothing"
     return Proof(max(errors), max(tolerances), min(spreads), verdict)

@@ -73,7 +73,7 @@ class State:
         return axis - (axis > self.gone)
 
     def seen(self, kernel: tuple[int, int], stride: tuple[float, float], dilation: tuple[int, int] = (1, 1)) -> State:
-        """The state with the receptive field of one more layer; pairs are (gone, kept). An upsampling's stride is < 1."""
+        """The state with the receptive field of one more layer; pairs are (gone, kept), an upsampling's stride < 1."""
         grown = [(kernel[0] - 1) * dilation[0], *[(kernel[1] - 1) * dilation[1]] * 2]
         one, two, three = (f + g * j for f, g, j in zip(self.field, grown, self.jump, strict=True))
         jump = (self.jump[0] * stride[0], self.jump[1] * stride[1], self.jump[2] * stride[1])
