@@ -37,7 +37,9 @@ def to_1d(model: Any, options: Options) -> Conversion:
     report = Report(options, walk.steps, walk.warnings())
     states = walk.stop_states or [signal.state for signal in results]
     claimed = all(step.verdict in ("exact", "exact if") for step in walk.compared_steps())
-    programs = Programs.of((model, made), options, (state, states), walk.rounded, walk.stop or (None, None))
+    programs = None
+    if not state.lacking or options.channels != "new":
+        programs = Programs.of((model, made), options, (state, states), walk.rounded, walk.stop or (None, None))
     report.prove = partial(prove, programs, options.input_shape, claimed)
     return Conversion(made, report)
 
@@ -61,7 +63,8 @@ class _Walk:
         self._top = model
         self._head = None if options.head is None else last_dense(model)
         self._made: dict[Any, Any] = {}
-        self._times: dict[int, int] = {}
+        self._kinds: dict[int, list[Made]] = {}
+        self._models: dict[int, list[Any]] = {}
 
     def model(self, model: Any, inputs: list[_Signal], prefix: str) -> tuple[Any, list[_Signal]]:
         """A model of its kind in 1-D, and what it gives for its inputs."""
@@ -126,7 +129,13 @@ class _Walk:
         if not again:
             head = self.options.head if operation is self._head else None
             made = self._ruled(Site(operation, states, shapes, self.options, head), path)
-            self._made[key] = self._named(operation, made)
+            before = next((old for old in self._kinds.setdefault(id(operation), []) if _alike(old, made)), None)
+            if before is not None:
+                made, again = replace(made, layers=before.layers), True
+            else:
+                made = self._named(operation, made)
+                self._kinds[id(operation)].append(made)
+            self._made[key] = made
         made = self._made[key]
         result = self._called(made, arguments, options)
         if not again:
@@ -160,7 +169,16 @@ class _Walk:
         key = (id(model), tuple(signal.state for signal in signals), tuple(s.tensor.shape for s in signals))
         if key not in self._made:
             inside = [_Signal(keras.Input(tuple(s.tensor.shape)[1:], dtype=s.tensor.dtype), s.state) for s in signals]
-            self._made[key] = self.model(model, inside, f"{path}/")
+            steps = len(self.steps)
+            made, results = self.model(model, inside, f"{path}/")
+            for old in self._models.setdefault(id(model), []):
+                if _same_model(old, made):
+                    made = old
+                    del self.steps[steps:]
+                    break
+            else:
+                self._models[id(model)].append(made)
+            self._made[key] = made, results
         made, results = self._made[key]
         tensors = [signal.tensor for signal in signals]
         found = keras.tree.flatten(made(tensors if len(tensors) > 1 else tensors[0]))
@@ -169,7 +187,7 @@ class _Walk:
 
     def _named(self, operation: Any, made: Made) -> Made:
         # A layer that is called in two states becomes two, which must not have one name.
-        times = self._times[id(operation)] = self._times.get(id(operation), 0) + 1
+        times = len(self._kinds[id(operation)]) + 1
         if times > 1:
             layers = [type(one).from_config({**one.get_config(), "name": f"{one.name}_{times}"}) for one in made.layers]
             made = replace(made, layers=tuple(layers))
@@ -228,6 +246,30 @@ class _Walk:
             Step("head", "-", became, "new head", "heuristic", "new weights: train it; logits", parameters)
         )
         return layers, [_Signal(tensor, replace(state, form="vector"))]
+
+
+def _alike(one: Made, other: Made) -> bool:
+    """Whether two conversions of a layer give the same layers, so that they stay one with shared weights."""
+    configs = [[(type(layer), layer.get_config()) for layer in made.layers] for made in (one, other)]
+    weights = [[array for list_ in made.weights if list_ is not None for array in list_] for made in (one, other)]
+    return (
+        configs[0] == configs[1]
+        and len(weights[0]) == len(weights[1])
+        and all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+    )
+
+
+def _same_model(one: Any, other: Any) -> bool:
+    """Whether all layers of two nested models are the same ones."""
+    layers = [
+        [
+            layer
+            for layer in model._flatten_layers()
+            if layer is not model and not isinstance(layer, keras.layers.InputLayer)
+        ]
+        for model in (one, other)
+    ]
+    return len(layers[0]) == len(layers[1]) and all(a is b for a, b in zip(*layers, strict=True))
 
 
 def _input_name(model: Any) -> str:
