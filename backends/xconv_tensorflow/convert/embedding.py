@@ -36,6 +36,8 @@ def embedding(graph: Any, options: Options) -> tuple[Options, State]:
     if options.embedding == "singleton" and size != 1:
         raise ArgumentError("to_1d", "size", str(size), "1 for 'singleton'", "embedding='constant' has equal rows")
     if options.embedding == "folded":
+        if not last:
+            raise ArgumentError("to_1d", "embedding", "'folded' for a channels-first model", "channels_last for it")
         if depth != image_channels * size:
             raise ArgumentError(
                 "to_1d",
@@ -93,12 +95,8 @@ def as_given(result: Array, state: State) -> Array:
 
 
 def _unfolded(signal: Array, state: State) -> Array:
-    # (N, length, rows * channels); channels first (N, rows * channels, length)
-    if state.channels_last:
-        image = signal.reshape(*signal.shape[:2], state.rows, -1)
-        return image.swapaxes(1, 2) if state.gone == 1 else image
-    image = signal.reshape(len(signal), state.rows, -1, signal.shape[2]).swapaxes(1, 2)
-    return image if state.gone == 2 else image.swapaxes(2, 3)
+    image = signal.reshape(*signal.shape[:2], state.rows, -1)
+    return image.swapaxes(1, 2) if state.gone == 1 else image
 
 
 def _channels_last(graph: Any) -> bool:
