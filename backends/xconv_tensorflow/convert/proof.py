@@ -98,7 +98,10 @@ class Program:
         key = (id(operation), _one_high(operation, x))
         clone = self._clones.get(key)
         if clone is None:
-            clone = self._clones[key] = _in_float64(operation, fitted, self.weights.get(id(operation)))
+            clone = _in_float64(operation, fitted, self.weights.get(id(operation)))
+            if getattr(operation, "groups", 1) > 1 and hasattr(operation, "kernel"):
+                clone = tf.function(clone)  # else Keras compiles it again in each run
+            self._clones[key] = clone
         if _needs_last(operation):
             result = clone(tf.transpose(fitted, _to_last(fitted)), **options)
             return tf.transpose(result, _to_first(result))
