@@ -101,6 +101,9 @@ def cases() -> dict[str, Callable[[Any, Callable[[int, int], Any]], Any]]:
         "max pool, same": lambda x, p: layers.MaxPooling2D(3, 2, padding="same")(x),
         "average pool, same": lambda x, p: layers.AveragePooling2D(3, 2, padding="same")(x),
         "relu, padded max pool": lambda x, p: layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(layers.ReLU()(x))),
+        "leaky relu, padded max pool": lambda x, p: layers.MaxPooling2D(3, 2)(
+            layers.ZeroPadding2D(1)(layers.ReLU(negative_slope=0.5)(x))
+        ),
         "padded max pool": lambda x, p: layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x)),
         "padded average pool": lambda x, p: layers.AveragePooling2D(3, 2)(layers.ZeroPadding2D(1)(x)),
         "global pools": lambda x, p: layers.Concatenate()(
