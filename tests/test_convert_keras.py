@@ -365,7 +365,7 @@ def test_what_is_no_graph_of_one_image_is_refused() -> None:
             to_1d(model, input_shape=SHAPE)
     model = model_of(layers.Conv2D(3, 3))
     for options, words in (
-        ({"embedding": "folded", "size": 5}, "expected 20: 4 for each of 5 rows"),
+        ({"embedding": "folded", "size": 2}, "expected 8: 4 for each of 2 rows"),
         ({"embedding": "raster", "size": 5}, "divisor of"),
     ):
         with pytest.raises(ArgumentError, match=words):

@@ -33,7 +33,6 @@ def pooling(site: Site) -> Made:
     after = state.seen(pool, stride)
     if not met and state.rows == 1 and not state.padded:
         verdict, condition = "exact if", LEFT_OUT
-        after = state.seen((1, pool[1]), (1, stride[1]))
         low, rows, high = 0, 1, 0
     else:
         # any tap will do: each meets the same row
