@@ -41,6 +41,7 @@ NEEDED = {
     "test_costs.py": {"torch", "tensorflow"},
     "test_receptive_field.py": {"torch", "tensorflow"},
     "test_xla_costs.py": {"jax"},
+    "test_convert_keras.py": {"tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""
 
