@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from tabulate import tabulate
 
-from xconv.models.to_1d import to_1d
+import xconv
 
 NETWORKS = ("VGG16", "ResNet50", "MobileNetV2", "EfficientNetV2B0", "DenseNet121")
 SHAPE = (None, None, 3)
@@ -45,9 +45,8 @@ def with_statistics(model: Any, seed: int = 0) -> Any:
 
 def row(name: str, model: Any) -> tuple[Any, ...]:
     """Convert a network for signals of 96 samples, and prove it."""
-    report = to_1d(model, input_shape=(96, 3)).report
-    assert report.prove is not None
-    counts, proof = report.counts(), report.prove()
+    report = xconv.to_1d(model, input_shape=(96, 3)).report
+    counts, proof = report.counts(), report.verify()
     numbers = (counts["exact"], counts["exact if"], counts["heuristic"])
     return (name, *numbers, f"{proof.error:.1e}", f"{proof.tolerance:.1e}", proof.verdict, *report.parameters)
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xconv import to_1d
 from xconv.errors import ArgumentError
 from xconv.models.conversion import Conversion, Report
-from xconv.models.to_1d import to_1d
 from xconv.testing import assert_parity, on
 
 SHAPE = (21, 4)
@@ -18,8 +18,7 @@ AXES = ("height", "width")
 
 
 def proof(report: Report) -> Any:
-    assert report.prove is not None
-    return report.prove()
+    return report.verify()
 
 
 def randomized(model: Any) -> Any:
@@ -276,6 +275,9 @@ def test_a_new_head_on_the_old_weights() -> None:
     kernel = np.asarray(model.get_layer("block2_conv1").kernel)
     assert np.array_equal(result.model.get_layer("block2_conv1").kernel, kernel[1])
     assert any("block1_pool, block2_pool" in text for text in result.report.warnings)
+    assert result.report.receptive_field is not None
+    # convolutions of 3, pools of 2: 1 + 2 + 2 + 1 + 4 + 4 + 2
+    assert (result.report.receptive_field.before, result.report.receptive_field.after) == ((16, 16), 16)
 
 
 def test_a_head_for_another_length() -> None:

@@ -11,12 +11,12 @@ import keras
 import numpy as np
 
 from xconv.errors import ArgumentError
-from xconv.models.conversion import Conversion, Options, Report, Step
+from xconv.models.conversion import Conversion, Options, ReceptiveField, Report, Step
 from xconv_tensorflow.convert.embedding import embedding
 from xconv_tensorflow.convert.graph import graph_of, is_model, last_dense, replay
 from xconv_tensorflow.convert.layers import summary
 from xconv_tensorflow.convert.pooling import LEFT_OUT
-from xconv_tensorflow.convert.proof import Programs, finalized, prove
+from xconv_tensorflow.convert.proof import Programs, finalized, proven
 from xconv_tensorflow.convert.rules import refused_by_name, rule_for
 from xconv_tensorflow.convert.state import Array, Made, RefusedError, Site, State
 
@@ -34,13 +34,12 @@ def to_1d(model: Any, options: Options) -> Conversion:
     made, results = walk.model(model, [_Signal(given, state)], "")
     if walk.refused:
         raise walk.refusal()
-    report = Report(options, walk.steps, walk.warnings())
+    report = Report(options, walk.steps, walk.warnings(), receptive_field=walk.receptive_field())
     states = walk.stop_states or [signal.state for signal in results]
-    claimed = all(step.verdict in ("exact", "exact if") for step in walk.compared_steps())
     programs = None
     if not state.lacking or options.channels != "new":
         programs = Programs.of((model, made), options, (state, states), walk.rounded, walk.stop or (None, None))
-    report.prove = partial(prove, programs, options.input_shape, claimed)
+    report.prove = partial(proven, programs, options.input_shape, report, walk.compared_steps())
     return Conversion(made, report)
 
 
@@ -60,6 +59,7 @@ class _Walk:
         self.stop_states: list[State] = []
         self._stop_at = 0
         self._visited: set[int] = set()
+        self._fields: list[tuple[float, float, float]] = [(1, 1, 1)]
         self._top = model
         self._head = None if options.head is None else last_dense(model)
         self._made: dict[Any, Any] = {}
@@ -95,6 +95,11 @@ class _Walk:
     def compared_steps(self) -> list[Step]:
         """Those whose results are compared."""
         return self.steps if self.stop is None else self.steps[: self._stop_at]
+
+    def receptive_field(self) -> ReceptiveField:
+        """The largest of all tensors."""
+        gone, kept, new = (int(max(field[axis] for field in self._fields)) for axis in range(3))
+        return ReceptiveField((gone, kept) if self.options.axis == "height" else (kept, gone), new)
 
     def warnings(self) -> list[str]:
         """What a reader must not miss."""
@@ -141,6 +146,7 @@ class _Walk:
         if not again:
             self._weighted(operation, made, states[0])
         self._report(path, operation, made, again)
+        self._fields.append(made.state.field)
         return list(made.layers), _Signal(result, made.state)
 
     def _ruled(self, site: Site, path: str) -> Made:

@@ -9,12 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from xconv.models.conversion import Verdict
+from xconv.models.conversion import Verdict, channel_map
 from xconv_tensorflow.convert.kernels import (
     Taps,
     agreed,
     by_rule,
-    channel_map,
     named,
     same_low,
     transposed_windows,

@@ -9,8 +9,7 @@ import keras
 import numpy as np
 
 from xconv.errors import ArgumentError
-from xconv.models.conversion import Options
-from xconv_tensorflow.convert.kernels import channel_map
+from xconv.models.conversion import Options, channel_map, embedded
 from xconv_tensorflow.convert.state import Array, State
 
 
@@ -69,13 +68,7 @@ def as_image(signal: Array, options: Options, state: State) -> Array:
     if state.lacking and options.channels != "new":
         matrix = channel_map(options.channels, state.lacking, signal.shape[state.channels])
         signal = np.moveaxis(np.moveaxis(signal, state.channels, -1) @ matrix.T, -1, state.channels)
-    if state.form == "image":
-        return np.repeat(np.expand_dims(signal, state.gone), state.rows, state.gone)
-    if state.form == "folded":
-        return _unfolded(signal, state)
-    first = state.first
-    lines = signal.reshape(*signal.shape[:first], options.size, -1, *signal.shape[first + 1 :])
-    return lines if state.gone == first else lines.swapaxes(first, first + 1)
+    return embedded(signal, options, state.channels_last)
 
 
 def as_given(result: Array, state: State) -> Array:

@@ -131,20 +131,3 @@ def toeplitz(kernel: Array, inputs: list[list[int]], rows: int) -> Array:
             if 0 <= met[tap] < rows:
                 full[:, met[tap], :, out] += kernel[tap]
     return full.reshape(kept, rows * inside, len(inputs) * outside)
-
-
-def channel_map(rule: str, image: int, signal: int) -> Array:
-    """The matrix (image channels, signal channels) by which a 2-D network is fed with a signal of other channels.
-
-    The first kernel in 1-D is the old one times it. "mean": each of the image's channels is the mean of the signal's.
-    "repeat": the signal's channels are dealt out to the image's in turn, times image / signal.
-
-    >>> channel_map("mean", 3, 2).tolist()
-    [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]
-    >>> channel_map("repeat", 2, 3).round(2).tolist()
-    [[0.67, 0.0, 0.67], [0.0, 0.67, 0.0]]
-    """
-    if rule == "mean":
-        return np.full((image, signal), 1 / signal)
-    dealt: Array = np.arange(signal)[None, :] % image == np.arange(image)[:, None]
-    return dealt * (image / signal)

@@ -1,4 +1,4 @@
-"""A model run in float64, and the 1-D one compared with the 2-D one on random signals."""
+"""The numeric proof: the original on embedded signals against the new model, in float64."""
 
 from __future__ import annotations
 
@@ -10,39 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from xconv.models.conversion import Options
+from xconv.models.conversion import Options, Report, Step
+from xconv.models.proof import Proof, prove
 from xconv_tensorflow.convert.embedding import as_given, as_image
 from xconv_tensorflow.convert.graph import graph_of, is_model, replay
 from xconv_tensorflow.convert.state import Array, State
 
-BETWEEN = 2.0**-38
-"""An error, relative to the largest output, that is too large for float64 rounding and too small for float32.
-
-Half way, in digits, between their unit roundoffs 2^-53 and 2^-24: what a weight in float32 that is off by its last bit
-does is above it, what summing in another order in float64 does is below it.
-"""
-
-VARYING = 2.0**10
-"""How many times the tolerance outputs must vary over the batch, so that what does not depend on the input proves
-nothing: a part of 1 in 1,000 that were wrong would still be seen."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """How far the 1-D model is from the 2-D one, in float64.
-
-    ``error`` is the largest one, ``tolerance`` what it may be, ``spread`` how much outputs vary over the batch.
-    ``verdict`` is "agree", "differ", "proves nothing" (they do not vary), or "heuristic" (a step is not exact, and a
-    difference is expected).
-    """
-
-    error: float
-    tolerance: float
-    spread: float
-    verdict: str
-
-    def __bool__(self) -> bool:
-        return self.verdict == "agree"
+SIGNALS = 3
+"""Enough to see whether outputs vary."""
 
 
 class _ReachedError(Exception):
@@ -148,32 +123,21 @@ class Programs:
         return cls(lambda signals: old(as_image(signals, options, first)), converted)
 
 
-def prove(programs: Programs | None, shape: Sequence[int], claimed: bool, seed: int = 0) -> Proof:
+def proven(programs: Programs | None, shape: Sequence[int], report: Report, steps: Sequence[Step]) -> Proof:
     """Compare both programs on a batch of random signals of a shape.
 
     Args:
         programs: None if no signal is one for both.
         shape: of a signal.
-        claimed: whether they are said to agree.
-        seed: of the signals.
+        report: of the conversion.
+        steps: those whose results are compared; what comes behind has new weights.
     """
+    heuristics = [step.condition for step in steps if step.verdict == "heuristic"]
     if programs is None:
-        return Proof(np.inf, 0.0, 0.0, "heuristic")
-    signals = np.random.default_rng(seed).standard_normal((4, *shape))
-    pairs = list(zip(programs.original(signals), programs.converted(signals), strict=True))
-    if any(one.shape != other.shape for one, other in pairs):
-        return Proof(np.inf, 0.0, 0.0, "differ" if claimed else "heuristic")
-    tolerances = [BETWEEN * float(np.abs(one).max(initial=0.0)) for one, _ in pairs]
-    errors = [float(np.abs(one - other).max(initial=0.0)) for one, other in pairs]
-    spreads = [float(np.ptp(one, axis=0).max(initial=0.0)) for one, _ in pairs]
-    verdict = "agree"
-    if not claimed:
-        verdict = "heuristic"
-    elif not all(error <= tolerance for error, tolerance in zip(errors, tolerances, strict=True)):
-        verdict = "differ"
-    elif not all(spread > VARYING * tolerance for spread, tolerance in zip(spreads, tolerances, strict=True)):
-        verdict = "proves nothing"
-    return Proof(max(errors), max(tolerances), min(spreads), verdict)
+        return Proof("heuristic", np.inf, 0.0, 0.0, report.conditions, "nothing is compared: the first layer is new")
+    signals = np.random.default_rng(0).standard_normal((SIGNALS, *shape))
+    detail = "up to the first layer with new weights" if len(steps) < len(report.steps) else ""
+    return prove(programs.original, programs.converted, signals, report.conditions, heuristics, detail)
 
 
 def _one_high(layer: Any, x: Any) -> tuple[bool, bool]:
