@@ -69,8 +69,9 @@ def conformance(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure: ``-- --tier default|full``, ``-- --case whisper_conv1``, ``-- --threads 2``, ``-- --device cuda:0``.
 
-    ``-- benchmarks/test_fast_path.py`` runs one suite. ``-- --peers all`` installs JAX and ONNX Runtime too, and
-    measures them; without ``--peers``, those that are installed already take part.
+    ``-- --compare bench-results/RUN.json`` fails if anything is slower than in that run. ``-- --peers all`` installs JAX
+    and ONNX Runtime too, and measures them; without ``--peers``, those that are installed already take part. The
+    samples, a page that opens offline and a summary in Markdown are kept under ``bench-results/``.
     """
     asked = any(word.split("=")[0] == "--peers" for word in session.posargs)
     install_frameworks(session, "all,bench,peers" if asked else "all,bench")
@@ -83,9 +84,11 @@ def bench(session: nox.Session) -> None:
         "-q",
         "--benchmark-quiet",
         f"--benchmark-json={results / 'latest.json'}",
+        f"--report-html={results / 'latest.html'}",
+        f"--report-markdown={results / 'latest.md'}",
         *session.posargs,
     )
-    session.log(f"pytest-benchmark's JSON is in {results / 'latest.json'}")
+    session.log(f"the report is {results / 'latest.html'}; the samples, for --compare, are {results / 'latest.json'}")
 
 
 @nox.session

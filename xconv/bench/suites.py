@@ -67,20 +67,20 @@ def ours(layer: Layer, direction: str, backends: Sequence[str], tier: str) -> li
     """xconv as it comes; compiled, with channels first, and with what a user must ask for."""
     found = []
     for backend in backends:
-        plain = Contender(f"xconv on {backend}, {direction}", backend, layer, direction)
+        plain = Contender(f"xconv on {backend}", backend, layer, direction)
         found.append(plain)
         if tier == "smoke":
             continue
-        found.append(replace(plain, label=f"xconv on {backend}, compiled, {direction}", mode="compiled"))
-        found.append(replace(plain, label=f"xconv on {backend}, channels first, {direction}", channels="first"))
-        found.append(replace(plain, label=f"xconv on {backend}, opt-ins, {direction}", opt_ins=True))
+        found.append(replace(plain, label=f"xconv on {backend}, compiled", mode="compiled"))
+        found.append(replace(plain, label=f"xconv on {backend}, channels first", channels="first"))
+        found.append(replace(plain, label=f"xconv on {backend}, opt-ins", opt_ins=True))
     return found
 
 
 def theirs(layer: Layer, direction: str, peers: Sequence[Peer]) -> list[Contender]:
     """The peers that are made for such a layer."""
     return [
-        Contender(f"{peer.name}, {direction}", peer.framework, layer, direction, way=peer.way)
+        Contender(peer.name, peer.framework, layer, direction, way=peer.way)
         for peer in peers
         if peer.takes(layer, direction)
     ]

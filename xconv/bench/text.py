@@ -127,7 +127,7 @@ def own_answer(run: Run) -> str:
             ties = [o.label for o, ratio in ratios if ratio and ratio.verdict(run.floor_of(group)) != "win"]
             slower = [(o, ratio) for o, ratio in ratios if ratio and o.label not in ties]
             text = f"Fastest, {direction}: {first.label}, {ms(first.seconds)}"
-            text += f"; as fast, as far as can be told: {', '.join(ties)}" if ties else ""
+            text += f"; as fast, as far as can be told: {' and '.join(ties)}" if ties else ""
             text += f"; next: {slower[0][0].label}, {slower[0][1]} times as slow" if slower else ""
             said.append(text + ".")
     return "\n".join(said)
