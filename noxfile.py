@@ -69,8 +69,8 @@ def conformance(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure: ``-- --tier default|full``, ``-- --case whisper_conv1``, ``-- --threads 2``, ``-- --device cuda:0``.
 
-    ``-- --compare bench-results/RUN.json`` fails if anything is slower than in that run. ``-- --peers all`` installs JAX
-    and ONNX Runtime too, and measures them; without ``--peers``, those that are installed already take part. The
+    ``-- --compare bench-results/RUN.json`` fails if anything is slower than in that run. ``-- --peers all`` installs
+    JAX and ONNX Runtime too, and measures them; without ``--peers``, those that are installed already take part. The
     samples, a page that opens offline and a summary in Markdown are kept under ``bench-results/``.
     """
     asked = any(word.split("=")[0] == "--peers" for word in session.posargs)

@@ -41,18 +41,19 @@ class Stopwatch:
     def __init__(self, prepare: Callable[..., Prepared], synchronize: Callable[[], None]) -> None:
         self._build, self._synchronize = prepare, synchronize
         self._prepared: dict[int, Prepared] = {}
+        self._blocks: dict[int, float] = {}
         self._calls: dict[int, int] = {}
 
     def prepare(self, key: int, block: float, **request: Any) -> dict[str, Any]:
-        """Build it, make the first call, see how many calls fill a block, and how much memory a call takes."""
+        """Build it, make the first call, and see how much memory a call takes."""
         prepared = self._build(**request)
         gc.collect()
         resident = reset_peak()
         first = self._seconds(prepared.call, 1)
         reset_peak()  # what a compiler took is not what a call takes
-        second, peak = self._seconds(prepared.call, 1), peak_resident()
-        calls = 1 if second > block else max(1, round(block / self._seconds(prepared.call, 3)))
-        self._prepared[key], self._calls[key] = prepared, calls
+        self._seconds(prepared.call, 1)
+        peak = peak_resident()
+        self._prepared[key], self._blocks[key] = prepared, block
         facts = {"first_call": first, **prepared.facts}
         if prepared.peak is not None:
             facts["peak_bytes"] = prepared.peak()
@@ -62,7 +63,10 @@ class Stopwatch:
 
     def time(self, key: int) -> dict[str, float]:
         """One block: an untimed call, unless calls are long, and then the timed ones between two synchronisations."""
-        prepared, calls = self._prepared[key], self._calls[key]
+        prepared = self._prepared[key]
+        if key not in self._calls:
+            self._calls[key] = self._filling(prepared.call, self._blocks[key])
+        calls = self._calls[key]
         with prepared.scope() if prepared.scope else nullcontext():
             if calls > 1 or prepared.scope:
                 prepared.call()
@@ -81,10 +85,24 @@ class Stopwatch:
             "switches": after.ru_nivcsw - before.ru_nivcsw,
         }
 
+    def _filling(self, function: Callable[[], Any], block: float) -> int:
+        """How many calls fill a block, by the fastest of some tries: too few are timed with cold caches.
+
+        Not when it is prepared: then other workers may be busy.
+        """
+        best = self._seconds(function, 1)
+        if best > block:
+            return 1
+        calls = 1
+        while calls * best < block / 2:
+            calls *= 2
+            best = min(best, self._seconds(function, calls), self._seconds(function, calls))
+        return max(1, round(block / best))
+
     def forget(self) -> dict[str, Any]:
         """Let all of them go."""
-        self._prepared.clear()
-        self._calls.clear()
+        for kept in (self._prepared, self._blocks, self._calls):
+            kept.clear()
         gc.collect()
         return {}
 
