@@ -1,0 +1,112 @@
+"""How the documentation is built: Markdown pages, and a reference from docstrings, signatures and argparse.
+
+Strict: `nox -s docs` makes an error of every warning, and with `nitpicky` a name that cannot be found is one. What is built
+opens offline: no fonts, scripts or inventories are fetched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT / "docs"), str(ROOT), str(ROOT / "backends")]
+
+import xconv  # noqa: E402
+
+project = "xconv"
+author = "the xconv developers"
+release = version = xconv.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinxarg.ext",
+    "schema_tables",
+]
+nitpicky = True
+nitpick_ignore_regex = [
+    # the types of others in signatures; their inventories would have to be fetched
+    (r"py:.*", r"(np|numpy|npt|torch|keras|tf|nn|collections|types|argparse|pathlib|pytest|contextlib|_pytest)\..*"),
+    (r"py:.*", r"(Any|Callable|Iterable|Iterator|Mapping|Sequence|Hashable|Path|ModuleType|Tensor|AbstractContextManager)"),
+]
+suppress_warnings = ["toc.empty_glob"]
+
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 88
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+html_theme = "furo"
+html_title = f"xconv {release}"
+html_static_path = ["static"]
+html_css_files = ["xconv.css"]
+html_show_copyright = False
+html_theme_options = {"navigation_with_keys": True}
+
+
+def _documented(name: str, objects: dict[str, Any]) -> str | None:
+    """The name under which the reference has an object that a docstring calls by another one, or None."""
+    wanted = _found(name)
+    if wanted is None:
+        return None
+    return next((public for public in objects if _found(public) is wanted), None)
+
+
+def _found(name: str) -> Any:
+    """What a dotted name is, or None."""
+    for module, rest in _splits(name):
+        found: Any = module
+        for part in rest:
+            found = getattr(found, part, None)
+        if found is not None:
+            return found
+    return None
+
+
+def _splits(name: str) -> Iterator[tuple[ModuleType, list[str]]]:
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            yield importlib.import_module(".".join(parts[:cut])), parts[cut:]
+        except ImportError:
+            continue
+
+
+def resolve_other_names(app: Any, env: Any, node: Any, contnode: Any) -> Any:
+    """Links for names by which docstrings call public things, and plain text for internal ones that do exist.
+
+    A docstring says `xconv.errors.ArgumentError`, and the reference has it as `xconv.ArgumentError`. What is in neither
+    stays unresolved: a warning, and so an error.
+    """
+    target = str(node.get("reftarget", ""))
+    if node.get("refdomain") != "py":
+        return None
+    module = node.get("py:module") or ""
+    home = (module, *(f"{module.rsplit('.', depth)[0]}" for depth in range(1, module.count(".") + 1)))
+    names = [target, *(f"{part}.{target}" for part in home if part)]
+    domain = env.get_domain("py")
+    for name in names:
+        if name.split(".")[0] not in ("xconv", "xconv_torch", "xconv_tensorflow", "xconv_jax"):
+            continue
+        if public := _documented(name, domain.objects):
+            return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", public, node, contnode)
+        if _found(name) is not None:
+            return contnode
+    return None
+
+
+def setup(app: Any) -> None:
+    """Sphinx calls this."""
+    app.connect("missing-reference", resolve_other_names)
