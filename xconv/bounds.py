@@ -165,7 +165,7 @@ def fourier_error(
     In 2-norms, with ``e`` of :func:`transform_error`: a block ``x`` has the computed spectrum ``X + dX``,
     ``|dX| <= e |X|``, ``|X| = sqrt(n) |x|``; the kernel ``w`` alike. A product of spectra, summed over M channels (or
     blocks), is off by ``g = sqrt(2) gamma(2 M)`` of the sum of magnitudes, for its parts are sums of 2 M real products.
-    By Cauchy-Schwarz over the frequencies that is, in every element of the block's result,
+    By Cauchy-Schwarz over the frequencies that is, in every element of the block's result, ::
 
         E = (2 e + e^2 + g (1 + e)^2) sum_m |x_m| |w_m|.
 

@@ -121,7 +121,7 @@ def train(
     Args:
         network: what is trained.
         weights: to start with, as :func:`initial_weights` makes them.
-        x: (N, *network.input_shape), channels last, float32 or float64: in this type everything is computed.
+        x: ``(N, *network.input_shape)``, channels last, float32 or float64: in this type everything is computed.
         y: (N, outputs), of the same type: 0 and 1, one-hot, or numbers.
         loss: "binary_crossentropy", "categorical_crossentropy" or "mean_squared_error".
         optimizer: :class:`SGD` or :class:`Adam`.
@@ -156,7 +156,7 @@ def train(
 def predict(
     network: Network, weights: Mapping[str, npt.NDArray[Any]], x: npt.NDArray[Any], backend: str = "torch"
 ) -> npt.NDArray[Any]:
-    """What a network returns for inputs (N, *network.input_shape), channels last, in inference.
+    """What a network returns for inputs ``(N, *network.input_shape)``, channels last, in inference.
 
     Raises:
         ArgumentError: the inputs or weights do not fit the network.

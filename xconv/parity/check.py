@@ -64,7 +64,7 @@ def check(
 
     With ``kind="integers"`` every sum is exact and the comparison is bit for bit; with ``"normal"`` it is against the
     bound of :mod:`xconv.bounds`. ``view`` is how the inputs lie in memory (:data:`xconv.parity.views.VIEWS`); ``run``
-    is what :func:`function` gives, where it was compiled before.
+    is what ``function`` in this module gives, where it was compiled before.
     """
     inputs = case.inputs(kind, dtype, seed)
     run = function(backend, case, mode, formulation) if run is None else run
