@@ -7,6 +7,7 @@ opens offline: no fonts, scripts or inventories are fetched.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
-    "sphinxarg.ext",
+    "command_pages",
     "schema_tables",
 ]
 nitpicky = True
@@ -40,6 +41,7 @@ nitpick_ignore_regex = [
 nitpick_ignore = [("py:class", name) for name in ("Chosen", "Function")]  # names that only a type checker imports
 suppress_warnings = ["toc.not_readable"]  # tests/test_docs.py holds the navigation against the pages
 
+smartquotes = False  # --op is no dash
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -53,7 +55,9 @@ html_title = f"xconv {release}"
 html_static_path = ["static"]
 html_css_files = ["xconv.css"]
 html_show_copyright = False
-html_theme_options = {"navigation_with_keys": True}
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
 
 
 def _documented(name: str, objects: dict[str, Any]) -> str | None:
@@ -127,8 +131,14 @@ def signatures(app: Any, what: str, name: str, obj: Any, options: Any, signature
     return None if signature is None else (signature.replace("<factory>", "..."), returns)
 
 
+def without_last_lines(app: Any, docname: str, source: list[str]) -> None:
+    """Pages without the empty line that a doctest in Markdown needs before its fence."""
+    source[0] = re.sub(r"(```python\n>>> .*?\n)\n(```$)", r"\1\2", source[0], flags=re.DOTALL | re.MULTILINE)
+
+
 def setup(app: Any) -> None:
     """Sphinx calls this."""
     app.connect("autodoc-process-docstring", sections)
     app.connect("autodoc-process-signature", signatures)
+    app.connect("source-read", without_last_lines)
     app.connect("missing-reference", resolve_other_names)

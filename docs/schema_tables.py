@@ -26,11 +26,16 @@ def rows(schema: Schema, path: str = "") -> Iterator[Row]:
     for name, inner in schema.get("properties", {}).items():
         here = f"{path}{name}"
         missing = "" if name in schema.get("required", ()) else "may be missing"
-        yield here, kind(inner), "; ".join(filter(None, (inner.get("description", ""), missing)))
+        yield here, kind(inner), "; ".join(filter(None, (prose(inner), missing)))
         yield from rows(inner, f"{here}.")
         for key, mark in (("items", "[]"), ("additionalProperties", ".*")):
             if isinstance(inner.get(key), dict):
                 yield from rows(inner[key], f"{here}{mark}.")
+
+
+def prose(schema: Schema) -> str:
+    """What a schema says of itself, with `code` as reStructuredText has it."""
+    return str(schema.get("description", "")).replace("`", "``")
 
 
 def kind(schema: Schema) -> str:
@@ -66,10 +71,10 @@ class JsonSchema(SphinxDirective):
         file = Path(self.env.srcdir) / name
         self.env.note_dependency(str(file))
         schema = json.loads(file.read_text("utf-8"))
-        lines = [schema.get("description", ""), ""]
+        lines = [prose(schema), ""]
         lines += table(schema)
         for title, inner in schema.get("$defs", {}).items():
-            lines += [f".. rubric:: {title}", "", inner.get("description", ""), "", *table(inner)]
+            lines += [f".. rubric:: {title}", "", prose(inner), "", *table(inner)]
         return self.parse_text_to_nodes(StringList(lines, source=str(file)))
 
 
