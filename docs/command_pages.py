@@ -41,7 +41,7 @@ def option(action: argparse.Action) -> Iterator[str]:
     yield ""
     text = formatter._expand_help(action) if action.help else ""
     if action.default not in (None, False, "", argparse.SUPPRESS) and "default" not in text:
-        text = f"{text} (default: {action.default})".strip()
+        text = f"{text} (default: {action.default})" if text else f"Default: {action.default}."
     yield f"   {text}"
     yield ""
 
@@ -57,7 +57,8 @@ class Commands(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """A section for each command."""
         lines = StringList(described(_parser()), source="argparse")
-        return self.parse_text_to_nodes(lines, allow_section_headings=True)
+        found: list[nodes.Node] = self.parse_text_to_nodes(lines, allow_section_headings=True)
+        return found
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

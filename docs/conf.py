@@ -1,7 +1,7 @@
 """How the documentation is built: Markdown pages, and a reference from docstrings, signatures and argparse.
 
-Strict: `nox -s docs` makes an error of every warning, and with `nitpicky` a name that cannot be found is one. What is built
-opens offline: no fonts, scripts or inventories are fetched.
+Strict: `nox -s docs` makes an error of every warning, and with `nitpicky` a name that cannot be found is one. What is
+built opens offline: no fonts, scripts or inventories are fetched.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     # the types of others in signatures; their inventories would have to be fetched
     (r"py:.*", r"(np|numpy|npt|torch|keras|tf|nn|collections|types|argparse|pathlib|pytest|contextlib|_pytest)\..*"),
-    (r"py:.*", r"(Any|Callable|Iterable|Iterator|Mapping|Sequence|Hashable|Path|ModuleType|Tensor|AbstractContextManager)"),
+    (
+        r"py:.*",
+        r"(Any|Callable|Iterable|Iterator|Mapping|Sequence|Hashable|Path|ModuleType|Tensor|AbstractContextManager)",
+    ),
 ]
 nitpick_ignore = [("py:class", name) for name in ("Chosen", "Function")]  # names that only a type checker imports
 suppress_warnings = ["toc.not_readable"]  # tests/test_docs.py holds the navigation against the pages

@@ -33,7 +33,9 @@ class Drawing:
         """Squares from column ``first``: what stands in each, and whether it is the signal's."""
         for column, (text, signal) in enumerate(cells, first):
             x = self.x(column)
-            look = f'fill="{FILL}" stroke="{FILL}"' if signal else f'fill="#fff" stroke="{FAINT}" stroke-dasharray="3 2"'
+            look = (
+                f'fill="{FILL}" stroke="{FILL}"' if signal else f'fill="#fff" stroke="{FAINT}" stroke-dasharray="3 2"'
+            )
             self.parts.append(f'<rect x="{x}" y="{self.y}" width="{CELL}" height="{CELL}" rx="3" {look}/>')
             self._text(x + CELL / 2, self.y + 15, text, "#fff" if signal else FAINT)
         self.y += CELL + 6
@@ -55,15 +57,19 @@ class Drawing:
 
     def svg(self, label: str) -> str:
         """The whole file."""
-        size = f"0 0 {self.width} {self.y}"
+        size = f'viewBox="0 0 {self.width} {self.y}" width="{self.width}" height="{self.y}"'
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" width="{self.width}" height="{self.y}" role="img" '
-            f'aria-label="{label}" font-family="system-ui, sans-serif">\n'
-            f'<rect width="{self.width}" height="{self.y}" rx="8" fill="#fff"/>\n' + "\n".join(self.parts) + "\n</svg>\n"
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{label}" '
+            f'font-family="system-ui, sans-serif">\n'
+            f'<rect width="{self.width}" height="{self.y}" rx="8" fill="#fff"/>\n'
+            + "\n".join(self.parts)
+            + "\n</svg>\n"
         )
 
     def _text(self, x: float, y: float, text: str, color: str, anchor: str = "middle", size: int = 12) -> None:
-        self.parts.append(f'<text x="{x}" y="{y}" fill="{color}" text-anchor="{anchor}" font-size="{size}">{text}</text>')
+        self.parts.append(
+            f'<text x="{x}" y="{y}" fill="{color}" text-anchor="{anchor}" font-size="{size}">{text}</text>'
+        )
 
 
 def places(drawing: Drawing, title: str, problem: ConvProblem, most_low: int) -> None:

@@ -75,7 +75,8 @@ class JsonSchema(SphinxDirective):
         lines += table(schema)
         for title, inner in schema.get("$defs", {}).items():
             lines += [f".. rubric:: {title}", "", prose(inner), "", *table(inner)]
-        return self.parse_text_to_nodes(StringList(lines, source=str(file)))
+        found: list[nodes.Node] = self.parse_text_to_nodes(StringList(lines, source=str(file)))
+        return found
 
 
 def table(schema: Schema) -> list[str]:

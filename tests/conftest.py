@@ -34,6 +34,7 @@ NEEDED = {
     "test_torch_layers.py": {"torch"},
     "test_keras_layers.py": {"tensorflow"},
     "test_networks.py": {"torch", "tensorflow"},
+    "test_docs.py": {"torch", "tensorflow"},
     "test_training_agreement.py": {"torch", "tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""
