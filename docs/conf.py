@@ -17,6 +17,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT), str(ROOT / "backends")]
 
+from docutils.nodes import Text  # noqa: E402
 from sphinx.ext.napoleon import Config, GoogleDocstring  # noqa: E402
 
 import xconv  # noqa: E402
@@ -59,6 +60,7 @@ html_static_path = ["static"]
 html_css_files = ["xconv.css"]
 html_show_copyright = False
 html_copy_source = False
+html_show_search_summary = False  # it would fetch pages, which a browser refuses to one that is opened from a disk
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
 
@@ -139,9 +141,17 @@ def without_last_lines(app: Any, docname: str, source: list[str]) -> None:
     source[0] = re.sub(r"(```python\n>>> .*?\n)\n(```$)", r"\1\2", source[0], flags=re.DOTALL | re.MULTILINE)
 
 
+def dashes(app: Any, doctree: Any) -> None:
+    """A dash between an argument and what it is: without smart quotes, Sphinx leaves its two hyphens."""
+    for node in list(doctree.findall(Text)):
+        if node == " -- ":
+            node.parent.replace(node, Text(" \u2013 "))
+
+
 def setup(app: Any) -> None:
     """Sphinx calls this."""
     app.connect("autodoc-process-docstring", sections)
     app.connect("autodoc-process-signature", signatures)
     app.connect("source-read", without_last_lines)
+    app.connect("doctree-read", dashes)
     app.connect("missing-reference", resolve_other_names)
