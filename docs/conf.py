@@ -42,7 +42,6 @@ nitpick_ignore_regex = [
         r"(Any|Callable|Iterable|Iterator|Mapping|Sequence|Hashable|Path|ModuleType|Tensor|AbstractContextManager)",
     ),
 ]
-nitpick_ignore = [("py:class", name) for name in ("Chosen", "Function")]  # names that only a type checker imports
 suppress_warnings = ["toc.not_readable"]  # tests/test_docs.py holds the navigation against the pages
 
 smartquotes = False  # --op is no dash
@@ -63,6 +62,9 @@ html_copy_source = False
 html_show_search_summary = False  # it would fetch pages, which a browser refuses to one that is opened from a disk
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
+
+
+OURS = ("xconv", "xconv_torch", "xconv_tensorflow", "xconv_jax")
 
 
 def _documented(name: str, objects: dict[str, Any]) -> str | None:
@@ -107,13 +109,20 @@ def resolve_other_names(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     names = [target, *(f"{part}.{target}" for part in home if part)]
     domain = env.get_domain("py")
     for name in names:
-        if name.split(".")[0] not in ("xconv", "xconv_torch", "xconv_tensorflow", "xconv_jax"):
+        if name.split(".")[0] not in OURS:
             continue
         if public := _documented(name, domain.objects):
             return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", public, node, contnode)
         if _found(name) is not None:
             return contnode
+    if node.get("reftype") == "class" and "." not in target and _is_ours(target):
+        return contnode  # in an annotation of a module that imports the name for type checkers only
     return None
+
+
+def _is_ours(name: str) -> bool:
+    """Whether some module of xconv has something of that name."""
+    return any(hasattr(module, name) for path, module in list(sys.modules.items()) if path.split(".")[0] in OURS)
 
 
 GOOGLE = Config(
