@@ -10,6 +10,7 @@ import importlib
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,14 +116,16 @@ def resolve_other_names(app: Any, env: Any, node: Any, contnode: Any) -> Any:
             return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", public, node, contnode)
         if _found(name) is not None:
             return contnode
-    if node.get("reftype") == "class" and "." not in target and _is_ours(target):
+    if node.get("reftype") == "class" and target in _classes():
         return contnode  # in an annotation of a module that imports the name for type checkers only
     return None
 
 
-def _is_ours(name: str) -> bool:
-    """Whether some module of xconv has something of that name."""
-    return any(hasattr(module, name) for path, module in list(sys.modules.items()) if path.split(".")[0] in OURS)
+@cache
+def _classes() -> frozenset[str]:
+    """The names of all classes and types of xconv, of modules that nothing has imported too."""
+    sources = [file.read_text("utf-8") for folder in ("xconv", "backends") for file in (ROOT / folder).rglob("*.py")]
+    return frozenset(name for text in sources for name in re.findall(r"^(?:class )?([A-Z]\w*)\b", text, re.MULTILINE))
 
 
 GOOGLE = Config(
