@@ -69,7 +69,7 @@ def check(
     >>> import xconv
     >>> from xconv.parity import Case
     >>> case = Case("mine", "conv1d", (2, 17, 3), ((3, 3, 5),), {"stride": 2, "padding": "same"})
-    >>> [(found.array, found.verdict) for found in check(xconv.get_backend("torch"), case, "integers")]
+    >>> [(found.array, found.verdict) for found in check(xconv.get_backend("torch"), case, kind="integers")]
     [('y', 'exact'), ('dbias', 'exact'), ('dweight', 'exact'), ('dx', 'exact')]
     """
     inputs = case.inputs(kind, dtype, seed)
