@@ -1,4 +1,4 @@
-"""The project's sessions: ``nox -s tests``, ``bench``, ``parity``, ``lint``, ``typecheck``.
+"""The project's sessions: ``nox -s tests``, ``bench``, ``parity``, ``lint``, ``typecheck``, ``docs``.
 
 Each makes its own environment with pip and the versions of constraints.txt. What stands behind ``--`` is passed on:
 ``nox -s bench -- --tier full``, ``nox -s tests -- -k gradients``.
@@ -112,3 +112,12 @@ def typecheck(session: nox.Session) -> None:
     install(session, "torch")
     install(session, "-e", ".", "mypy", "pytest", "hypothesis", "scipy", "tqdm", "types-tabulate", "types-tqdm", "nox")
     session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/, strictly: a link, a name or a page that leads nowhere is an error."""
+    install_frameworks(session, "all,docs,testing")
+    session.run("python", "-m", "doctest", "docs/schema_tables.py", "docs/command_pages.py")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "docs", "site", *session.posargs, env=ONE_THREAD)
+    session.log(f"open {ROOT / 'site' / 'index.html'}")

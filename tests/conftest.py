@@ -37,6 +37,7 @@ NEEDED = {
     "test_torch_layers.py": {"torch"},
     "test_keras_layers.py": {"tensorflow"},
     "test_networks.py": {"torch", "tensorflow"},
+    "test_docs.py": {"torch", "tensorflow"},
     "test_training_agreement.py": {"torch", "tensorflow"},
     "test_costs.py": {"torch", "tensorflow"},
     "test_receptive_field.py": {"torch", "tensorflow"},

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from inspect import signature
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -299,10 +297,3 @@ print(keras.backend.backend(), *np.unique(model.predict(np.ones((1, 4, 3)), verb
     environment = {**os.environ, "KERAS_BACKEND": "torch"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     assert done.stdout.split() == ["torch", "3.0", "6.0", "9.0", "False"], done.stderr[-2000:]
-
-
-def test_the_examples_of_the_page() -> None:
-    page = Path(__file__).parents[1] / "docs" / "layers.md"
-    found = doctest.testfile(str(page), module_relative=False)
-    assert found.attempted > 20
-    assert found.failed == 0

@@ -66,7 +66,7 @@ def keep_freed_memory(limit: int | None = 1 << 30) -> KeptMemory:
         limit: how many bytes of free memory are kept, less than 2 GiB, and the largest block that is; None: no limit.
 
     Raises:
-        UnsupportedError: not glibc's malloc, see :func:`unavailable`.
+        UnsupportedError: not glibc's malloc, see :func:`xconv.allocator.unavailable`.
 
     >>> import xconv
     >>> if xconv.allocator.unavailable() is None:

@@ -43,6 +43,10 @@ class Call:
     """An operation on arrays of known shapes: one problem, or for ``conv2d`` one along each axis.
 
     ``axis`` is the sliding axis of the channels-last input; the ``*_axes`` permute arrays to channels last.
+
+    >>> call = resolve("conv1d_columns", (8, 32, 100, 3), (5, 3, 16))
+    >>> call.axis, call.problem.length, call.problem.inner
+    (1, 32, 100)
     """
 
     operation: str

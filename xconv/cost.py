@@ -14,7 +14,12 @@ ITEM_SIZE = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 @dataclass(frozen=True)
 class Cost:
-    """Counts of one forward pass. ``bytes`` is the least that must be moved: each array once."""
+    """Counts of one forward pass. ``bytes`` is the least that must be moved: each array once.
+
+    >>> both = Cost(parameters=192, macs=1000, bytes=4000) + Cost(parameters=8, macs=500, bytes=1000)
+    >>> both.flops, both.intensity
+    (3000, 0.6)
+    """
 
     parameters: int
     macs: int

@@ -10,6 +10,13 @@ class XconvError(Exception):
     """The base of every error that xconv raises on purpose.
 
     Their constructors are plain, so that tracers can make them again with where in a traced program they arose.
+
+    >>> import numpy as np, xconv
+    >>> try:
+    ...     xconv.conv1d(np.ones((2, 100)), np.ones((3, 1, 1)))
+    ... except xconv.XconvError as error:
+    ...     print(type(error).__name__)
+    ArgumentError
     """
 
 
@@ -50,7 +57,13 @@ class ArgumentError(XconvError, ValueError):
 
 
 class BackendError(XconvError, ImportError):
-    """A backend that is asked for and is not there: not installed, not registered, or it fails to load."""
+    """A backend that is asked for and is not there: not installed, not registered, or it fails to load.
+
+    >>> import xconv
+    >>> xconv.get_backend("troch")
+    Traceback (most recent call last):
+    xconv.errors.BackendError: no backend is called 'troch'; known: jax, tensorflow, torch. Hint: did you mean 'torch'?
+    """
 
     __init__ = Exception.__init__
 
@@ -59,6 +72,11 @@ class UnsupportedError(XconvError, NotImplementedError):
     """What is asked for and cannot be done here; the text says why.
 
     A named formulation that cannot compute this problem (and which ones can), or a service that this platform lacks.
+
+    >>> import numpy as np, xconv
+    >>> xconv.conv1d(np.ones((1, 9, 1)), np.ones((3, 1, 1)), stride=2, formulation="fft")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    xconv.errors.UnsupportedError: conv1d: formulation 'fft' ... it is for stride 1 and no dilation. Hint: ...
     """
 
     __init__ = Exception.__init__

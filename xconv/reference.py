@@ -41,7 +41,12 @@ def forward(
 
 
 def input_gradient(problem: ConvProblem, axis: int, dy: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
-    """The adjoint of :func:`forward` with respect to ``x``: each product goes back where it came from."""
+    """The adjoint of :func:`forward` with respect to ``x``: each product goes back where it came from.
+
+    >>> p = ConvProblem(outer=1, length=4, inner=1, in_channels=1, out_channels=1, kernel=2)
+    >>> input_gradient(p, 1, [[[1], [1], [1]]], [[[1]], [[10]]]).ravel()
+    array([ 1., 11., 11., 10.])
+    """
     w = np.asarray(weight, np.float64)
     above = _moved(np.asarray(dy, np.float64), axis)
     padded = np.zeros((*above.shape[:-2], problem.padded_length, problem.in_channels))
@@ -53,7 +58,12 @@ def input_gradient(problem: ConvProblem, axis: int, dy: npt.ArrayLike, weight: n
 
 
 def weight_gradient(problem: ConvProblem, axis: int, x: npt.ArrayLike, dy: npt.ArrayLike) -> Floats:
-    """The adjoint of :func:`forward` with respect to the weight."""
+    """The adjoint of :func:`forward` with respect to the weight.
+
+    >>> p = ConvProblem(outer=1, length=4, inner=1, in_channels=1, out_channels=1, kernel=2)
+    >>> weight_gradient(p, 1, [[[1], [2], [3], [4]]], [[[1], [1], [1]]]).ravel()
+    array([6., 9.])
+    """
     padded = bordered(problem, axis, np.asarray(x, np.float64))
     above = _moved(np.asarray(dy, np.float64), axis)
     gradient = np.zeros(problem.weight_shape)
@@ -71,7 +81,12 @@ def conv2d(
     weight: npt.ArrayLike,
     bias: npt.ArrayLike | None = None,
 ) -> Floats:
-    """The true 2-D convolution of (N, H, W, C) with (kh, kw, in/groups, out)."""
+    """The true 2-D convolution of (N, H, W, C) with (kh, kw, in/groups, out).
+
+    >>> p = ConvProblem(outer=1, length=3, inner=1, in_channels=1, out_channels=1, kernel=2)
+    >>> conv2d(p, p, np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1))).ravel()
+    array([4., 4., 4., 4.])
+    """
     w = np.asarray(weight, np.float64)
     padded = bordered(horizontal, 2, bordered(vertical, 1, np.asarray(x, np.float64)))
     y = np.zeros((padded.shape[0], vertical.output_length, horizontal.output_length, vertical.out_channels))
@@ -104,7 +119,13 @@ def apply(call: Call, x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLi
 
 
 def input_adjoint(call: Call, dy: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
-    """The gradient of an operation with respect to ``x``, in the caller's layout, from the gradient of its result."""
+    """The gradient of an operation with respect to ``x``, in the caller's layout, from the gradient of its result.
+
+    >>> from xconv.call import resolve
+    >>> call = resolve("conv1d", (1, 1, 4), (1, 1, 2), layout="NCW")
+    >>> input_adjoint(call, [[[1, 1, 1]]], [[[1, 10]]])
+    array([[[ 1., 11., 11., 10.]]])
+    """
     above = np.transpose(np.asarray(dy, np.float64), call.layout.to_channels_last)
     kernel = np.transpose(np.asarray(weight, np.float64), call.weight_axes)
     if call.vertical is not None:
@@ -117,7 +138,13 @@ def input_adjoint(call: Call, dy: npt.ArrayLike, weight: npt.ArrayLike) -> Float
 
 
 def weight_adjoint(call: Call, x: npt.ArrayLike, dy: npt.ArrayLike) -> Floats:
-    """The gradient of an operation with respect to its weight, in the caller's layout."""
+    """The gradient of an operation with respect to its weight, in the caller's layout.
+
+    >>> from xconv.call import resolve
+    >>> call = resolve("conv1d", (1, 1, 4), (1, 1, 2), layout="NCW")
+    >>> weight_adjoint(call, [[[1, 2, 3, 4]]], [[[1, 1, 1]]])
+    array([[[6., 9.]]])
+    """
     inputs = np.transpose(np.asarray(x, np.float64), call.layout.to_channels_last)
     above = np.transpose(np.asarray(dy, np.float64), call.layout.to_channels_last)
     if call.vertical is not None:
@@ -178,7 +205,12 @@ def _seen(problem: ConvProblem, axis: int, padded: Floats, tap: int) -> Floats:
 
 
 def bordered(problem: ConvProblem, axis: int, x: Floats) -> Floats:
-    """``x`` with both pads, of zeros or of border values."""
+    """``x`` with both pads, of zeros or of border values.
+
+    >>> p = ConvProblem(1, 3, 1, 1, 1, kernel=1, padding=(2, 1), padding_mode="reflect")
+    >>> bordered(p, 1, np.array([[[1.0], [2.0], [3.0]]])).ravel()
+    array([3., 2., 1., 2., 3., 2.])
+    """
     widths = [(0, 0)] * x.ndim
     widths[axis] = problem.padding
     return np.pad(x, widths, mode=_MODES[problem.padding_mode])  # type: ignore[call-overload, no-any-return]

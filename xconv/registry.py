@@ -88,6 +88,9 @@ def get_backend(name: str) -> Backend:
 
     Raises:
         BackendError: no such backend, or its framework is missing or fails to load; the text says what to install.
+
+    >>> get_backend("torch").name
+    'torch'
     """
     spec = known(name)
     try:

@@ -72,12 +72,20 @@ def remember(key: Key, entry: Entry) -> None:
 
 
 def entries() -> dict[Key, Entry]:
-    """A copy of all that is known in memory."""
+    """A copy of all that is known in memory.
+
+    >>> type(entries())
+    <class 'dict'>
+    """
     return dict(_entries)
 
 
 def version() -> int:
-    """A number that grows with every change of what is known, for those who keep what they made of it."""
+    """A number that grows with every change of what is known, for those who keep what they made of it.
+
+    >>> version() <= version()
+    True
+    """
     return _version
 
 
@@ -165,6 +173,11 @@ def save(path: PathName | None = None) -> Path:
 
     Raises:
         WisdomError: the file cannot be written; it is left as it was.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load(save(f"{folder}/wisdom.json"))
+    0
     """
     file = _where(path)
     mine = entries()
@@ -180,7 +193,11 @@ def save(path: PathName | None = None) -> Path:
 
 
 def default_file() -> Path:
-    """Where wisdom is kept: what ``XCONV_WISDOM`` says, or ``wisdom.json`` in the user's cache folder for xconv."""
+    """Where wisdom is kept: what ``XCONV_WISDOM`` says, or ``wisdom.json`` in the user's cache folder for xconv.
+
+    >>> default_file().suffix
+    '.json'
+    """
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named)

@@ -164,8 +164,9 @@ class SpatiallySeparableConv2D(Convolution):
 
     It stands in for a k x k convolution, and is not Keras' depthwise-separable ``SeparableConv2D``. ``rows_kernel`` is
     (1, kw, in/groups, middle) and ``columns_kernel`` (kh, 1, middle/groups, filters): the kernels of two ``Conv2D``.
+    ``rows_`` and ``columns_`` stand in place of ``kernel_`` in the names of initializers, regularizers and constraints.
 
-    Args beside those that mean what they do in Keras, with ``rows_`` and ``columns_`` in place of ``kernel_``:
+    Args beside those that mean what they do in Keras:
         kernel_size: taps, one number for both axes or (height, width).
         strides: one number or (height, width); so is dilation_rate.
         padding: a name, an integer, or a pair (height, width) of names, integers and (low, high) pairs.

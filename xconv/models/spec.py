@@ -28,7 +28,11 @@ Pads: TypeAlias = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Conv1D:
-    """A convolution along W. ``padding`` is "valid", "same" or "causal"; the kernel has shape (kernel, in, filters)."""
+    """A convolution along W. ``padding`` is "valid", "same" or "causal"; the kernel has shape (kernel, in, filters).
+
+    >>> Network("one", (100, 3), (Conv1D(8, 5, stride=2, padding="same"),)).output_shape
+    (50, 8)
+    """
 
     filters: int
     kernel: int
@@ -42,7 +46,11 @@ class Conv1D:
 
 @dataclass(frozen=True)
 class Conv2D:
-    """A convolution along H and W, of shape (kh, kw, in, filters). An integer counts for both axes."""
+    """A convolution along H and W, of shape (kh, kw, in, filters). An integer counts for both axes.
+
+    >>> Network("one", (32, 32, 3), (Conv2D(8, (3, 5)),)).output_shape
+    (30, 28, 8)
+    """
 
     filters: int
     kernel: int | tuple[int, int]
@@ -56,7 +64,11 @@ class Conv2D:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """The largest of each window, along W or along H and W as the input is; the stride is the window by default."""
+    """The largest of each window, along W or along H and W as the input is; the stride is the window by default.
+
+    >>> Network("one", (32, 32, 3), (MaxPool(2),)).output_shape
+    (16, 16, 3)
+    """
 
     window: int | tuple[int, int] = 2
     stride: int | tuple[int, int] | None = None
@@ -65,7 +77,11 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class AveragePool:
-    """The mean of each window, as :class:`MaxPool`."""
+    """The mean of each window, as :class:`MaxPool`.
+
+    >>> Network("one", (100, 3), (AveragePool(3, stride=1),)).output_shape
+    (98, 3)
+    """
 
     window: int | tuple[int, int] = 2
     stride: int | tuple[int, int] | None = None
@@ -77,6 +93,9 @@ class Fold:
     """W into the channels: (H, W, C) becomes (H, W * C), so that a 1-D convolution along H sees all of W.
 
     Receptive fields are along H from there on.
+
+    >>> Network("one", (100, 64, 1), (Fold(), Conv1D(8, 3))).output_shape
+    (98, 8)
     """
 
     kind: ClassVar[str] = "fold"
@@ -84,14 +103,22 @@ class Fold:
 
 @dataclass(frozen=True)
 class Flatten:
-    """All elements in one row, channels last."""
+    """All elements in one row, channels last.
+
+    >>> Network("one", (100, 3), (Flatten(),)).output_shape
+    (300,)
+    """
 
     kind: ClassVar[str] = "flatten"
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A matrix (in, units) and a bias."""
+    """A matrix (in, units) and a bias.
+
+    >>> Network("one", (100, 3), (Flatten(), Dense(10))).parameters
+    3010
+    """
 
     units: int
     activation: str = "linear"
@@ -104,6 +131,9 @@ class BatchNorm:
     """Batch normalisation of the channels; ``momentum`` is the share of the old statistics that is kept.
 
     The running variance is of the biased one, as in Keras (torch's own layer takes the unbiased one).
+
+    >>> Network("one", (100, 3), (BatchNorm(),)).parameters
+    6
     """
 
     epsilon: float = 1e-3
@@ -113,7 +143,11 @@ class BatchNorm:
 
 @dataclass(frozen=True)
 class Dropout:
-    """Elements set to zero at random while training, and the others divided by ``1 - rate``."""
+    """Elements set to zero at random while training, and the others divided by ``1 - rate``.
+
+    >>> Network("one", (100, 3), (Dropout(0.5),)).output_shape
+    (100, 3)
+    """
 
     rate: float
     kind: ClassVar[str] = "dropout"

@@ -45,6 +45,9 @@ class SGD:
 
     Torch keeps ``b = momentum b + g`` and takes ``w - learning_rate b``: the same for a rate that never changes.
     Hyper-parameters are rounded to float32, in which Keras keeps the learning rate whatever the model computes in.
+
+    >>> SGD(0.5, momentum=0.75)
+    SGD(learning_rate=0.5, momentum=0.75)
     """
 
     learning_rate: float = 0.01
@@ -65,6 +68,9 @@ class Adam:
     ``sqrt(1 - b2^t)``, that is the above with ``epsilon = e / sqrt(1 - b2^t)``, 32 e in the first step (b2 = 0.999)
     and e in the end. So Keras is given ``e = epsilon sqrt(1 - b2^t)``, another one at each step. The defaults differ
     too: 1e-7 in Keras, 1e-8 in torch. Hyper-parameters are rounded to float32, as in :class:`SGD`.
+
+    >>> Adam(learning_rate=0.5).learning_rate
+    0.5
     """
 
     learning_rate: float = 0.001
@@ -121,7 +127,7 @@ def train(
     Args:
         network: what is trained.
         weights: to start with, as :func:`initial_weights` makes them.
-        x: (N, *network.input_shape), channels last, float32 or float64: in this type everything is computed.
+        x: ``(N, *network.input_shape)``, channels last, float32 or float64: in this type everything is computed.
         y: (N, outputs), of the same type: 0 and 1, one-hot, or numbers.
         loss: "binary_crossentropy", "categorical_crossentropy" or "mean_squared_error".
         optimizer: :class:`SGD` or :class:`Adam`.
@@ -156,11 +162,16 @@ def train(
 def predict(
     network: Network, weights: Mapping[str, npt.NDArray[Any]], x: npt.NDArray[Any], backend: str = "torch"
 ) -> npt.NDArray[Any]:
-    """What a network returns for inputs (N, *network.input_shape), channels last, in inference.
+    """What a network returns for inputs ``(N, *network.input_shape)``, channels last, in inference.
 
     Raises:
         ArgumentError: the inputs or weights do not fit the network.
         UnsupportedError: the backend builds no networks.
+
+    >>> from xconv.models import initial_weights, network
+    >>> one = network("single")
+    >>> predict(one, initial_weights(one), np.ones((2, 20, 1), "float32")).shape
+    (2, 10)
     """
     check_inputs("predict", network, x)
     check_weights("predict", network, weights)

@@ -26,7 +26,12 @@ CHANNELS_FIRST = {"NWC": "NCW", "NHWC": "NCHW"}
 
 @dataclass(frozen=True)
 class Case:
-    """An operation on arrays of some shapes, given in channels last; ``layout`` says how they are really passed."""
+    """An operation on arrays of some shapes, given in channels last; ``layout`` says how they are really passed.
+
+    >>> case = Case("mine", "conv1d", (2, 17, 3), ((3, 3, 5),), {"stride": 2, "padding": "same"})
+    >>> [x.shape for x in case.inputs("integers", "float32")]
+    [(2, 17, 3), (3, 3, 5), (5,), (2, 9, 5)]
+    """
 
     name: str
     operation: str

@@ -64,7 +64,13 @@ def check(
 
     With ``kind="integers"`` every sum is exact and the comparison is bit for bit; with ``"normal"`` it is against the
     bound of :mod:`xconv.bounds`. ``view`` is how the inputs lie in memory (:data:`xconv.parity.views.VIEWS`); ``run``
-    is what :func:`function` gives, where it was compiled before.
+    is what ``function`` in this module gives, where it was compiled before.
+
+    >>> import xconv
+    >>> from xconv.parity import Case
+    >>> case = Case("mine", "conv1d", (2, 17, 3), ((3, 3, 5),), {"stride": 2, "padding": "same"})
+    >>> [(found.array, found.verdict) for found in check(xconv.get_backend("torch"), case, kind="integers")]
+    [('y', 'exact'), ('dbias', 'exact'), ('dweight', 'exact'), ('dx', 'exact')]
     """
     inputs = case.inputs(kind, dtype, seed)
     run = function(backend, case, mode, formulation) if run is None else run

@@ -73,6 +73,12 @@ def compare(
 
     Raises:
         ArgumentError: no inputs, a framework that is not certain or not there, layouts that do not fit.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).standard_normal((4, 9)).astype("float32")
+    >>> found = compare(lambda x: np.tanh(x), lambda x: np.tanh(x) * np.float32(1.001), x)
+    >>> found.ok, found.rows[0].verdict
+    (False, 'MISMATCH')
     """
     arrays = _checked(inputs, gradients, runs, false_alarm)
     both = Layouts.of(layouts, len(arrays))

@@ -10,7 +10,17 @@ OK = ("exact", "within bound")
 
 
 class ParityError(AssertionError):
-    """Two callables do not agree, or their agreement proves nothing. ``parity`` holds what was found."""
+    """Two callables do not agree, or their agreement proves nothing. ``parity`` holds what was found.
+
+    >>> import numpy as np
+    >>> from xconv.testing import assert_parity
+    >>> x = np.random.default_rng(0).standard_normal((4, 9)).astype("float32")
+    >>> try:
+    ...     assert_parity(lambda x: np.tanh(x), lambda x: np.tanh(x) * np.float32(1.001), x)
+    ... except ParityError as error:
+    ...     print(error.parity.ok)
+    False
+    """
 
     def __init__(self, parity: Parity) -> None:
         super().__init__(str(parity))
