@@ -121,7 +121,7 @@ def test_the_smallest_layer_is_of_the_same_kind() -> None:
         small = smallest(layer)
         assert small.operation == layer.operation
         assert all(call.problem.output_length >= 1 for call in small.calls)
-        assert sum(call.problem.macs for call in small.calls) < 10_000
+        assert sum(call.problem.macs for call in small.calls) <= 20_000  # fir_reverb has 8192 taps
 
 
 def test_a_layer_of_ones_own(loaded: dict[str, Backend]) -> None:

@@ -26,7 +26,7 @@ from xconv.child import Child
 BLOCK_S = 0.01
 """Seconds that a block of calls is meant to take; a longer call is a block alone."""
 
-ENOUGH_S, FEWEST = 3.0, 6
+ENOUGH_S, FEWEST = 2.0, 6
 """A subject that has been timed for this long, in at least this many blocks, gets no more of them."""
 
 LIMIT_S = 300.0

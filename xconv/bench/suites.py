@@ -91,7 +91,7 @@ def article(tier: str, backends: Sequence[str], peers: Sequence[Peer]) -> list[Q
 
     ``conv1d`` is pinned to the framework's own conv1d: left to itself, it may well be computed by conv2d.
     """
-    del tier, peers
+    del peers
     made = []
     for layer in catalogue("smoke"):
         if layer.domain != "articles":
@@ -102,7 +102,8 @@ def article(tier: str, backends: Sequence[str], peers: Sequence[Peer]) -> list[Q
             for c in everyone(both, backends, activation="relu")
         )
         for trial in range(TRIALS):
-            made.append(Question(f"{ARTICLE}, {layer.x_shape}, trial {trial + 1}", ARTICLE, contenders))
+            asked = Question(f"{ARTICLE}, {layer.x_shape}, trial {trial + 1}", ARTICLE, contenders)
+            made.append(asked.of("forward" if tier == "smoke" else "both"))  # the article times forward passes
     return made
 
 
