@@ -37,6 +37,7 @@ NEEDED = {
     "test_training_agreement.py": {"torch", "tensorflow"},
     "test_costs.py": {"torch", "tensorflow"},
     "test_receptive_field.py": {"torch", "tensorflow"},
+    "test_claims.py": {"torch", "tensorflow"},
     "test_xla_costs.py": {"jax"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""

@@ -102,7 +102,7 @@ def fewer_parameters(asked: Asked, pairs: Sequence[tuple[Network, Network]] = PA
     head = stacked.resolved[-1]
     sentence = (
         f"{held} of {len(trials)} have fewer. What sits behind the convolution decides: of the "
-        f"{stacked.parameters:,} parameters of 'stacked' {head.parameters:,} are in the dense layer behind the flattening."
+        f"{stacked.parameters:,} parameters of 'stacked' {head.parameters:,} are in its dense layer."
     )
     return Finding(tuple(trials), sentence)
 
@@ -145,6 +145,6 @@ def translation(asked: Asked, moved: Sequence[tuple[Conv1D, int]] = MOVED) -> Fi
                 else told(different, early[list(reach)].size)
             )
             trials.append(Trial(f"{name}: {what}", f"the same, {by / layer.stride:g} places on", found, different == 0))
-    said = (True, "it answers alike to"), (False, "not to")
-    sides = [f"{words} {'; '.join(alike[same])}" for same, words in said if same in alike]
-    return Finding(tuple(trials), f"Of a pattern of nine samples in {LENGTH}: {'. '.join(sides)}.")
+    said = (True, "moves along"), (False, "does not")
+    sides = [f"{words}: {'; '.join(alike[same])}" for same, words in said if same in alike]
+    return Finding(tuple(trials), f"The answer to nine samples of {LENGTH} {', and '.join(sides)}.")

@@ -54,7 +54,7 @@ def questions(backends: Sequence[str]) -> list[Question]:
     return asked
 
 
-def measured(asked: Asked, rounds: int = ROUNDS) -> Run:
+def measured(asked: Asked) -> Run:
     """A run of the questions, forward, on one thread."""
     from xconv.bench import running
 
@@ -63,7 +63,7 @@ def measured(asked: Asked, rounds: int = ROUNDS) -> Run:
         if asked.progress:
             asked.progress(text)
 
-    settings = running.Settings(tier="article", rounds=rounds)
+    settings = running.Settings(tier="article", rounds=ROUNDS)
     return running.run(questions(asked.backends), settings, asked.backends, progress)
 
 
