@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -87,12 +88,10 @@ def _against(run: Run, group: Group, one: Result, other: Result) -> Trial:
     floor = run.floor_of(group)
     verdict = ratio.verdict(floor)
     words = {"win": "faster", "loss": "slower", "tie": "as fast", "undecided": "undecided"}
-    # expm1 of a log ratio is the ratio less one
-    found = f"{words[verdict]}: {ratio} times, {_percent(floor)} cannot be told from nothing"
+    found = f"{words[verdict]}: Conv2D takes {ratio} of its time; {_percent(floor)} cannot be told from nothing"
     return Trial(setting, "faster", found, None if verdict == "undecided" else verdict == "win")
 
 
 def _percent(floor: float) -> str:
-    from math import expm1, isinf
-
-    return "any difference" if isinf(floor) else f"{expm1(floor):.1%}"
+    # of a log ratio
+    return "any difference" if math.isinf(floor) else f"{math.expm1(floor):.1%}"
