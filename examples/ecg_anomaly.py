@@ -58,6 +58,7 @@ def main() -> None:
     odd = int(apart.max(axis=1).argmax())
     second = np.sort(apart.max(axis=1))[-2]
     print(f"beat {odd} is {apart[odd].max():.0f} deviations off, the next {second:.0f}; number {ODD} was widened")
+    assert odd == ODD
     if arguments.plot:
         draw(x[0, :, 0], features, peaks[odd], arguments.plot)
 

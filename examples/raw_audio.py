@@ -82,6 +82,7 @@ def draw(filters: Any, path: str) -> None:
     figure, panels = pyplot.subplots(2, 4, figsize=(8, 3), sharex=True, sharey=True)
     for panel, taps in zip(panels.flat, filters.T, strict=True):
         panel.plot(taps, linewidth=0.8)
+    figure.supxlabel("tap")
     figure.tight_layout()
     figure.savefig(path, dpi=70)
 

@@ -66,9 +66,14 @@ def draw(levels: Any, answer: Any, path: str) -> None:
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, 2, figsize=(8, 3))
-    for panel, title, values in zip(panels, ("log levels", "one kernel along each row"), (levels, answer), strict=True):
-        shown = panel.imshow(values, origin="lower", aspect="auto", extent=(0, values.shape[1], 0, RATE / 2))
-        panel.set(title=title, xlabel="frame", ylabel="Hz")
+    pictures = (
+        ("log levels", levels, 0),
+        ("one kernel along each row", answer, 2),
+    )  # the kernel's middle is its third tap
+    for panel, (title, values, first) in zip(panels, pictures, strict=True):
+        frames = first, first + values.shape[1]
+        shown = panel.imshow(values, origin="lower", aspect="auto", extent=(*frames, 0, RATE / 2))
+        panel.set(title=title, xlabel="frame", ylabel="Hz", xlim=(0, FRAMES))
         figure.colorbar(shown)
     figure.tight_layout()
     figure.savefig(path, dpi=70)

@@ -3,9 +3,9 @@
 python examples/text_convolution.py
 python examples/text_convolution.py --quick
 
-Made reviews of 12 words are good or bad by what "not" turns round: "not good" is bad, "not bad" is good. Beside it each
-has "quite" with the other word, so that all reviews hold "not", "quite", "good" and "bad" once. A kernel of one word and
-the largest of its answers is a bag of words; one of two words sees the pair wherever it is (as in Kim 2014,
+Made reviews of 12 words are good or bad by what "not" turns round: "not good" is bad, "not bad" is good. Beside it
+each has "quite" with the other word, so that all reviews hold "not", "quite", "good" and "bad" once. A kernel of one
+word and the largest of its answers is a bag of words; one of two words sees the pair wherever it is (as in Kim 2014,
 "Convolutional neural networks for sentence classification").
 """
 

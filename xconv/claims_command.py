@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             found.append((CLAIMS[name], check(CLAIMS[name], asked)))
             bar.update()
     if file is not None:
-        write_whole(file, page(found))
+        write_whole(file, page(found, _where(backends)))
     if arguments.json:
         print(json.dumps([claim.to_dict(finding) for claim, finding in found]))
     elif arguments.only:
@@ -97,6 +97,14 @@ def _backends(asked: Sequence[str] | None) -> tuple[str, ...]:
     for name in names:
         get_backend(name).room("claims")
     return tuple(dict.fromkeys(names))
+
+
+def _where(backends: Sequence[str]) -> str:
+    from xconv.doctor.machine import machine
+    from xconv.registry import get_backend
+
+    versions = ", ".join(f"{name} {get_backend(name).version()}" for name in backends)
+    return f"Tried with {versions}, on {machine().cpu}."
 
 
 def _needs(*modules: str) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 12
 
+WORDS = {"win": "faster", "loss": "slower", "tie": "as fast", "undecided": "undecided"}
+
 NOT_MEASURED = "not measured here: run with --measure"
 
 
@@ -32,7 +34,8 @@ def faster(asked: Asked, run: Run | None = None) -> Finding:
     decided = [trial for trial in trials if trial.holds is not None]
     if not decided:
         return Finding(tuple(trials), f"not decided here: {trials[0].found if trials else 'nothing was measured'}")
-    sentence = f"Conv1D is faster in {len(held)} of {len(decided)} comparisons that decide anything"
+    slower = sum(trial.found.startswith(WORDS["loss"]) for trial in decided)
+    sentence = f"Conv1D is faster in {len(held)} of {len(decided)} comparisons that decide anything, slower in {slower}"
     undecided = len(trials) - len(decided)
     sentence += f", and {undecided} more were too noisy." if undecided else "."
     return Finding(tuple(trials), sentence)
@@ -87,8 +90,7 @@ def _against(run: Run, group: Group, one: Result, other: Result) -> Trial:
         return Trial(setting, "faster", f"no number: {errors[0] if errors else 'no round in common'}", None)
     floor = run.floor_of(group)
     verdict = ratio.verdict(floor)
-    words = {"win": "faster", "loss": "slower", "tie": "as fast", "undecided": "undecided"}
-    found = f"{words[verdict]}: Conv2D takes {ratio} of its time; {_percent(floor)} cannot be told from nothing"
+    found = f"{WORDS[verdict]}: Conv2D takes {ratio} of its time; {_percent(floor)} cannot be told from nothing"
     return Trial(setting, "faster", found, None if verdict == "undecided" else verdict == "win")
 
 

@@ -50,13 +50,18 @@ def in_full(claim: Claim, finding: Finding) -> str:
     )
 
 
-def page(found: Found) -> str:
-    """All of it as Markdown: the table, and the evidence of each claim."""
+def page(found: Found, where: str = "") -> str:
+    """All of it as Markdown: the table, and the evidence of each claim; ``where`` says on what it was tried."""
     rows = [
         (_cell(claim.statement), finding.verdict, _cell(finding.error or finding.sentence), f"`{claim.command}`")
         for claim, finding in found
     ]
-    parts = [INTRODUCTION, tabulate(rows, ["claim", "verdict", "because", "again"], tablefmt="pipe"), ""]
+    parts = [
+        INTRODUCTION,
+        *([f"{where}\n"] if where else []),
+        tabulate(rows, ["claim", "verdict", "because", "again"], tablefmt="pipe"),
+        "",
+    ]
     for claim, finding in found:
         parts += [f"## {claim.id}\n", f"{claim.statement} ({claim.source[0].upper()}{claim.source[1:]}.)\n"]
         if finding.trials:
