@@ -256,6 +256,11 @@ def test_faster_only_beyond_what_the_run_can_tell() -> None:
     noisy = speed.faster(BOTH, against(1.0, 1.1, wide=True))
     assert noisy.verdict == "not measured"
     assert "undecided" in noisy.trials[0].found
+    blind = against(1.0, 1.001)
+    [group] = blind.groups
+    slow_twin = replace(group.results[-1], cpu=tuple(1.3 * (t or 0) for t in group.results[0].cpu))
+    blind.groups = [replace(group, results=(*group.results[:-1], slow_twin))]
+    assert speed.faster(BOTH, blind).trials[0].holds is None  # it could not tell a fifth from nothing
     lost = against(1.0, 2.0)
     lost.groups = [replace(g, results=(replace(g.results[0], error="wrong"), *g.results[1:])) for g in lost.groups]
     assert "no number: wrong" in speed.faster(BOTH, lost).trials[0].found
