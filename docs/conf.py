@@ -43,7 +43,6 @@ nitpick_ignore_regex = [
         r"(Any|Callable|Iterable|Iterator|Mapping|Sequence|Hashable|Path|ModuleType|Tensor|AbstractContextManager)",
     ),
 ]
-suppress_warnings = ["toc.not_readable"]  # tests/test_docs.py holds the navigation against the pages
 
 smartquotes = False  # --op is no dash
 myst_heading_anchors = 3

@@ -41,6 +41,7 @@ NEEDED = {
     "test_training_agreement.py": {"torch", "tensorflow"},
     "test_costs.py": {"torch", "tensorflow"},
     "test_receptive_field.py": {"torch", "tensorflow"},
+    "test_claims.py": {"torch", "tensorflow"},
     "test_xla_costs.py": {"jax"},
     "test_convert_keras.py": {"tensorflow"},
 }

@@ -11,13 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+EXAMPLES = (ROOT / "docs/examples.md").read_text("utf-8")
 SETUP = "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt nox && .venv/bin/nox -s "
 
 
-def shown(command: str) -> list[str]:
-    """The output that the README shows for a command, without its numbers."""
-    block = re.search(rf"```console\n\$ {re.escape(command)}\n(.*?)```", README, re.DOTALL)
-    assert block, f"the README does not show {command!r}"
+def shown(command: str, page: str = README) -> list[str]:
+    """The output that a page shows for a command, without its numbers."""
+    block = re.search(rf"```console\n\$ {re.escape(command)}\n(.*?)```", page, re.DOTALL)
+    assert block, f"the page does not show {command!r}"
     return shape(block[1])
 
 
@@ -69,7 +70,12 @@ def test_bench_output() -> None:
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
 def test_example_runs(example: Path) -> None:
     options = ["--quick"] if '"--quick"' in example.read_text("utf-8") else []
-    assert run(sys.executable, str(example), *options)
+    out = run(sys.executable, str(example), *options)
+    assert out
+    assert f"(../examples/{example.name})" in EXAMPLES
+    command = f"python examples/{example.name}"
+    if f"$ {command}\n" in EXAMPLES:
+        assert set(shown(command, EXAMPLES)) <= set(shape(out))
 
 
 def test_links_lead_somewhere() -> None:

@@ -28,7 +28,7 @@ from xconv.problem import ConvProblem
 from xconv.registry import backends, get_backend
 
 if TYPE_CHECKING:
-    from xconv import bench, bounds, cost, parity, reference, testing, wisdom
+    from xconv import bench, bounds, claims, cost, parity, reference, testing, wisdom
     from xconv.advice import advise
     from xconv.explanation import explain
     from xconv.models.factorize import factorize
@@ -54,6 +54,7 @@ __all__ = [
     "backends",
     "bench",
     "bounds",
+    "claims",
     "conv1d",
     "conv1d_columns",
     "conv1d_rows",
@@ -81,7 +82,7 @@ __all__ = [
     "wisdom",
 ]
 
-_ROOMS = ("bench", "bounds", "cost", "parity", "reference", "testing", "wisdom")
+_ROOMS = ("bench", "bounds", "claims", "cost", "parity", "reference", "testing", "wisdom")
 
 _FUNCTIONS = {
     "advise": "xconv.advice",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import xconv
 from xconv import advise_command as advise
 from xconv import bench_command as bench
+from xconv import claims_command as claims
 from xconv import doctor_command as doctor
 from xconv import explain_command as explain
 from xconv import parity_command as parity
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     tuning.add(commands)
     doctor.add(commands)
     advise.add(commands)
+    claims.add(commands)
 
     backends = commands.add_parser("backends", help="list the installed backends, their versions and devices")
     backends.add_argument("--json", action="store_true", help="as JSON")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,7 +53,7 @@ def build(network: Network, weights: Mapping[str, Any], dtype: str = "float32") 
     x = given = keras.Input(network.input_shape, dtype=dtype)
     for one in network.resolved:
         x = _layer(one, dtype)(x)
-    model = keras.Model(given, x, name=network.name)
+    model = keras.Model(given, x, name=re.sub(r"\W", "_", network.name))  # TensorFlow makes it a scope
     load(network, model, weights)
     return model
 

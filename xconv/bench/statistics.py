@@ -20,6 +20,9 @@ CONFIDENCE, RESAMPLES = 0.95, 2000
 MANY = 5
 """A/A pairs from which on their median is used, and not their farthest end."""
 
+WORTH = math.log(1.2)
+"""A difference that anyone would act on. A run whose floor is above it cannot call anything a tie."""
+
 NORMAL = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2) / statistics.NormalDist().inv_cdf(0.75)
 """The 95 % quantile of the size of a normal variable over its median: 2.9."""
 
@@ -45,15 +48,17 @@ class Ratio:
         """Whether that is faster, against a floor of log ratios.
 
         A win or a loss is claimed only if the interval leaves out 1 and the effect is larger than the floor. Within
-        the floor it is a tie; a larger effect whose interval has 1 in it is undecided.
+        the floor it is a tie, if a difference of :data:`WORTH` could have been told; all else is undecided.
 
         >>> [Ratio(value, low, high).verdict(0.02) for value, low, high in ((1.1, 1.05, 1.2), (1.1, 0.9, 1.2))]
         ['win', 'undecided']
         >>> Ratio(1.01, 1.005, 1.02).verdict(0.02), Ratio(0.9, 0.85, 0.95).verdict(0.02)
         ('tie', 'loss')
+        >>> Ratio(1.01, 0.6, 1.7).verdict(0.5)
+        'undecided'
         """
         if abs(math.log(self.value)) <= floor:
-            return "tie"
+            return "tie" if floor <= WORTH else "undecided"
         if self.low > 1:
             return "win"
         return "loss" if self.high < 1 else "undecided"
