@@ -1,6 +1,7 @@
 """How often xconv.advise is right on data whose answer is known, and how it errs: a confusion matrix.
 
 python examples/advise_error_rates.py 100
+python examples/advise_error_rates.py --quick
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ def main() -> None:
     """Ask for advice on each process as often as is said, and print what was answered how often."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seeds", type=int, nargs="?", default=20, help="samples of each process (default: 20)")
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--quick", action="store_true", help="two samples of each: too few to say much")
+    arguments = parser.parse_args()
+    seeds = 2 if arguments.quick else arguments.seeds
     rows = []
     for known in tqdm(KNOWN, unit="process", leave=False, disable=None):
         answers: Counter[str] = Counter()

@@ -1,6 +1,7 @@
 """2-D networks of keras.applications to 1-D, with their weights, and proven: which layers are exact, and how far.
 
-python examples/convert_keras_applications.py [NAME ...]
+python examples/convert_keras_applications.py
+python examples/convert_keras_applications.py --quick
 
 The weights are random, the batch-norm statistics those of a batch: with those of a new network the outputs would
 hardly vary, and agreement would prove nothing. With ``weights="imagenet"`` the same works on trained ones.
@@ -8,8 +9,7 @@ hardly vary, and agreement would prove nothing. With ``weights="imagenet"`` the 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import argparse
 from typing import Any
 
 import keras
@@ -51,11 +51,16 @@ def row(name: str, model: Any) -> tuple[Any, ...]:
     return (name, *numbers, f"{proof.error:.1e}", f"{proof.tolerance:.1e}", proof.verdict, *report.parameters)
 
 
-def main(names: Sequence[str]) -> None:
+def main() -> None:
     """Print a table of the networks that are named, or of all."""
-    rows = [row(name, with_statistics(with_head(name))) for name in names or NETWORKS]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NETWORKS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="the smallest one alone")
+    arguments = parser.parse_args()
+    names = ["MobileNetV2"] if arguments.quick else arguments.names or NETWORKS
+    rows = [row(name, with_statistics(with_head(name))) for name in names]
     print(tabulate(rows, HEADERS, intfmt=",", disable_numparse=[4, 5]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
