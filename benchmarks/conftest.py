@@ -8,7 +8,9 @@ all work.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,10 @@ from xconv.bench.catalogue import TIERS
 from xconv.bench.contender import DIRECTIONS
 from xconv.bench.peers import Peer, choose
 from xconv.bench.results import Group, Result, Run
-from xconv.bench.running import Session, Settings, chosen
+from xconv.bench.running import Session, Settings, chosen, described_machine
 from xconv.bench.suites import Question
 from xconv.bench.text import to_text
-from xconv.bench_command import FORMATS, written
+from xconv.bench_command import FORMATS, backends_of, look_at, written
 from xconv.files import write_whole
 
 SESSION, BEFORE = pytest.StashKey[Session](), pytest.StashKey[Run]()
@@ -42,6 +44,7 @@ class ReplayClock:
 
 
 CLOCK = ReplayClock()
+INTERRUPTED = threading.Event()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,11 +71,16 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[BEFORE] = results.read(option("--compare"))
     except (ValueError, xconv.ArgumentError) as error:
         raise pytest.UsageError(str(error)) from None
-    named = option("--backends")
-    config.stash[SESSION] = Session(
-        Settings(*(option(f"--{name}") for name in ("tier", "case", "threads", "device", "rounds", "seed"))),
-        named.split(",") if named else sorted(xconv.backends(), reverse=True),
-    )
+    named = [name.strip() for name in option("--backends").split(",") if name.strip()]
+    settings = Settings(*(option(f"--{name}") for name in ("tier", "case", "threads", "device", "rounds", "seed")))
+    try:
+        files = {f"--report-{name}": option(f"--report-{name}") for name in FORMATS}
+        look_at(settings, files)
+        if BEFORE in config.stash:
+            regressions.look_at(config.stash[BEFORE], asdict(settings), described_machine())
+        config.stash[SESSION] = Session(settings, backends_of(named))
+    except xconv.XconvError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -179,13 +187,27 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
     if not config.stash[SESSION].groups:
         return
+    config.stash[SESSION].arena.interrupted |= INTERRUPTED.is_set()
     run = config.stash[SESSION].record()
     for name in FORMATS:
         if file := config.getoption(f"--report-{name}"):
             write_whole(file, written(name, run))
     if BEFORE in config.stash and exitstatus == pytest.ExitCode.OK:
-        compared = regressions.compare(config.stash[BEFORE], run)
-        session.exitstatus = pytest.ExitCode.OK if compared.ok else pytest.ExitCode.TESTS_FAILED
+        ok, _ = _compared(config)
+        session.exitstatus = pytest.ExitCode.OK if ok else pytest.ExitCode.TESTS_FAILED
+
+
+def _compared(config: pytest.Config) -> tuple[bool, str]:
+    """Whether nothing is slower than before, and what was found."""
+    try:
+        found = regressions.compare(config.stash[BEFORE], config.stash[SESSION].record())
+    except xconv.ArgumentError as error:
+        return False, str(error)
+    return found.ok, regressions.to_text(found)
+
+
+def pytest_keyboard_interrupt() -> None:
+    INTERRUPTED.set()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -198,4 +220,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"Left out, as not installed: {left} (pip install 'xconv[all,peers]').")
     if BEFORE in config.stash:
         terminalreporter.write_line("")
-        terminalreporter.write_line(regressions.to_text(regressions.compare(config.stash[BEFORE], run)))
+        terminalreporter.write_line(_compared(config)[1])

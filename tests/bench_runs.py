@@ -17,7 +17,7 @@ MACHINE = {"platform": "a test", "cpu": "a CPU <b>", "cores": 2.0, "memory": Non
 
 def result(seconds: float | Sequence[float], backend: str = "torch", way: str = "", **what: object) -> Result:
     """A result whose rounds took so long; ``what`` is of the contender where that has such a field."""
-    times = tuple(seconds) if isinstance(seconds, Sequence) else (seconds, seconds * 1.001) * 4
+    times = tuple(seconds) if isinstance(seconds, Sequence) else (seconds, seconds * 1.001) * 6
     fields = {name: value for name, value in what.items() if name in Contender.__dataclass_fields__}
     rest = {name: value for name, value in what.items() if name not in fields}
     label = " ".join([backend, way, *map(str, fields.values())]).strip()
@@ -33,7 +33,7 @@ def run(*groups: Sequence[Result], **what: object) -> Run:
         first = next((r for r in results if not r.contender.way and r.has_number), None)
         twins = [replace(first, wall=_off(first.wall), cpu=_off(first.cpu), twin=True)] if first else []
         made.append(Group(f"group {number}", "catalogue", (*results, *twins)))
-    settings = {"tier": "smoke", "case": "", "threads": 1, "device": "cpu", "rounds": 8, "seed": 0}
+    settings = {"tier": "smoke", "case": "", "threads": 1, "device": "cpu", "rounds": 12, "seed": 0}
     workers = {name: {"backend": name.split()[0], "version": "1.0", "threads": 1} for name in ("torch own", "jax jit")}
     limits = Limits(1e9, 1e9, 1e9, 1e-6)
     found = Run("2026-01-01T00:00:00+00:00", xconv.__version__, settings, dict(MACHINE), workers, limits, made)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,14 +33,14 @@ def test_an_injected_slowdown_is_seen_and_twins_tie(arena: Arena) -> None:
     found = arena.measure([Spin("a", 40), Spin("b", 44, process="two")], twin_of=0)
     assert [m.twin for m in found] == [False, False, True]
     seen, twins = ratio(found, 0, 1), ratio(found, 0, 2)
-    # the true value is 1.10; whatever this machine's noise is now, the A/A arm has it too
     noise = floor([twins])
-    assert abs(math.log(seen.value / 1.10)) <= max(noise, 0.03)
+    if noise > math.log(1.05):  # the arm tells so; then nothing may be claimed that is not true
+        assert seen.verdict(noise) in ("win", "tie", "undecided")
+        return
     assert twins.verdict(noise) == "tie"
-    assert seen.verdict(noise) in ("win", "tie", "undecided")
-    if noise < math.log(1.05):
-        assert seen.verdict(noise) == "win"
-        assert ratio(found, 1, 0).verdict(noise) == "loss"
+    assert abs(math.log(seen.value / 1.10)) < 0.04
+    assert seen.verdict(noise) == "win"
+    assert ratio(found, 1, 0).verdict(noise) == "loss"
 
 
 def test_an_asynchronous_subject_is_not_called_fast(arena: Arena) -> None:
@@ -113,6 +115,20 @@ def test_ctrl_c_keeps_what_was_measured() -> None:
         assert not found[0].error
 
 
+def test_ctrl_c_while_it_is_prepared() -> None:
+    with Arena(rounds=10) as arena:
+
+        def interrupt(text: str) -> None:
+            if text == "slow":
+                threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+        start = time.perf_counter()
+        found = arena.measure([Spin("quick"), Spin("slow", 60_000, "sleeps", process="two")], interrupt)
+    assert time.perf_counter() - start < 30  # a call of it alone takes a minute
+    assert arena.interrupted
+    assert [m.error for m in found] == ["interrupted before it was measured"] * 2
+
+
 def test_ctrl_c_before_any_number() -> None:
     with Arena(rounds=10) as arena:
 
@@ -156,7 +172,7 @@ def test_memory_at_the_peak_is_of_the_call() -> None:
 
 
 def test_slow_subjects_get_fewer_samples() -> None:
-    found = Measurement(Spin("a"), rounds=[Sample(1.0, 1.0)] * 5)
+    found = Measurement(Spin("a"), rounds=[Sample(1.0, 1.0)] * 9)
     assert not found.is_enough()
     found.rounds.append(Sample(1.0, 1.0))
     assert found.is_enough()

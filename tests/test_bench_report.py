@@ -18,7 +18,7 @@ from xconv.bench.limits import Limits
 from xconv.bench.markdown import to_markdown
 from xconv.bench.page import to_html
 from xconv.bench.reasons import parts, why
-from xconv.bench.results import Result
+from xconv.bench.results import Result, Run
 from xconv.bench.statistics import Ratio
 from xconv.bench.suites import ARTICLE
 from xconv.bench.text import article_answer, counts, geometric_means, to_text
@@ -53,7 +53,38 @@ def test_the_floor_is_of_the_twins() -> None:
     assert round(MIXED.floor, 4) == 0.005
     none = run([replace(result(1.0), twin=True), result(2.0, way="own")])
     assert none.floor == float("inf")
-    assert Ratio(100.0, 99.0, 101.0).verdict(none.floor) == "tie"
+    assert Ratio(100.0, 99.0, 101.0, 8).verdict(none.floor) == "undecided"
+
+
+def test_little_is_claimed_from_little() -> None:
+    assert Ratio(1.3, 1.3, 1.3, 2).verdict(0.01) == "undecided"
+    assert Ratio(1.01, 0.5, 2.0, 8).verdict(0.02) == "undecided"
+    few = regressions.compare(run([result((1.0,))]), run([result((1.5,))]))
+    assert [row.change for row in few.rows] == ["undecided"]
+    assert few.ok
+
+
+def test_without_a_floor_nothing_is_the_same() -> None:
+    def alone(seconds: float) -> Run:
+        return run([replace(result(seconds), twin=True), result(seconds, mode="compiled"), result(1.0, way="own")])
+
+    before, now = alone(1.0), alone(10.0)
+    for one in (before, now):
+        one.groups = [replace(group, results=group.results[:3]) for group in one.groups]
+    found = regressions.compare(before, now)
+    assert {row.change for row in found.rows} == {"undecided"}
+
+
+def test_a_noisy_group_is_no_regression() -> None:
+    quiet = [[result(1.0), result(1.2, way="own")] for _ in range(6)]
+    before, now = run(*quiet), run(*quiet)
+    noisy = now.groups[0]
+    slow = [replace(r, cpu=tuple(1.2 * t for t in r.cpu if t)) for r in noisy.results[:1]]
+    twin = replace(noisy.results[-1], cpu=tuple(1.8 * t for t in noisy.results[0].cpu if t))
+    now.groups[0] = replace(noisy, results=(*slow, *noisy.results[1:-1], twin))
+    assert regressions.compare(before, now).ok
+    now.groups[0] = replace(noisy, results=(*slow, *noisy.results[1:]))
+    assert not regressions.compare(before, now).ok
 
 
 def test_a_noisy_group_has_a_floor_of_its_own() -> None:
@@ -63,7 +94,7 @@ def test_a_noisy_group_has_a_floor_of_its_own() -> None:
     far = replace(noisy.results[-1], cpu=tuple(1.4 * t for t in noisy.results[0].cpu if t))
     found.groups[0] = replace(noisy, results=(*noisy.results[:-1], far))
     assert found.floor < 0.02
-    assert [c.own_verdict for c in compare(found)] == ["tie", *["win"] * 5]
+    assert [c.own_verdict for c in compare(found)] == ["undecided", *["win"] * 5]
 
 
 def test_losses_come_first_and_means_are_geometric() -> None:
@@ -139,6 +170,11 @@ def spoil(*path: Any, value: Any) -> Callable[[Any], Any]:
         (spoil("groups", 0, "results", 0, "contender", "layer", "x_shape", value=[1]), "x_shape"),
         (spoil("settings", "threads", value=0), "at settings/threads"),
         (spoil("limits", value={}), "at limits"),
+        (spoil("groups", 0, "results", 0, "cpu", 0, value=10**400), "at groups/0/results/0/cpu/0"),
+        (spoil("groups", 0, "results", 0, "cpu", 0, value=float("inf")), "at groups/0/results/0/cpu/0"),
+        (spoil("groups", 0, "results", 0, "cpu", 0, value=0), "times above 0"),
+        (spoil("groups", 0, "results", 0, "contender", "layer", "options", value={"foo": 1}), "a layer"),
+        (spoil("workers", "torch own", "backend", value=[1]), "at workers/torch own/backend"),
     ],
 )
 def test_files_are_not_trusted(change: Callable[[Any], Any], said: str) -> None:
@@ -147,7 +183,13 @@ def test_files_are_not_trusted(change: Callable[[Any], Any], said: str) -> None:
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    for text, said in (("{", "a JSON file"), (b"\xff\xfe", "a JSON file"), (None, "a file that can be read")):
+    for text, said in (
+        ("NaN", "NaN is no number"),
+        ("[" * 100_000, "a JSON file"),
+        ("{", "a JSON file"),
+        (b"\xff\xfe", "a JSON file"),
+        (None, "a file that can be read"),
+    ):
         file = tmp_path / f"{said[-4:]}.json"
         if isinstance(text, str):
             file.write_text(text)
@@ -235,7 +277,11 @@ def test_the_page_is_whole_and_escaped() -> None:
         assert "http://" not in part
         assert "https://" not in part
     assert "a CPU &lt;b&gt;" in tail
-    assert "this <machine>" not in tail
+    hostile = "</script><img src=x onerror=alert(1)>"
+    spoiled = [result((), way="own", error=hostile), result(1.0, label=hostile, mode=hostile)]
+    attacked = run(spoiled)
+    attacked.groups = [replace(group, name=hostile) for group in attacked.groups]
+    assert "<img" not in to_html(attacked).partition("</script>")[2]
     assert tail.count('class="plot"') == 3  # the roofline, and ratios of torch and of tensorflow
     assert "Interrupted" not in tail
     assert "Interrupted" in to_html(replace(MIXED, interrupted=True))

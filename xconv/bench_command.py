@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,15 +72,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, print, write the files that were asked for, and compare."""
     _needs("scipy", "jsonschema", *(("plotly",) if arguments.html else ()))
     from xconv.bench import regressions, results
-    from xconv.bench.running import Settings
+    from xconv.bench.running import Settings, described_machine
     from xconv.bench.suites import OWN
     from xconv.bench.text import to_text
 
     if arguments.merge:
+        if any(getattr(arguments, name) for name in FORMATS):
+            raise ArgumentError("bench", "--merge", "an output file beside it", "nothing: it is printed")
         return _merge(arguments.merge)
     before = results.read(arguments.compare) if arguments.compare else None
-    _look_at(arguments)
-    backends = _backends(arguments.backend)
+    _look_at_layer(arguments)
+    backends = backends_of(arguments.backend)
     settings = Settings(
         tier=OWN if arguments.op else arguments.tier,
         case=arguments.case,
@@ -87,19 +91,22 @@ def run(arguments: argparse.Namespace) -> int:
         rounds=arguments.rounds,
         seed=arguments.seed,
     )
+    look_at(settings, {f"--{name}": getattr(arguments, name) for name in FORMATS})
+    if before is not None:
+        regressions.look_at(before, asdict(settings), described_machine())
     found = _measured(_questions(arguments, backends), settings, backends)
     print(to_text(found))
     for name in FORMATS:
         if file := getattr(arguments, name):
             write_whole(file, written(name, found))
     slower = False
-    if before is not None:
+    if before is not None and not found.interrupted:
         compared = regressions.compare(before, found)
         print(f"\nagainst {arguments.compare}, of {before.taken}\n\n{regressions.to_text(compared)}")
         slower = not compared.ok
     if found.interrupted:
         return INTERRUPTED
-    wrong = any(result.is_wrong for group in found.groups for result in group.contenders)
+    wrong = any(result.is_wrong for group in found.groups for result in group.results)
     return SLOWER if slower or wrong else FINE
 
 
@@ -123,9 +130,12 @@ def _questions(arguments: argparse.Namespace, backends: Sequence[str]) -> Callab
     from xconv.bench.suites import SUITES
 
     try:
-        peers, _ = choose(arguments.peers)
+        peers, left = choose(arguments.peers)
     except ValueError as error:
         raise ArgumentError("bench", "--peers", arguments.peers, "installed, all, none, or names", str(error)) from None
+    if left:
+        names = ", ".join(peer.name for peer in left)
+        print(f"Left out, as not installed: {names} (pip install 'xconv[all,peers]').", file=sys.stderr)
     if arguments.op:
         from xconv.bench.own_layer import own_layer, question
 
@@ -167,7 +177,8 @@ def _merge(files: Sequence[Path]) -> int:
     return FINE
 
 
-def _backends(asked: Sequence[str] | None) -> list[str]:
+def backends_of(asked: Sequence[str] | None) -> list[str]:
+    """Those that were asked for, which must be there, or all that are."""
     for name in asked or ():
         xconv.registry.known(name)
         if name not in xconv.backends():
@@ -175,11 +186,17 @@ def _backends(asked: Sequence[str] | None) -> list[str]:
     return list(asked or sorted(xconv.backends(), key=lambda name: (name != "torch", name != "tensorflow", name)))
 
 
-def _look_at(arguments: argparse.Namespace) -> None:
-    """Find out now what would be lost after minutes."""
-    for name, least in (("threads", 1), ("rounds", 1)):
-        if getattr(arguments, name) < least:
-            raise ArgumentError("bench", f"--{name}", str(getattr(arguments, name)), f"a number, {least} or more")
+def look_at(settings: Settings, files: Mapping[str, Path | None]) -> None:
+    """Find out now what would be lost after minutes: numbers that are none, files that cannot be written."""
+    for name in ("threads", "rounds"):
+        if getattr(settings, name) < 1:
+            raise ArgumentError("bench", f"--{name}", str(getattr(settings, name)), "a number, 1 or more")
+    for option, file in files.items():
+        if file and (not file.resolve().parent.is_dir() or file.is_dir()):
+            raise ArgumentError("bench", option, str(file), "a file in a folder that exists")
+
+
+def _look_at_layer(arguments: argparse.Namespace) -> None:
     if arguments.op and arguments.case:
         raise ArgumentError("bench", "--case", arguments.case, "nothing beside --op: there is one layer, yours")
     given = [name for name in ("input", "kernel") if getattr(arguments, name) is not None]
@@ -188,10 +205,6 @@ def _look_at(arguments: argparse.Namespace) -> None:
     if arguments.op and len(given) < 2:
         missing = "--kernel" if "input" in given else "--input"
         raise ArgumentError("bench", missing, "nothing", "a shape, channels last: 8,16000,64")
-    for name in FORMATS:
-        file = getattr(arguments, name)
-        if file and (not file.resolve().parent.is_dir() or file.is_dir()):
-            raise ArgumentError("bench", f"--{name}", str(file), "a file in a folder that exists")
 
 
 def _needs(*modules: str) -> None:

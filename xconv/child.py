@@ -71,8 +71,12 @@ class Child:
         last = self._answer(self.limit_s)
         return answer if self._process.wait() == 0 else last
 
+    def kill(self) -> None:
+        """End the process; who waits for its answer learns that it was."""
+        self._process.kill()
+
     def close(self) -> None:
-        """End the process."""
+        """End the process, and let go of what it needed."""
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._said):
@@ -105,7 +109,11 @@ class Child:
             return {"error": error, "lost": "no answer", "detail": f"in {limit_s:g} s"}
         if not line:
             return self._ended()
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except json.JSONDecodeError:  # it ended in the middle of its answer
+            self._process.kill()
+            return self._ended()
         return answer
 
     def _ended(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from xconv.child import Child
 BLOCK_S = 0.01
 """Seconds that a block of calls is meant to take; a longer call is a block alone."""
 
-ENOUGH_S, FEWEST = 2.0, 6
+ENOUGH_S, FEWEST = 2.0, 10
 """A subject that has been timed for this long, in at least this many blocks, gets no more of them."""
 
 LIMIT_S = 300.0
@@ -187,12 +187,12 @@ class Arena:
             found.append(Measurement(subjects[twin_of], use_cpu_time=self.use_cpu_time, twin=True))
         with self._until_interrupted():
             self._measure(found, progress or (lambda _: None))
+            for worker in self._workers.values():
+                if worker.is_running():
+                    worker.ask(do="forget")
         for measurement in found:
             if self.interrupted and not measurement.error and not measurement.kept:
                 measurement.error = INTERRUPTED
-        for worker in self._workers.values():
-            if worker.is_running():
-                worker.ask(do="forget")
         return found
 
     @contextmanager
@@ -250,12 +250,16 @@ class Arena:
                     done.result()
             except BaseException:
                 self._is_over.set()
+                for worker in list(self._workers.values()):
+                    worker.kill()  # so that nobody waits for an answer
                 raise
         return prepared_by
 
     def _prepare(self, number: int, measurement: Measurement) -> Child:
         worker = self._worker(self._place(measurement))
         answer = worker.ask(do="prepare", key=number, block=BLOCK_S, **measurement.subject.request())
+        if self._is_over.is_set():
+            return worker  # it was ended, and that says nothing of the subject
         if "error" not in worker.about:
             self._about[self._place(measurement).name] = worker.about
         if not self._failed(measurement, answer):
@@ -291,6 +295,8 @@ class Arena:
     def _failed(self, measurement: Measurement, answer: dict[str, Any]) -> bool:
         measurement.error = answer.get("error", "")
         measurement.cannot = bool(answer.get("cannot"))
+        if "lost" in answer:
+            measurement.facts["lost"] = answer["lost"]
         return bool(measurement.error)
 
     def _worker(self, place: Place) -> Child:

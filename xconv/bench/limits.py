@@ -80,14 +80,18 @@ def measure(framework: str, use_cpu_time: bool) -> Limits:
     return Limits(flops, copied, transposed, _fault(clock))
 
 
-def fastest(run: Callable[[], Any], clock: Callable[[], float], calls: int = 1) -> float:
-    """Seconds that so many calls take when they are fastest; a call before them is not timed."""
+def fastest(
+    run: Callable[[], Any], clock: Callable[[], float], calls: int = 1, wait: Callable[[], None] | None = None
+) -> float:
+    """Seconds that so many calls take when they are fastest, until ``wait`` returns; one before them is not timed."""
     run()
     taken = []
     for _ in range(REPEATS):
         start = clock()
         for _ in range(calls):
             run()
+        if wait is not None:
+            wait()
         taken.append(clock() - start)
     return min(taken)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from xconv.bench.reasons import ms
 from xconv.bench.results import Result, Run
-from xconv.bench.statistics import MANY, NORMAL, RESAMPLES, Ratio
+from xconv.bench.statistics import FEWEST_PAIRS, MANY, NORMAL, RESAMPLES, WORTH, Ratio
 from xconv.errors import ArgumentError
 
 Change = Literal["slower", "faster", "same", "undecided"]
@@ -57,7 +57,7 @@ def compare(before: Run, now: Run) -> Comparison:
     Raises:
         ArgumentError: the two were not measured on the same kind of machine with the same settings, or share nothing.
     """
-    _same_circumstances(before, now)
+    look_at(before, now.settings, now.machine)
     old, new = _by_identity(before), _by_identity(now)
     shared = [key for key in new if key in old and old[key].has_number and new[key].has_number]
     if not shared:
@@ -70,8 +70,14 @@ def compare(before: Run, now: Run) -> Comparison:
     drift = statistics.median(moves) if len(moves) >= MANY else 0.0
     scatter = NORMAL * statistics.median(abs(move - drift) for move in moves) if len(moves) >= MANY else 0.0
     floor = max(before.floor, now.floor, scatter)
+    noise: dict[str, float] = {}
+    for run in (before, now):
+        for group in run.groups:
+            noise[group.name] = max(noise.get(group.name, 0.0), run.floor_of(group))
     rows = [
-        _changed(key[0], old[key], new[key], drift, floor) for key, peer in zip(shared, peers, strict=True) if not peer
+        _changed(key[0], old[key], new[key], drift, max(floor, noise[key[0]]))
+        for key, peer in zip(shared, peers, strict=True)
+        if not peer
     ]
     broken = [
         f"{key[0]}: {new[key].contender.label}: {new[key].error.splitlines()[0]}"
@@ -111,7 +117,7 @@ def to_text(found: Comparison) -> str:
     parts.append(
         f"{len(found.rows)} of xconv's results: {counted['slower']} slower, {counted['faster']} faster, "
         f"{counted['same']} the same, {undecided} undecided; {control}; differences under "
-        f"{100 * (math.exp(found.floor) - 1):.1f} % are noise."
+        f"{100 * math.expm1(min(found.floor, 700.0)):.3g} % are noise."
         + (f" Not measured this time: {len(found.missing)}." if found.missing else "")
     )
     return "\n\n".join(parts)
@@ -119,7 +125,7 @@ def to_text(found: Comparison) -> str:
 
 def _changed(group: str, before: Result, now: Result, drift: float, floor: float) -> Changed:
     value, low, high = (x - drift for x in _log_ratio(before.samples, now.samples))
-    change: Change = "same"
+    change: Change = "same" if max(floor, abs(low), abs(high)) <= WORTH else "undecided"
     if abs(value) > floor:
         change = "slower" if low > 0 else "faster" if high < 0 else "undecided"
     return Changed(group, before, now, Ratio(math.exp(value), math.exp(low), math.exp(high)), change)
@@ -128,7 +134,9 @@ def _changed(group: str, before: Result, now: Result, drift: float, floor: float
 def _log_ratio(before: Sequence[float], now: Sequence[float]) -> tuple[float, float, float]:
     """The log ratio of medians of two independent samples, and its bootstrap interval."""
     value = math.log(statistics.median(now) / statistics.median(before))
-    if min(len(before), len(now)) < 3 or (len(set(before)) == 1 and len(set(now)) == 1):
+    if min(len(before), len(now)) < FEWEST_PAIRS:
+        return value, -math.inf, math.inf
+    if len(set(before)) == len(set(now)) == 1:
         return value, value, value
     import numpy as np
     from scipy.stats import bootstrap
@@ -146,14 +154,19 @@ def _log_ratio(before: Sequence[float], now: Sequence[float]) -> tuple[float, fl
     return value, float(interval.low), float(interval.high)
 
 
-def _same_circumstances(before: Run, now: Run) -> None:
+def look_at(before: Run, settings: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
+    """Find out, before anything is measured, whether a run under these circumstances can be compared with it.
+
+    Raises:
+        ArgumentError: other threads, another device or CPU.
+    """
     for name in ("threads", "device"):
-        if before.settings[name] != now.settings[name]:
+        if before.settings[name] != settings[name]:
             got = f"a run with {name} {before.settings[name]}"
-            raise ArgumentError("bench", "compare", got, f"one with {name} {now.settings[name]}", "measure it again")
-    if before.machine["cpu"] != now.machine["cpu"]:
+            raise ArgumentError("bench", "compare", got, f"one with {name} {settings[name]}", "measure it again")
+    if before.machine["cpu"] != machine["cpu"]:
         hint = "runs of several machines are put side by side by `xconv bench --merge`"
-        raise ArgumentError("bench", "compare", f"a run on {before.machine['cpu']}", now.machine["cpu"], hint)
+        raise ArgumentError("bench", "compare", f"a run on {before.machine['cpu']}", machine["cpu"], hint)
 
 
 def _by_identity(run: Run) -> dict[tuple[str, str], Result]:

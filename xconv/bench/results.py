@@ -22,7 +22,7 @@ from xconv.bench.catalogue import Layer
 from xconv.bench.contender import Contender
 from xconv.bench.limits import Limits
 from xconv.bench.statistics import Ratio
-from xconv.errors import ArgumentError
+from xconv.errors import ArgumentError, XconvError
 
 FORMAT, VERSION = "xconv bench", 2
 """The version is a new one whenever a field goes or changes its meaning."""
@@ -67,7 +67,8 @@ class Result:
             peak_bytes=facts.get("peak_bytes"),
             rejected=dict(measurement.rejected),
             error=measurement.error,
-            cannot=measurement.cannot,
+            # a peer that ends or hangs is a peer that cannot; only a wrong result is a failure of its own
+            cannot=measurement.cannot or bool(measurement.subject.way and facts.get("lost")),
             twin=measurement.twin,
         )
 
@@ -204,10 +205,10 @@ def read(path: Path) -> Run:
         ArgumentError: there is no such file, it is no JSON, or not of this format; the text says where.
     """
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(path.read_text("utf-8"), parse_constant=_refused)
     except OSError as error:
         raise ArgumentError("bench", "run", str(path), "a file that can be read", str(error)) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # what is no UTF-8 and no JSON are both
         raise ArgumentError("bench", "run", str(path), "a JSON file", f"it is none: {error}") from None
     if isinstance(data, dict) and "format" not in data and isinstance(data.get("xconv"), dict):
         data = data["xconv"]
@@ -245,9 +246,20 @@ def from_json(data: Any, name: str = "a run") -> Run:
 
 def _result(data: Mapping[str, Any]) -> Result:
     contender = {**data["contender"], "layer": Layer(**data["contender"]["layer"])}
+    try:
+        contender["layer"].calls  # noqa: B018 - it must be a layer that can be computed
+    except (XconvError, TypeError, AttributeError, ValueError) as error:
+        raise ArgumentError("bench", "run", f"layer {contender['layer'].name!r}", "a layer", str(error)) from None
+    counted = data["cpu"] if data["use_cpu_time"] else data["wall"]
+    if any(time is not None and time <= 0 for time in counted):
+        raise ArgumentError("bench", "run", f"a time of {min(t for t in counted if t is not None)}", "times above 0")
     fields = {name: value for name, value in data.items() if name not in ("contender", "seconds")}
     fields |= {"wall": tuple(data["wall"]), "cpu": tuple(data["cpu"])}
     return Result(contender=Contender(**contender), **fields)
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")
 
 
 @cache

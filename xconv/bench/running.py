@@ -57,7 +57,13 @@ class Session:
     def measure(self, question: Question, progress: Callable[[str], None] | None = None) -> Group:
         """Verify and time a group, with its A/A arm, and measure what a call of each contender costs at the least."""
         found = self.arena.measure(question.contenders, progress, twin_of=question.twin)
-        group = Group(question.name, question.suite, tuple(Result.of(m, self._dispatch(m)) for m in found))
+        dispatches: list[float | None] = []
+        try:
+            dispatches += map(self._dispatch, found)
+        except KeyboardInterrupt:
+            self.arena.interrupted = True
+        dispatches += [None] * (len(found) - len(dispatches))
+        group = Group(question.name, question.suite, tuple(map(Result.of, found, dispatches)))
         self.groups.append(group)
         return group
 

@@ -20,6 +20,9 @@ CONFIDENCE, RESAMPLES = 0.95, 2000
 MANY = 5
 """A/A pairs from which on their median is used, and not their farthest end."""
 
+FEWEST_PAIRS = 5
+"""The range of n independent values covers their median with a probability of ``1 - 2^(1 - n)``: of 5 with 94 %."""
+
 WORTH = math.log(1.2)
 """A difference that anyone would act on. A run whose floor is above it cannot call anything a tie."""
 
@@ -48,17 +51,21 @@ class Ratio:
         """Whether that is faster, against a floor of log ratios.
 
         A win or a loss is claimed only if the interval leaves out 1 and the effect is larger than the floor. Within
-        the floor it is a tie, if a difference of :data:`WORTH` could have been told; all else is undecided.
+        the floor it is a tie, if floor and interval could have told a difference of :data:`WORTH`; all else is
+        undecided, and so is everything from fewer than :data:`FEWEST_PAIRS` pairs.
 
-        >>> [Ratio(value, low, high).verdict(0.02) for value, low, high in ((1.1, 1.05, 1.2), (1.1, 0.9, 1.2))]
+        >>> [Ratio(value, low, high, 8).verdict(0.02) for value, low, high in ((1.1, 1.05, 1.2), (1.1, 0.9, 1.2))]
         ['win', 'undecided']
-        >>> Ratio(1.01, 1.005, 1.02).verdict(0.02), Ratio(0.9, 0.85, 0.95).verdict(0.02)
+        >>> Ratio(1.01, 1.005, 1.02, 8).verdict(0.02), Ratio(0.9, 0.85, 0.95, 8).verdict(0.02)
         ('tie', 'loss')
-        >>> Ratio(1.01, 0.6, 1.7).verdict(0.5)
-        'undecided'
+        >>> Ratio(1.01, 0.6, 1.7, 8).verdict(0.5), Ratio(1.3, 1.3, 1.3, 2).verdict(0.02)
+        ('undecided', 'undecided')
         """
+        if self.pairs < FEWEST_PAIRS:
+            return "undecided"
         if abs(math.log(self.value)) <= floor:
-            return "tie" if floor <= WORTH else "undecided"
+            widest = max(floor, abs(math.log(self.low)), abs(math.log(self.high)))
+            return "tie" if widest <= WORTH else "undecided"
         if self.low > 1:
             return "win"
         return "loss" if self.high < 1 else "undecided"

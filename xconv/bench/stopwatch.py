@@ -49,10 +49,11 @@ class Stopwatch:
         prepared = self._build(**request)
         gc.collect()
         resident = reset_peak()
-        first = self._seconds(prepared.call, 1)
-        reset_peak()  # what a compiler took is not what a call takes
-        self._seconds(prepared.call, 1)
-        peak = peak_resident()
+        with prepared.scope() if prepared.scope else nullcontext():
+            first = self._seconds(prepared.call, 1)
+            reset_peak()  # what a compiler took is not what a call takes
+            self._seconds(prepared.call, 1)
+            peak = peak_resident()
         self._prepared[key], self._blocks[key] = prepared, block
         facts = {"first_call": first, **prepared.facts}
         if prepared.peak is not None:
@@ -72,12 +73,17 @@ class Stopwatch:
                 prepared.call()
             self._synchronize()
             gc.disable()
-            before = resource.getrusage(resource.RUSAGE_SELF)
-            cpu = time.process_time()
-            wall = self._seconds(prepared.call, calls)
-            cpu = time.process_time() - cpu
-            after = resource.getrusage(resource.RUSAGE_SELF)
-            gc.enable()
+            try:
+                return self._block(prepared.call, calls)
+            finally:
+                gc.enable()
+
+    def _block(self, function: Callable[[], Any], calls: int) -> dict[str, float]:
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = time.process_time()
+        wall = self._seconds(function, calls)
+        cpu = time.process_time() - cpu
+        after = resource.getrusage(resource.RUSAGE_SELF)
         return {
             "wall": wall,
             "cpu": cpu / calls,

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from xconv.bench.comparisons import Comparison, compare, means
 from xconv.bench.reasons import ms, why
 from xconv.bench.results import Group, Result, Run
-from xconv.bench.statistics import VERDICTS, Ratio, Verdict, paired, spread
+from xconv.bench.statistics import VERDICTS, WORTH, Ratio, Verdict, paired, spread
 from xconv.bench.suites import ARTICLE, OWN
 
 Table = tuple[str, list[str], list[list[str]]]
@@ -102,6 +102,9 @@ def table(group: Group, run: Run) -> str:
     rows += [[r.contender.label, _reason(r), *[""] * 5] for r in group.contenders if not r.has_number]
     headers = ["contender", "time", "", "slower by", "GFLOP/s", "of limit", "MiB"]
     text = f"{group.name}\n{tabulate(rows, headers, disable_numparse=True)}"
+    for twin in group.results:
+        if twin.twin and not twin.has_number:
+            text += f"\nA/A, {twin.contender.label} in a second process: {_reason(twin)}"
     if group.twins:
         text += f"\nA/A, {group.contenders[0].contender.label} in two processes: {group.twins}"
     for direction in group.directions:
@@ -183,9 +186,9 @@ def credibility(run: Run) -> str:
     clock = "CPU" if threads == 1 and device == "cpu" else "wall"
     floor = "no A/A arm has a number, so nothing is claimed"
     if math.isfinite(run.floor):
-        floor = (
-            f"differences under {100 * (math.exp(run.floor) - 1):.1f} % are ties: so far apart are two processes of one"
-        )
+        percent = 100 * (math.exp(run.floor) - 1)
+        words = "are ties" if run.floor <= WORTH else "cannot be told from nothing"
+        floor = f"differences under {percent:.1f} % {words}: so far apart are two processes of one and the same"
     limits = "not measured"
     if run.limits.flops and run.limits.bytes:
         limits = (
@@ -223,7 +226,7 @@ def _slower(result: Result, fastest: Result, floor: float) -> str:
 
 
 def _reason(result: Result) -> str:
-    first = result.error.splitlines()[0]
+    first = (result.error.splitlines() or ["no block was measured"])[0]
     return f"{'cannot' if result.cannot else 'no number'}: {first}"[:90]
 
 

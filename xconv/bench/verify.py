@@ -24,8 +24,18 @@ class WrongResultError(AssertionError):
     """A result that is not what the reference has; a benchmark of it would mean nothing."""
 
 
-def verify(backend: Backend, layer: Layer, device: str, *, formulation: str = "auto", gradients: bool = True) -> None:
+def verify(
+    backend: Backend,
+    layer: Layer,
+    device: str,
+    *,
+    formulation: str = "auto",
+    gradients: bool = True,
+    channels: str = "last",
+) -> None:
     """Check a short version of the layer whole, gradients included, and the result of the full size in places.
+
+    ``channels`` is where the caller's arrays have them, "last" or "first".
 
     The full size of a 1-D operation is checked at its first, some inner and its last outputs, that of the others whole
     for the first and the last sample.
@@ -33,21 +43,26 @@ def verify(backend: Backend, layer: Layer, device: str, *, formulation: str = "a
     Raises:
         WrongResultError: an element differs.
     """
-    case = short_case(layer)
+    case = short_case(layer, channels)
     name = pinned(layer, formulation).get("formulation", "auto")
     for finding in check(backend, case, kind="integers", device=device, formulation=name, gradients=gradients):
         if not finding.ok:
             raise WrongResultError(f"{layer.name}, shortened to {case.x_shape}: {finding}")
-    options = {**layer.options, **pinned(layer, formulation)}
+    options = {**layer.options, **pinned(layer, formulation), **layout_of(layer, channels)}
 
     def compute(*arrays: np.ndarray) -> np.ndarray:
-        tensors = [backend.from_numpy(array, device) for array in arrays]
-        return backend.to_numpy(getattr(xconv, layer.operation)(*tensors, **options))
+        given = arrays if channels == "last" else channels_first(arrays)
+        tensors = [backend.from_numpy(np.ascontiguousarray(array), device) for array in given]
+        y = backend.to_numpy(getattr(xconv, layer.operation)(*tensors, **options))
+        return y if channels == "last" else np.moveaxis(y, 1, -1)
 
+    layout = layout_of(layer, channels).get("layout")
     chosen = [
         None
         if call.vertical is not None
-        else choose(backend, call.direction, call.problem, formulation=name, layout=call.layout.name, device=device)
+        else choose(
+            backend, call.direction, call.problem, formulation=name, layout=layout or call.layout.name, device=device
+        )
         for call in layer.calls
     ]
     if gradients:
@@ -102,10 +117,24 @@ def shortened(layer: Layer) -> Layer:
     return replace(layer, x_shape=(min(batch, 2), *(min(size, enough) for size in spatial), channels))
 
 
-def short_case(layer: Layer) -> Case:
+def layout_of(layer: Layer, channels: str) -> dict[str, str]:
+    """The option that tells an operation where the channels are; nothing where they are last."""
+    if channels == "last":
+        return {}
+    return {"layout": "NCW" if len(layer.x_shape) == 3 else "NCHW"}
+
+
+def channels_first(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """x and its kernels, channels last, as views with channels first."""
+    x, *weights = arrays
+    turned = [w.transpose(w.ndim - 1, w.ndim - 2, *range(w.ndim - 2)) for w in weights]
+    return [np.moveaxis(x, -1, 1), *turned]
+
+
+def short_case(layer: Layer, channels: str = "last") -> Case:
     """The shortened layer as a case of the parity checks, without a bias."""
     short = shortened(layer)
-    layout = "NWC" if len(short.x_shape) == 3 else "NHWC"
+    layout = layout_of(layer, channels).get("layout") or ("NWC" if len(short.x_shape) == 3 else "NHWC")
     return Case(short.name, short.operation, short.x_shape, short.weight_shapes, short.options, False, layout)
 
 

@@ -10,6 +10,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -23,8 +24,9 @@ from xconv.bench.catalogue import Layer
 from xconv.bench.peers.task import CannotError, task
 from xconv.bench.peers.verify import verify_peer
 from xconv.bench.stopwatch import Prepared, Stopwatch, settle_allocator
-from xconv.bench.verify import WrongResultError, pinned, verify
+from xconv.bench.verify import WrongResultError, channels_first, layout_of, pinned, verify
 from xconv.child import serve
+from xconv.layouts import LAYOUTS
 
 CALLS = 100
 """Calls that are timed together where each takes next to nothing."""
@@ -46,9 +48,9 @@ class Bench:
         else:
             ways = peers.load(framework)
             ways.set_threads(threads)
-            version, seen = ways.version(), threads
+            version, seen = ways.version(), None  # it cannot be asked; the arena sees the cores that it uses
         self.about = {"backend": framework, "version": version, "threads": seen, "device": device}
-        if seen != threads:
+        if seen not in (None, threads):
             raise RuntimeError(f"{framework} computes with {seen} threads where {threads} were asked for")
         self._dispatches: dict[str, float] = {}
         self._verified: set[str] = set()
@@ -80,12 +82,13 @@ class Bench:
 
     def _dispatch(self, use_cpu_time: bool, layer: dict[str, Any], **how: Any) -> float:
         """Seconds of a call with next to nothing to compute: what the call itself costs, in this way and direction."""
-        small = smallest(Layer(**layer))
+        small, how = smallest(Layer(**layer)), {**how, "signal": ""}
         key = repr((small, sorted(how.items())))
         if key not in self._dispatches:
             prepared = self.prepared(asdict(small), **how, verified=False)
             clock = time.process_time if use_cpu_time else time.perf_counter
-            self._dispatches[key] = limits.fastest(prepared.call, clock, CALLS) / CALLS
+            with prepared.scope() if prepared.scope else nullcontext():
+                self._dispatches[key] = limits.fastest(prepared.call, clock, CALLS, self._synchronize) / CALLS
         return self._dispatches[key]
 
     @property
@@ -120,11 +123,12 @@ class Bench:
         backend = self._own
         gradients = how["direction"] != "forward"
         if verified:
-            verify(backend, layer, self.device, formulation=how["formulation"], gradients=gradients)
+            asked = {"formulation": how["formulation"], "channels": how["channels"]}
+            verify(backend, layer, self.device, gradients=gradients, **asked)
         rng, arrays = _arrays(layer, how["signal"])
-        options = {**layer.options, **pinned(layer, how["formulation"])}
+        options = {**layer.options, **pinned(layer, how["formulation"]), **layout_of(layer, how["channels"])}
         if how["channels"] == "first":
-            arrays, options = _channels_first(arrays, options)
+            arrays = channels_first(arrays)
         tensors = [backend.from_numpy(np.ascontiguousarray(array), self.device) for array in arrays]
         operation = getattr(xconv, layer.operation)
         activate = backend.relu if how["activation"] == "relu" else _nothing
@@ -135,7 +139,7 @@ class Bench:
         function: Callable[[], Any]
         if gradients:
             above = backend.from_numpy(rng.standard_normal(backend.shape(forward(*tensors)), "float32"), self.device)
-            differentiated = forward if how["mode"] == "eager" else self._compiled(how["mode"], forward, tensors)
+            differentiated = forward if how["mode"] == "eager" else self._compiled(how["mode"], forward, tensors, above)
 
             def function() -> Any:
                 return backend.gradients(differentiated, tensors, above)
@@ -154,13 +158,18 @@ class Bench:
                 return forward(*tensors)
 
         kept = how["opt_ins"] and unavailable() is None
-        facts: dict[str, Any] = {"chosen": chosen(backend, layer, how["direction"], how["formulation"])}
+        facts: dict[str, Any] = {"chosen": chosen(backend, layer, self.device, **_asked(how))}
         if how["mode"] != "eager":
             facts["first_call"] = self._compiling  # it was called to be checked
         return Prepared(function, facts, xconv.keep_freed_memory if kept else None, self._peak(function))
 
-    def _compiled(self, mode: str, forward: Callable[..., Any], tensors: list[Any]) -> Callable[..., Any]:
-        """The function as the framework's compiler makes it, which must give the same as it does eagerly."""
+    def _compiled(
+        self, mode: str, forward: Callable[..., Any], tensors: list[Any], above: Any = None
+    ) -> Callable[..., Any]:
+        """The function as the framework's compiler makes it, which must give the same as it does eagerly.
+
+        With a cotangent ``above``, so must its gradients.
+        """
         backend = self._own
         mode = mode if mode in backend.modes else backend.modes[-1]
         compiled = backend.compiled(forward, mode)
@@ -169,10 +178,17 @@ class Bench:
             backend.from_numpy(rng.integers(-2, 3, tuple(backend.shape(t)), "int8").astype("float32"), self.device)
             for t in tensors
         ]
+
+        def computed(function: Callable[..., Any]) -> list[np.ndarray]:
+            if above is None:
+                return [backend.to_numpy(function(*whole))]
+            ones = backend.from_numpy(np.ones(tuple(backend.shape(above)), "float32"), self.device)
+            return [backend.to_numpy(array) for array in backend.gradients(function, whole, ones)]
+
         start = time.perf_counter()
-        found = backend.to_numpy(compiled(*whole))
+        found = computed(compiled)
         self._compiling = time.perf_counter() - start
-        if not np.array_equal(found, backend.to_numpy(forward(*whole))):
+        if not all(map(np.array_equal, found, computed(forward))):
             raise WrongResultError(f"compiled ({mode}) it differs from what it gives eagerly")
         return compiled
 
@@ -216,7 +232,11 @@ def formulations(backend: Backend, layer: Layer) -> list[str]:
     return [name for name in able if expected[name] <= HOPELESS * expected[able[0]]]
 
 
-def chosen(backend: Backend, layer: Layer, direction: str, formulation: str) -> str:
+def _asked(how: dict[str, Any]) -> dict[str, str]:
+    return {name: how[name] for name in ("direction", "formulation", "channels")}
+
+
+def chosen(backend: Backend, layer: Layer, device: str, direction: str, formulation: str, channels: str) -> str:
     """The formulation that computes the layer; with gradients also theirs, for x and for the weight.
 
     The only place of the benchmarks that knows what a plan looks like.
@@ -228,7 +248,8 @@ def chosen(backend: Backend, layer: Layer, direction: str, formulation: str) -> 
     directions = ["forward", "input_gradient", "weight_gradient"]
     steps = []
     for call in layer.calls:
-        plan = xconv.plan(call, backend=backend.name)
+        known = replace(call, layout=LAYOUTS[layout_of(layer, channels).get("layout", call.layout.name)])
+        plan = xconv.plan(known, backend=backend.name, device=device)
         # a transposed convolution computes the input gradient, and its gradients are the two others
         first = [call.direction, *(d for d in directions if d != call.direction)]
         names = [plan.chosen.formulation.name]
@@ -258,13 +279,6 @@ def _arrays(layer: Layer, signal: str) -> tuple[np.random.Generator, list[np.nda
     rng = np.random.default_rng(0)
     x = signals.load(signal, layer.x_shape) if signal else rng.standard_normal(layer.x_shape, "float32")
     return rng, [x, *(rng.standard_normal(shape, "float32") for shape in layer.weight_shapes)]
-
-
-def _channels_first(arrays: list[np.ndarray], options: dict[str, Any]) -> tuple[list[np.ndarray], dict[str, Any]]:
-    x, *weights = arrays
-    layout = "NCW" if x.ndim == 3 else "NCHW"
-    weights = [w.transpose(w.ndim - 1, w.ndim - 2, *range(w.ndim - 2)) for w in weights]
-    return [np.moveaxis(x, -1, 1), *weights], {**options, "layout": layout}
 
 
 def _nothing(y: Any) -> Any:
