@@ -25,11 +25,15 @@ from xconv.bench.peers.task import CannotError, task
 from xconv.bench.peers.verify import verify_peer
 from xconv.bench.stopwatch import Prepared, Stopwatch, settle_allocator
 from xconv.bench.verify import WrongResultError, channels_first, layout_of, pinned, verify
+from xconv.call import resolve_all
 from xconv.child import serve
 from xconv.layouts import LAYOUTS
 
 CALLS = 100
 """Calls that are timed together where each takes next to nothing."""
+
+FEW_TAPS = 5
+"""Of a kernel where what it computes is not wanted, only what the call costs."""
 
 HOPELESS = 5.0
 """A formulation that is expected to take this many times as long as the best is not measured."""
@@ -261,15 +265,16 @@ def chosen(backend: Backend, layer: Layer, device: str, direction: str, formulat
 
 
 def smallest(layer: Layer) -> Layer:
-    """The same kind of layer with as little to compute as there can be: one channel, one output or few.
+    """The same kind of layer with as little to compute as there can be: one channel, few taps, few outputs.
 
     >>> from xconv.bench import catalogue
     >>> smallest(catalogue("smoke")[2]).x_shape, smallest(catalogue("smoke")[2]).weight_shapes
     ((1, 3, 1), ((3, 1, 1),))
     """
     options = {name: value for name, value in layer.options.items() if name != "groups"}
-    weights = tuple((*shape[:-2], 1, 1) for shape in layer.weight_shapes)
-    extents = [[call.problem for call in layer.calls], [c.vertical for c in layer.calls if c.vertical is not None]]
+    weights = tuple((*(min(taps, FEW_TAPS) for taps in shape[:-2]), 1, 1) for shape in layer.weight_shapes)
+    calls = resolve_all(layer.operation, (1, *layer.x_shape[1:-1], 1), weights, **options)
+    extents = [[call.problem for call in calls], [c.vertical for c in calls if c.vertical is not None]]
     longest = max((p.kernel - 1) * p.dilation + 1 for some in extents for p in some)
     shape = (1, *(min(size, longest) for size in layer.x_shape[1:-1]), 1)
     return replace(layer, name="smallest", x_shape=shape, weight_shapes=weights, options=options)
