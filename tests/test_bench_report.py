@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import browser
 from tests.bench_runs import result, run
 from xconv.bench import machines, regressions, results
 from xconv.bench.comparisons import compare
@@ -286,3 +287,16 @@ def test_the_page_is_whole_and_escaped() -> None:
     assert "Interrupted" not in tail
     assert "Interrupted" in to_html(replace(MIXED, interrupted=True))
     assert to_html(run([result((), error="all wrong")]))
+
+
+@browser.needed
+def test_the_page_in_a_browser(tmp_path: Path) -> None:
+    """Its plots are drawn, with a point for each result, its filter works, and it fits a phone."""
+    script = (
+        "const box = document.getElementById('filter'); box.value = 'group 1'; box.dispatchEvent(new Event('input'));"
+        "const shown = [...document.querySelectorAll('#cases details')].filter(one => !one.hidden).length;"
+        "const drawn = document.querySelectorAll('.js-plotly-plot .main-svg .scatterlayer').length;"
+        "const points = document.querySelector('.js-plotly-plot').querySelectorAll('.point').length;"
+        "return [shown, drawn, points, document.documentElement.scrollWidth <= innerWidth].join('|')"
+    )
+    assert browser.asked(to_html(MIXED), script, tmp_path) == "1|3|7|true"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import xconv
+from tests import browser
 from xconv.parity import ParityReport, Row
 from xconv.parity.formats import from_json, to_json, to_junit, to_markdown
 from xconv.parity.page import cell, to_html
@@ -105,26 +104,12 @@ def test_page_is_whole_and_escaped(tmp_path: Path) -> None:
     assert all(json.loads(text) for _, text in scripts)
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no browser to open the page in")
+@browser.needed
 def test_page_in_a_browser(tmp_path: Path) -> None:
     """It runs without an error, what was said does not become a part of it, and it fits a phone."""
-    page = tmp_path / "page.html"
-    probe = (
-        "<script>document.querySelector('#matrix button').click();"
-        "document.title = [document.title, document.getElementById('behind').rows.length,"
+    script = (
+        "document.querySelector('#matrix button').click();"
+        "return [document.title, document.getElementById('behind').rows.length,"
         "document.getElementById('count').textContent, document.documentElement.scrollWidth <= innerWidth].join('|')"
-        "</script></body>"
     )
-    page.write_text(to_html(DIFFERS).replace("</body>", probe), "utf-8")
-    done = subprocess.run(
-        [
-            "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}", "--window-size=500,900", "--enable-logging=stderr",
-            "--dump-dom", page.as_uri(),
-        ],
-        text=True, capture_output=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert "CONSOLE" not in done.stderr
-    [title] = re.findall(r"<title>(.*?)</title>", done.stdout)
-    assert title == "xconv parity: does not agree|1|3 of 3 cases|true"
+    assert browser.asked(to_html(DIFFERS), script, tmp_path) == "xconv parity: does not agree|1|3 of 3 cases|true"
