@@ -67,13 +67,13 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.getoption
     try:
         config.stash[PEERS], config.stash[LEFT_OUT] = choose(option("--peers"))
-        if option("--compare"):
-            config.stash[BEFORE] = results.read(option("--compare"))
-    except (ValueError, xconv.ArgumentError) as error:
-        raise pytest.UsageError(str(error)) from None
+    except ValueError as error:
+        raise pytest.UsageError(f"--peers: {error}") from None
     named = [name.strip() for name in option("--backends").split(",") if name.strip()]
     settings = Settings(*(option(f"--{name}") for name in ("tier", "case", "threads", "device", "rounds", "seed")))
     try:
+        if option("--compare"):
+            config.stash[BEFORE] = results.read(option("--compare"))
         files = {f"--report-{name}": option(f"--report-{name}") for name in FORMATS}
         look_at(settings, files)
         if BEFORE in config.stash:

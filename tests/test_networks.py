@@ -307,8 +307,8 @@ def test_dropout_acts_while_training_only(name: str) -> None:
     weights = {"dense_1.kernel": np.ones((50, 1)), "dense_1.bias": np.zeros(1)}
     x, y = np.ones((2, 50, 1)), np.zeros((2, 1))
     assert np.array_equal(models.predict(network, weights, x, name), [[50], [50]])
-    done = models.train(network, weights, x, y, loss="mean_squared_error", optimizer=SGD(0.0), steps=2, backend=name)
-    assert len({*done.losses.tolist(), 2500.0}) == 3
+    done = models.train(network, weights, x, y, loss="mean_squared_error", optimizer=SGD(0.0), steps=8, backend=name)
+    assert len({*done.losses.tolist(), 2500.0}) > 2  # two may be alike by chance
 
 
 def train(**options: Any) -> Any:

@@ -24,6 +24,7 @@ class Peer:
     ``own``: what xconv on that framework replaces. ``forward_only``: it has no gradients. ``method``: "direct" must be
     right bit for bit on small integers, "fourier" within the bound of :mod:`xconv.bench.peers.verify`. ``opt_in``:
     takes part only when it is asked for by name. ``filters_only``: for one channel to one, without stride or dilation.
+    ``never_transposed``: it has no transposed convolution with the same pads.
     ``modules``: what must be installed.
     """
 
@@ -36,6 +37,7 @@ class Peer:
     opt_in: bool = False
     filters_only: bool = False
     depthwise_only: bool = False
+    never_transposed: bool = False
 
     @property
     def name(self) -> str:
@@ -57,6 +59,8 @@ class Peer:
             steps = {(p.in_channels, p.out_channels, p.stride, p.dilation) for p in problems}
             return plain and steps == {(1, 1, 1, 1)}
         forward = all(call.direction == "forward" for call in calls)
+        if self.never_transposed and not forward:
+            return False
         return not self.depthwise_only or (forward and all(problem.depthwise for problem in problems))
 
 
@@ -67,7 +71,7 @@ PEERS = (
     Peer("torch", "recipe", ("torch",), own=True),
     Peer("tensorflow", "own", ("tensorflow",), own=True),
     Peer("tensorflow", "depthwise", ("tensorflow",), own=True, depthwise_only=True),
-    Peer("tensorflow", "keras", ("tensorflow",), own=True),
+    Peer("tensorflow", "keras", ("tensorflow",), own=True, never_transposed=True),
     Peer("tensorflow", "function", ("tensorflow",)),
     Peer("tensorflow", "XLA", ("tensorflow",)),
     Peer("jax", "jit", ("jax",)),
