@@ -12,7 +12,7 @@ from xconv.bench.catalogue import Layer, catalogue
 from xconv.bench.contender import DIRECTIONS, Contender
 from xconv.bench.peers import Peer
 
-TRIALS = 3
+TRIALS, SMOKE_BYTES = 3, 300e6
 ARTICLE, CATALOGUE, SEPARABLE, SIGNALS = "Conv2D against Conv1D", "catalogue", "separable against 2-D", "signals"
 OWN = "yours"
 """The suite, and the tier, of a layer of the user's own."""
@@ -53,13 +53,15 @@ def everyone(
 def catalogue_layers(tier: str, backends: Sequence[str], peers: Sequence[Peer]) -> list[Question]:
     """Every real layer: xconv on each backend, at its defaults, against all that users would otherwise run.
 
-    Compiled modes and channels first take part from the default tier on.
+    Compiled modes and channels first take part from the default tier on; in the smoke tier, what moves more than
+    :data:`SMOKE_BYTES` is timed forward alone.
     """
     return [
         Question(f"{layer.name} ({layer.operation}), {direction}", CATALOGUE, tuple(contenders))
         for layer in catalogue(tier)
         for direction in DIRECTIONS
         if (contenders := [*ours(layer, direction, backends, tier), *theirs(layer, direction, peers)])
+        and (tier != "smoke" or direction == "forward" or contenders[0].cost().bytes <= SMOKE_BYTES)
     ]
 
 
