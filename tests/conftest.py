@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,11 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No block counts as disturbed, however busy the machine: for tests that are not about times."""
     monkeypatch.setattr(arena, "LEAST_SHARE", {"cpu": 0.0, "wall": 0.0})
     monkeypatch.setattr(arena, "MOST_SHARE", float("inf"))
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises, also where whoever started the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -102,6 +102,7 @@ def test_samples_are_rejected_by_cause(sample: Sample, threads: int, cause: str)
     assert Arena(threads=threads)._judged(sample).disturbed == cause
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_what_was_measured() -> None:
     with Arena(rounds=10) as arena:
 
@@ -115,6 +116,7 @@ def test_ctrl_c_keeps_what_was_measured() -> None:
         assert not found[0].error
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_while_it_is_prepared() -> None:
     with Arena(rounds=10) as arena:
 
@@ -129,6 +131,7 @@ def test_ctrl_c_while_it_is_prepared() -> None:
     assert [m.error for m in found] == ["interrupted before it was measured"] * 2
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_before_any_number() -> None:
     with Arena(rounds=10) as arena:
 

@@ -148,6 +148,7 @@ def test_distrust() -> None:
     assert not distrust(np.zeros(15))
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_keeps_what_was_checked(backend: Backend) -> None:
     stop = threading.Event()
 
