@@ -110,7 +110,20 @@ def lint(session: nox.Session) -> None:
 def typecheck(session: nox.Session) -> None:
     """Strict type checking."""
     install(session, "torch")
-    install(session, "-e", ".", "mypy", "pytest", "hypothesis", "scipy", "tqdm", "types-tabulate", "types-tqdm", "nox")
+    install(
+        session,
+        "-e",
+        ".",
+        "mypy",
+        "pytest",
+        "hypothesis",
+        "scipy",
+        "tqdm",
+        "types-jsonschema",
+        "types-tabulate",
+        "types-tqdm",
+        "nox",
+    )
     session.run("mypy")
 
 

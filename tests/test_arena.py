@@ -174,6 +174,14 @@ def test_memory_at_the_peak_is_of_the_call() -> None:
     assert frugal.facts["peak_bytes"] < 30 * 2**20
 
 
+def test_hopeless_subjects_get_two_samples() -> None:
+    found = Measurement(Spin("a"), rounds=[Sample(1.0, 1.0)] * 2)
+    assert not found.is_enough(0.5)
+    assert found.is_enough(0.05)
+    quick = Measurement(Spin("a"), rounds=[Sample(0.001, 0.001)] * 2)
+    assert not quick.is_enough(0.00001)
+
+
 def test_slow_subjects_get_fewer_samples() -> None:
     found = Measurement(Spin("a"), rounds=[Sample(1.0, 1.0)] * 9)
     assert not found.is_enough()

@@ -11,6 +11,7 @@ from xconv import reference
 from xconv.backend import Backend
 from xconv.bounds import fourier_error
 from xconv.fourier import block_length, blocks, good_length
+from xconv.parity import Case, check
 from xconv.problem import DIRECTIONS, ConvProblem
 
 PROBLEMS = {
@@ -90,3 +91,14 @@ def test_blocks_cover_the_signal(kernel: int, length: int) -> None:
     assert (count - 1) * outputs < problem.output_length <= count * outputs
     # a block overlaps no more than the next one
     assert count == 1 or n - outputs <= outputs
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 3), (0, 2, 3)], ids=["no elements", "no samples"])
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+def test_nothing_has_no_error(backend: Backend, shape: tuple[int, int, int], mode: str) -> None:
+    if "fft" not in [formulation.name for formulation in backend.formulations] or (shape[1] == 0 and mode == "reflect"):
+        return  # the backend has no transforms; or there is nothing to reflect, and an error says so
+    case = Case("none", "conv1d", shape, ((2, 3, 4),), {"padding": 1, "padding_mode": mode})
+    found = [f for kind in ("integers", "normal") for f in check(backend, case, kind=kind, formulation="fft")]
+    assert found
+    assert [str(finding) for finding in found if not finding.ok] == []

@@ -189,6 +189,8 @@ def fourier_error(
     True
     """
     x, weight = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if x.size == 0 or weight.size == 0:
+        return np.zeros((1,) * (3 if direction == "weight_gradient" else x.ndim))  # sums of nothing, or none
     if direction == "weight_gradient":
         return _fourier_weight_error(problem, transform_length, x, weight, dtype)
     by_tap = np.abs(weight), np.square(weight)
@@ -197,6 +199,8 @@ def fourier_error(
         problem = problem.transposed()
         shape = (problem.group_out, problem.groups, problem.group_in)
         norms = [norm.reshape(shape).transpose(2, 1, 0).reshape(problem.weight_shape[1:]) for norm in norms]
+    if problem.output_length < 1:
+        return np.zeros((1,) * x.ndim)
     pieces, which = _energies(problem, transform_length, np.moveaxis(x, axis, -2))
     length_1, length_2 = (_over_groups(problem, np.sqrt(pieces), norm) for norm in norms)
     terms, e = problem.terms(), transform_error(transform_length, dtype)

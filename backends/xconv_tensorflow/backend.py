@@ -18,7 +18,7 @@ from xconv.backend import Backend, Formulation
 from xconv.errors import UnsupportedError
 from xconv.plan import Chosen, choose
 from xconv.problem import ConvProblem, Size
-from xconv_tensorflow.formulations import FORMULATIONS, conv2d, known_pads
+from xconv_tensorflow.formulations import FORMULATIONS, conv2d, native_pads
 
 Tensor: TypeAlias = Any
 
@@ -187,7 +187,7 @@ class TensorFlowBackend(Backend):
     ) -> Tensor:
         if not vertical.groups == vertical.dilation == horizontal.dilation == 1:
             return self._conv2d_by_rows(vertical, horizontal, x, weight, bias)
-        if not (known_pads(vertical) and known_pads(horizontal)):
+        if not (native_pads(vertical) and native_pads(horizontal)):
             x = tf.pad(x, [[0, 0], list(vertical.padding), list(horizontal.padding), [0, 0]])
             vertical, horizontal = vertical.padded(), horizontal.padded()
         compute = partial(conv2d, vertical, horizontal)

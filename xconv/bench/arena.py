@@ -29,6 +29,9 @@ BLOCK_S = 0.01
 ENOUGH_S, FEWEST = 2.0, 10
 """A subject that has been timed for this long, in at least this many blocks, gets no more of them."""
 
+HOPELESS = 10.0
+"""A subject that is this many times as slow as the fastest is not measured any further: that much is told already."""
+
 LIMIT_S = 300.0
 """Seconds that a worker may take for one answer: to check a layer and to compile it are part of the first."""
 
@@ -127,9 +130,12 @@ class Measurement:
         """The median sample."""
         return statistics.median(self.samples)
 
-    def is_enough(self) -> bool:
-        """Whether more samples of a slow subject would take too long."""
-        return len(self.kept) >= FEWEST and sum(s.wall for s in self.kept) > ENOUGH_S
+    def is_enough(self, fastest: float = 0.0) -> bool:
+        """Whether more samples of a slow subject would take too long; of a hopeless one, any that take time."""
+        taken = sum(sample.wall for sample in self.kept)
+        if fastest and len(self.kept) >= 2 and self.seconds > HOPELESS * fastest and taken > HOPELESS * BLOCK_S:
+            return True
+        return len(self.kept) >= FEWEST and taken > ENOUGH_S
 
 
 class Arena:
@@ -213,8 +219,9 @@ class Arena:
             progress(f"round {turn + 1} of {self.rounds}")
             # a random order, then the same one reversed
             order = self._random.sample(running, len(running)) if turn % 2 == 0 else order[::-1]
+            fastest = min((measurement.seconds for _, measurement in running if measurement.kept), default=0.0)
             for number, measurement in order:
-                if measurement.error or (turn % 2 == 0 and measurement.is_enough()):
+                if measurement.error or (turn % 2 == 0 and measurement.is_enough(fastest)):
                     continue
                 if turn % 2 and len(measurement.rounds) < turn:
                     continue  # it had enough before this pair began

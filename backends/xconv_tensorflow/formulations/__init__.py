@@ -10,9 +10,9 @@ from xconv_tensorflow.formulations.folded import Folded, Phases
 from xconv_tensorflow.formulations.fourier import Fourier
 from xconv_tensorflow.formulations.groups import Split
 from xconv_tensorflow.formulations.native import Conv1d, Conv2d, conv2d
-from xconv_tensorflow.formulations.shapes import known_pads
+from xconv_tensorflow.formulations.shapes import native_pads
 from xconv_tensorflow.formulations.taps import Taps
 
 FORMULATIONS = (Conv2d(), Conv1d(), Depthwise(), Folded(), Phases(), Split(), Adjoint(), Fourier(), Taps())
 
-__all__ = ["FORMULATIONS", "conv2d", "known_pads"]
+__all__ = ["FORMULATIONS", "conv2d", "native_pads"]

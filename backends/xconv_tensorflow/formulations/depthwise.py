@@ -14,7 +14,7 @@ import tensorflow as tf
 from xconv.backend import Formulation
 from xconv.estimate import native_work
 from xconv.problem import ConvProblem
-from xconv_tensorflow.formulations.shapes import Tensor, known_pads, pad, reshaped, resized, sizes_of, swapped
+from xconv_tensorflow.formulations.shapes import Tensor, native_pads, pad, reshaped, resized, sizes_of, swapped
 
 FEW_CHANNELS = 32
 """Below it the columns of a map are cheaper as channels than as a width."""
@@ -34,7 +34,7 @@ class Depthwise(Formulation):
         return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if not known_pads(problem):
+        if not native_pads(problem):
             return self.forward(problem.padded(), axis, pad(x, axis, problem.padding), weight, bias)
         image, wide, columns = _as_image(problem, axis, x)
         kernel = _as_kernel(problem, weight, wide, columns)
@@ -44,7 +44,7 @@ class Depthwise(Formulation):
         return y if bias is None else y + bias
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
-        if not known_pads(problem):
+        if not native_pads(problem):
             low, high = problem.padding
             return pad(self.input_gradient(problem.padded(), axis, dy, weight), axis, (-low, -high))
         if problem.stride == problem.group_out == 1 and problem.extent > max(problem.padding):
@@ -63,7 +63,7 @@ class Depthwise(Formulation):
         return tf.reshape(dx, sizes) if problem.is_static else reshaped(dx, sizes)
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
-        if not known_pads(problem):
+        if not native_pads(problem):
             return self.weight_gradient(problem.padded(), axis, pad(x, axis, problem.padding), dy)
         image, wide, columns = _as_image(problem, axis, x)
         shape = [problem.kernel, 1] if not wide else [1, problem.kernel]

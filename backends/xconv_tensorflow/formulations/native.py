@@ -13,7 +13,7 @@ from xconv_tensorflow.formulations.shapes import (
     Tensor,
     along_width,
     as_lines,
-    known_pads,
+    native_pads,
     pad,
     reshaped,
     resized,
@@ -35,7 +35,7 @@ class Conv2d(Formulation):
         return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if not known_pads(problem):
+        if not native_pads(problem):
             return self.forward(problem.padded(), axis, pad(x, axis, problem.padding), weight, bias)
         wide = along_width(x, axis)
         y = tf.raw_ops.Conv2D(
@@ -47,7 +47,7 @@ class Conv2d(Formulation):
         return y if bias is None else y + bias
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
-        if not known_pads(problem):
+        if not native_pads(problem):
             low, high = problem.padding
             return pad(self.input_gradient(problem.padded(), axis, dy, weight), axis, (-low, -high))
         wide, image = along_width(dy, axis), _as_image(dy)
@@ -58,7 +58,7 @@ class Conv2d(Formulation):
         return _squeezed(dx, dy)
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
-        if not known_pads(problem):
+        if not native_pads(problem):
             return self.weight_gradient(problem.padded(), axis, pad(x, axis, problem.padding), dy)
         wide, kernel = along_width(x, axis), problem.kernel
         channels = (problem.in_channels, problem.out_channels)

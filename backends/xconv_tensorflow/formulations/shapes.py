@@ -35,9 +35,12 @@ def reshaped(y: Tensor, sizes: list[Size]) -> Tensor:
     return result
 
 
-def known_pads(problem: ConvProblem) -> bool:
-    """Whether no pad depends on a length that is not known."""
-    return all(isinstance(amount, int) for amount in problem.padding)
+def native_pads(problem: ConvProblem) -> bool:
+    """Whether an op may be given the pads: known ones, and none beyond the kernel's reach.
+
+    The gradient for ``x`` of a longer one is a convolution with a negative pad, and XLA's is wrong on the CPU.
+    """
+    return all(isinstance(amount, int) and amount < problem.extent for amount in problem.padding)
 
 
 def unknown_sizes(problem: ConvProblem) -> str | None:
