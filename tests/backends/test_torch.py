@@ -13,6 +13,7 @@ import torch
 
 import xconv
 from xconv import reference
+from xconv.backend import Backend
 from xconv.call import resolve_all
 from xconv.parity import Case, cases, check
 
@@ -280,3 +281,11 @@ except RuntimeError:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "cannot be read, ieee"
+
+
+def test_a_kernel_in_no_order_of_memory_has_a_gradient(backend: Backend) -> None:
+    """torch's fallback refuses it: "slow_conv2d: grad_weight must be contiguous"; drawn at random and shrunk."""
+    options = {"padding": "same", "padding_mode": "reflect"}
+    case = Case("rolled", "conv1d_columns", (1, 2, 1, 2), ((2, 2, 2),), options, layout="NHWC")
+    found = check(backend, case, kind="integers", formulation="conv2d", view="rolled")
+    assert [str(finding) for finding in found if not finding.ok] == []

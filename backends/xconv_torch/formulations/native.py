@@ -194,7 +194,9 @@ def _as_kernel(problem: ConvProblem, weight: Tensor) -> Tensor:
     if problem.out_channels == 1:
         # torch takes the permuted view for channels last, and refuses its gradient
         return weight.squeeze(2).t().contiguous().unsqueeze(0)
-    return weight.permute(2, 1, 0)
+    kernel = weight.permute(2, 1, 0)
+    # of a view that is in no order at all torch's fallback refuses the gradient
+    return kernel if weight.is_contiguous() or kernel.is_contiguous() else kernel.contiguous()
 
 
 def _as_image(x: Tensor) -> Tensor:
