@@ -180,6 +180,10 @@ def _head(walk: Walk, call: Call, new: nn.Module, x: Value) -> Done:
     return Done(value, described(new), "new head", "exact if", condition)
 
 
+FUNCTIONS = 8
+"""Functions one after another in a module that is tried; one with more is refused rather than trusted."""
+
+
 def tried(walk: Walk, call: Call) -> Done:
     """What the rules do not know: kept if it does to the signal what it does to the image, on random numbers."""
     values = call.tensors()
@@ -204,8 +208,9 @@ def _alike(walk: Walk, call: Call, values: list[Value]) -> Done | None:
     got, x = done.value.cell.value, images[0]
     if not isinstance(got, torch.Tensor) or got.shape != x.cell.value.shape:
         return None
-    # on elements the two do the same arithmetic: they may differ by how it is vectorized, some last bits
-    near = 16 * torch.finfo(got.dtype).eps if got.is_floating_point() else 0.0
+    # on elements the two do the same arithmetic, but vectorized or not: each function is then within 1 ulp (as SLEEF
+    # has them) of the same value, so that two evaluations are 2 ulp apart for each of a few functions in a row
+    near = 2 * FUNCTIONS * torch.finfo(got.dtype).eps if got.is_floating_point() else 0.0
     same = torch.allclose(expanded(got, x.form), call.result, rtol=near, atol=near, equal_nan=True)
     return done if same else None
 
