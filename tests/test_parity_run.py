@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,24 +149,59 @@ def test_distrust() -> None:
     assert not distrust(np.zeros(15))
 
 
-@pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_keeps_what_was_checked(backend: Backend) -> None:
+def interrupt_after(checks: int) -> Callable[[int, int], None]:
+    """A progress that raises Ctrl-C once."""
     stop = threading.Event()
 
     def progress(done: int, total: int) -> None:
         del total
-        if done == 5 and not stop.is_set():
+        if done == checks and not stop.is_set():
             stop.set()
             signal.raise_signal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else (
                 os.kill(os.getpid(), signal.SIGINT)
             )
 
-    report = run([backend], ["cpu"], ["float32"], modes=["eager"], cases=cases("default"), progress=progress)
+    return progress
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_keeps_what_was_checked(backend: Backend) -> None:
+    how = {"cases": cases("default"), "progress": interrupt_after(5)}
+    report = run([backend], ["cpu"], ["float32"], modes=["eager"], **how)  # type: ignore[arg-type]
     assert report.interrupted
     assert not report.ok
     names = list(dict.fromkeys(row.case for row in report.rows))
     assert 0 < len(names) < len(cases("default"))
     assert "interrupted" in str(report)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_keeps_what_was_drawn(loaded: dict[str, Backend]) -> None:
+    """Of a process of its own too, which is ended then: that is no finding."""
+    for name in list(loaded)[:1]:
+        report = run([name], ["cpu"], ["float32"], cases=[], fuzz=1000, progress=interrupt_after(20))
+        assert report.interrupted
+        drawn = {row.case for row in report.rows}
+        assert 20 <= len(drawn) < 1000
+        assert not any(row.is_wrong for row in report.rows)
+
+
+def test_what_fails_once_and_not_again_is_a_finding(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    right, calls = backend.compute, iter(range(1 << 30))
+
+    def fails_once(*arguments: Any) -> Any:
+        if next(calls) in (50, 51):  # what a prepared call raises is looked at in full, which computes again
+            raise RuntimeError("out of luck")
+        return right(*arguments)
+
+    monkeypatch.setattr(backend, "compute", fails_once)
+    report = run([backend], ["cpu"], ["float32"], modes=["eager"], cases=[], fuzz=100)
+    assert not report.ok
+    wrong = [row for row in report.rows if row.is_wrong]
+    assert wrong
+    assert {(row.verdict, row.detail) for row in wrong} == {("error", "RuntimeError: out of luck")}
+    assert all(row.case.endswith("shrunk") for row in wrong)
+    assert {row.case for row in report.rows} > {row.case for row in wrong}
 
 
 def test_a_script_repeats_its_task(backend: Backend) -> None:

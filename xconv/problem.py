@@ -149,6 +149,20 @@ class ConvProblem:
         """The same convolution of an input that has been padded already."""
         return replace(self, length=self.padded_length, padding=(0, 0), padding_mode="zeros")
 
+    def decimated(self) -> ConvProblem:
+        """For kernel 1, the same convolution of every stride-th element of the padded input.
+
+        >>> p = ConvProblem(1, 10, 1, 2, 3, kernel=1, stride=3).decimated()
+        >>> p.stride, p.length, p.output_length
+        (1, 4, 4)
+        """
+        return replace(self.padded(), length=self.output_length, stride=1, dilation=1)
+
+    @property
+    def decimates(self) -> bool:
+        """Whether it sees every stride-th element and no other: kernel 1 with a stride."""
+        return self.kernel == 1 and self.stride > 1
+
 
 def dilated_extent(kernel: int, dilation: int) -> int:
     """Elements from the first to the last tap.

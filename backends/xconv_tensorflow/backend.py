@@ -18,7 +18,7 @@ from xconv.backend import Backend, Formulation
 from xconv.errors import UnsupportedError
 from xconv.plan import Chosen, choose
 from xconv.problem import ConvProblem, Size
-from xconv_tensorflow.formulations import FORMULATIONS, conv2d, native_pads
+from xconv_tensorflow.formulations import FORMULATIONS, conv2d, native_pads, shapes
 
 Tensor: TypeAlias = Any
 
@@ -158,12 +158,40 @@ class TensorFlowBackend(Backend):
         chosen: Chosen | None = None,
     ) -> Tensor:
         with _beside(a):
+            if problem.decimates:
+                return self._every(formulation, direction, problem, axis, a, b, bias, chosen)
             if _is_native(formulation, problem) and chosen is not None and chosen.adjoints is None:
                 y = _compute(formulation, direction, problem, axis, a, b)  # nothing beats its own gradients
             else:
                 planned = None if chosen is None else chosen.adjoints
                 y = self._direction(formulation, direction, problem, axis, a, b, planned)
             return y if bias is None else y + bias
+
+    def _every(
+        self,
+        formulation: Formulation,
+        direction: str,
+        problem: ConvProblem,
+        axis: int,
+        a: Tensor,
+        b: Tensor,
+        bias: Tensor | None,
+        chosen: Chosen | None,
+    ) -> Tensor:
+        """A pointwise problem without its stride: of every stride-th element.
+
+        oneDNN's AVX-512 weight gradient of a strided pointwise convolution writes out of its bounds.
+        """
+        step, dense = problem.stride, problem.decimated()
+        if direction != "input_gradient":
+            seen = shapes.cut(shapes.pad(a, axis, problem.padding), axis, 0, None, step)
+            return self.compute(formulation, direction, dense, axis, seen, b, bias, chosen)
+        dx = self.compute(formulation, direction, dense, axis, a, b, None, chosen)
+        spaced = shapes.pad(tf.expand_dims(dx, axis + 1), axis + 1, (0, step - 1))
+        spaced = tf.reshape(spaced, shapes.resized(dx, axis, dense.length * step, problem.in_channels))
+        low = problem.padding[0]
+        dx = shapes.pad(spaced, axis, (-low, problem.length + low - dense.length * step))
+        return dx if bias is None else dx + bias
 
     def _direction(
         self,
@@ -187,6 +215,10 @@ class TensorFlowBackend(Backend):
     ) -> Tensor:
         if not vertical.groups == vertical.dilation == horizontal.dilation == 1:
             return self._conv2d_by_rows(vertical, horizontal, x, weight, bias)
+        for at, problem in ((1, vertical), (2, horizontal)):
+            if problem.decimates:  # as in _every
+                x = shapes.cut(shapes.pad(x, at, problem.padding), at, 0, None, problem.stride)
+        vertical, horizontal = (p.decimated() if p.decimates else p for p in (vertical, horizontal))
         if not (native_pads(vertical) and native_pads(horizontal)):
             x = tf.pad(x, [[0, 0], list(vertical.padding), list(horizontal.padding), [0, 0]])
             vertical, horizontal = vertical.padded(), horizontal.padded()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -220,7 +219,7 @@ class TorchBackend(Backend):
         chosen: Chosen | None = None,
     ) -> Tensor:
         with _as_prepared(a):
-            if problem.kernel == 1 and problem.stride > 1:
+            if problem.decimates:
                 return self._every(formulation, direction, problem, axis, a, b, bias, chosen)
             if is_differentiated(a, b):
                 formulation = formulation if chosen is None else chosen.trained
@@ -250,7 +249,7 @@ class TorchBackend(Backend):
         oneDNN's AVX-512 weight gradient of a strided pointwise channels-last convolution writes out of its bounds.
         """
         step, low = problem.stride, problem.padding[0]
-        dense = replace(problem, length=problem.output_length, stride=1, dilation=1, padding=(0, 0))
+        dense = problem.decimated()
         if direction != "input_gradient":
             seen = shapes.pad(a, axis, problem.padding)
             seen = seen[(slice(None),) * axis + (slice(None, None, step),)]
@@ -264,12 +263,9 @@ class TorchBackend(Backend):
         self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
         for at, problem in ((1, vertical), (2, horizontal)):
-            if problem.kernel == 1 and problem.stride > 1:  # as in _every
+            if problem.decimates:  # as in _every
                 x = shapes.pad(x, at, problem.padding)[(slice(None),) * at + (slice(None, None, problem.stride),)]
-        vertical, horizontal = (
-            replace(p, length=p.output_length, stride=1, padding=(0, 0)) if p.kernel == 1 and p.stride > 1 else p
-            for p in (vertical, horizontal)
-        )
+        vertical, horizontal = (p.decimated() if p.decimates else p for p in (vertical, horizontal))
         problems = (vertical, horizontal)
         image, pads = x.permute(0, 3, 1, 2), [p.padding[0] for p in problems]
         if any(not _is_even(p.padding) for p in problems):

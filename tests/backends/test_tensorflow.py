@@ -44,6 +44,10 @@ GAPS: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = 
     "empty 2-D": ("conv2d", (0, 12, 9, 3), (3, 2, 3, 4), {"stride": (1, 2), "padding": "same"}),
     "grouped map": ("conv1d_columns", (2, 12, 9, 6), (3, 3, 4), {"groups": 2}),
     "borders": ("conv1d_rows", (2, 12, 9, 6), (3, 3, 4), {"groups": 2, "padding": 2, "padding_mode": "circular"}),
+    "pointwise, stride": ("conv1d", (2, 20, 3), (1, 3, 4), {"stride": 2, "padding": (1, 0)}),
+    "pointwise, stride, rows": ("conv1d_rows", (2, 12, 9, 3), (1, 3, 4), {"stride": 3}),
+    "pointwise, stride, 2-D": ("conv2d", (2, 12, 9, 3), (1, 1, 3, 4), {"stride": (2, 1), "padding": (1, 0)}),
+    "pointwise, stride, transposed": ("conv1d_transpose", (2, 9, 3), (1, 4, 3), {"stride": 2, "output_padding": 1}),
     "transposed grouped": ("conv1d_transpose", (2, 9, 4), (3, 3, 4), {"groups": 2, "stride": 2, "dilation": 2}),
 }
 MODES = ("eager", "function", "unknown", "unknown batch", "xla", "pinned")
@@ -129,6 +133,26 @@ def test_graph_holds_one_convolution() -> None:
     assert [op.type for op in graph.get_operations() if op.type == "Conv2D"] == ["Conv2D"]
     shapes = {"ExpandDims", "Squeeze", "Const", "Placeholder", "Identity", "Conv2D"}
     assert {op.type for op in graph.get_operations()} <= shapes
+
+
+POINTWISE = [gap for gap in GAPS if gap.startswith("pointwise")]
+
+
+@pytest.mark.parametrize("gap", POINTWISE)
+def test_no_pointwise_convolution_has_a_stride(gap: str) -> None:
+    """The gradient for its weight writes out of its bounds, with oneDNN on AVX-512."""
+    operation, x_shape, w_shape, options = GAPS[gap]
+
+    def gradients(x: Any, w: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch((x, w))
+            y = getattr(xconv, operation)(x, w, **options)
+        return tape.gradient(y, (x, w), y)
+
+    graph = tf.function(gradients).get_concrete_function(tf.zeros(x_shape), tf.zeros(w_shape)).graph
+    found = [op for op in graph.get_operations() if op.type.startswith("Conv2D")]
+    assert {op.type for op in found} >= {"Conv2DBackpropFilter"}
+    assert {stride for op in found for stride in op.get_attr("strides")} == {1}
 
 
 def test_variables_are_read_and_trained() -> None:

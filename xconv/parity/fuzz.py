@@ -36,7 +36,7 @@ def fuzzed(
 ) -> list[Row]:
     """The rows of as many drawn tasks as were asked for; after one with a finding, those of the smallest that has one.
 
-    The same seed draws the same tasks.
+    The same seed draws the same tasks. What was drawn until an interrupt is kept.
     """
     import hypothesis
     from hypothesis import HealthCheck, Phase, given
@@ -67,8 +67,10 @@ def fuzzed(
         case = replace(case, name=f"drawn-{seed}-{drawn}")
         task = Task(case, subject.name, gradients="gradient" in directions, **named)
         found = subject.perform(task)
-        if any(row.verdict == "unsupported" for row in found):
+        if found[-1].verdict == "unsupported" and not any(row.is_wrong for row in found):
             found = subject.perform(replace(task, formulation="auto"))
+        if counter.stopped:
+            return  # ended in the middle of it: what it says is not the backend's doing
         # values that were drawn all alike prove nothing, and are nobody's fault
         found = [row for row in found if row.verdict != "mistrusted"]
         if not smallest:
@@ -81,7 +83,7 @@ def fuzzed(
 
     try:
         agrees()
-    except (_Found, Flaky):  # the second: what failed once did not fail again, which is a finding too
+    except (_Found, Flaky):  # the second: what failed did not fail again, which is a finding too
         name = f"{rows[-1].case}, shrunk"
         kept = [row for row in rows if row.case != rows[-1].case]  # told as the smallest instead
         return [*kept, *(replace(row, case=name) for row in smallest)]

@@ -133,7 +133,7 @@ def perform(backend: Backend, task: Task) -> list[Row]:
                 run=run,
             )
         except UnsupportedError as error:
-            return [row(task, "-", Finding("-", "unsupported", 0.0, 0.0, (), first_line(error)))]
+            return [*rows, row(task, "-", Finding("-", "unsupported", 0.0, 0.0, (), first_line(error)))]
         except Exception as error:  # noqa: BLE001 - a backend that raises is a row, not a crash
             detail = f"{type(error).__name__}: {first_line(error)}"
             rows.append(row(task, kind, Finding("-", "error", INFINITE, INFINITE, (), detail)))
