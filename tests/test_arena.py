@@ -174,19 +174,30 @@ def test_memory_at_the_peak_is_of_the_call() -> None:
     assert frugal.facts["peak_bytes"] < 30 * 2**20
 
 
-def test_hopeless_subjects_get_two_samples() -> None:
-    found = Measurement(Spin("a"), rounds=[Sample(1.0, 1.0)] * 2)
-    assert not found.is_enough(0.5)
-    assert found.is_enough(0.05)
+def test_hopeless_subjects_get_two_samples_or_a_long_one() -> None:
+    found = Measurement(Spin("a"), rounds=[Sample(1.0, 1.0)])
+    assert not found.is_hopeless(0.5)
+    assert found.is_hopeless(0.05)
+    short = Measurement(Spin("a"), rounds=[Sample(0.1, 0.1)])
+    assert not short.is_hopeless(0.001)
+    short.rounds.append(Sample(0.1, 0.1))
+    assert short.is_hopeless(0.001)
     quick = Measurement(Spin("a"), rounds=[Sample(0.001, 0.001)] * 2)
-    assert not quick.is_enough(0.00001)
+    assert not quick.is_hopeless(0.00001)
+
+
+def test_samples_of_a_round_stay_together() -> None:
+    """Whoever is left out of one is left out of all that follow."""
+    with Arena(rounds=6) as arena:
+        slow, fast = arena.measure([Spin("a", products=4000), Spin("b", products=1)])
+    assert len(slow.rounds) < len(fast.rounds) == 6
 
 
 def test_slow_subjects_get_fewer_samples() -> None:
     found = Measurement(Spin("a"), rounds=[Sample(1.0, 1.0)] * 9)
-    assert not found.is_enough()
+    assert not found.is_enough
     found.rounds.append(Sample(1.0, 1.0))
-    assert found.is_enough()
+    assert found.is_enough
 
 
 def test_one_thread_is_told_by_cpu_time() -> None:

@@ -30,7 +30,10 @@ ENOUGH_S, FEWEST = 2.0, 10
 """A subject that has been timed for this long, in at least this many blocks, gets no more of them."""
 
 HOPELESS = 10.0
-"""A subject that is this many times as slow as the fastest is not measured any further: that much is told already."""
+"""A subject that is this many times as slow as the fastest gets two blocks, or one if that is long: it tells enough."""
+
+LONG_S = 0.2
+"""Seconds that make a block long: it is not measured again, whatever disturbed it."""
 
 LIMIT_S = 300.0
 """Seconds that a worker may take for one answer: to check a layer and to compile it are part of the first."""
@@ -130,12 +133,17 @@ class Measurement:
         """The median sample."""
         return statistics.median(self.samples)
 
-    def is_enough(self, fastest: float = 0.0) -> bool:
-        """Whether more samples of a slow subject would take too long; of a hopeless one, any that take time."""
+    @property
+    def is_enough(self) -> bool:
+        """Whether more samples of a slow subject would take too long."""
+        return len(self.kept) >= FEWEST and sum(sample.wall for sample in self.kept) > ENOUGH_S
+
+    def is_hopeless(self, fastest: float) -> bool:
+        """Whether it is known to be far slower than the fastest, and more samples would take time."""
+        if not fastest or not self.kept or self.seconds <= HOPELESS * fastest:
+            return False
         taken = sum(sample.wall for sample in self.kept)
-        if fastest and len(self.kept) >= 2 and self.seconds > HOPELESS * fastest and taken > HOPELESS * BLOCK_S:
-            return True
-        return len(self.kept) >= FEWEST and taken > ENOUGH_S
+        return taken > LONG_S or (len(self.kept) >= 2 and taken > HOPELESS * BLOCK_S)
 
 
 class Arena:
@@ -221,10 +229,10 @@ class Arena:
             order = self._random.sample(running, len(running)) if turn % 2 == 0 else order[::-1]
             fastest = min((measurement.seconds for _, measurement in running if measurement.kept), default=0.0)
             for number, measurement in order:
-                if measurement.error or (turn % 2 == 0 and measurement.is_enough(fastest)):
+                if measurement.error or len(measurement.rounds) < turn:
+                    continue  # the second: it was left out before
+                if measurement.is_hopeless(fastest) or (turn % 2 == 0 and measurement.is_enough):
                     continue
-                if turn % 2 and len(measurement.rounds) < turn:
-                    continue  # it had enough before this pair began
                 if not prepared_by[number].is_running():
                     # it ended over another subject, and what it had prepared is gone
                     prepared_by[number] = self._prepare(number, measurement)
@@ -232,8 +240,7 @@ class Arena:
                     self._time(number, measurement)
         for _, measurement in running:
             if not measurement.error and not measurement.kept:
-                causes = ", ".join(measurement.rejected)
-                measurement.error = f"{DISTURBED} ({causes}): the machine is too busy for a number"
+                measurement.error = f"{DISTURBED} ({', '.join(measurement.rejected)})"
 
     def _prepare_all(self, found: Sequence[Measurement], progress: Callable[[str], None]) -> dict[int, Child]:
         """Start, check and build everything: as many workers at a time as there are cores, for nothing is timed yet."""
@@ -284,7 +291,7 @@ class Arena:
                 measurement.rounds.append(sample)
                 return
             measurement.rejected[sample.disturbed] += 1
-            if sample.wall > ENOUGH_S / FEWEST:
+            if sample.wall > LONG_S:
                 break
         measurement.rounds.append(None)
 

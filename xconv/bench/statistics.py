@@ -23,6 +23,9 @@ MANY = 5
 FEWEST_PAIRS = 5
 """The range of n independent values covers their median with a probability of ``1 - 2^(1 - n)``: of 5 with 94 %."""
 
+PLAIN = math.log(3)
+"""A difference that needs no statistics. The farthest apart of 232 single A/A pairs of a run were 1.9 times."""
+
 WORTH = math.log(1.2)
 """A difference that anyone would act on. A run whose floor is above it cannot call anything a tie."""
 
@@ -52,7 +55,7 @@ class Ratio:
 
         A win or a loss is claimed only if the interval leaves out 1 and the effect is larger than the floor. Within
         the floor it is a tie, if floor and interval could have told a difference of :data:`WORTH`; all else is
-        undecided, and so is everything from fewer than :data:`FEWEST_PAIRS` pairs.
+        undecided. So is what fewer than :data:`FEWEST_PAIRS` pairs tell, unless all of them are :data:`PLAIN`.
 
         >>> [Ratio(value, low, high, 8).verdict(0.02) for value, low, high in ((1.1, 1.05, 1.2), (1.1, 0.9, 1.2))]
         ['win', 'undecided']
@@ -60,8 +63,10 @@ class Ratio:
         ('tie', 'loss')
         >>> Ratio(1.01, 0.6, 1.7, 8).verdict(0.5), Ratio(1.3, 1.3, 1.3, 2).verdict(0.02)
         ('undecided', 'undecided')
+        >>> Ratio(12.0, 11.0, 13.0, 2).verdict(0.02)
+        'win'
         """
-        if self.pairs < FEWEST_PAIRS:
+        if self.pairs < FEWEST_PAIRS and max(math.log(self.low), -math.log(self.high)) < max(PLAIN, floor):
             return "undecided"
         if abs(math.log(self.value)) <= floor:
             widest = max(floor, abs(math.log(self.low)), abs(math.log(self.high)))

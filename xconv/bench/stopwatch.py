@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+LONG = 10
+"""A call that takes so many blocks is not tried to find out how many fill one."""
+
 MOST_MAPPED = 2**25
 """The most to which glibc raises its threshold (DEFAULT_MMAP_THRESHOLD_MAX on 64 bit)."""
 
@@ -52,9 +55,11 @@ class Stopwatch:
         with prepared.scope() if prepared.scope else nullcontext():
             first = self._seconds(prepared.call, 1)
             reset_peak()  # what a compiler took is not what a call takes
-            self._seconds(prepared.call, 1)
+            second = self._seconds(prepared.call, 1)
             peak = peak_resident()
         self._prepared[key], self._blocks[key] = prepared, block
+        if second > LONG * block:
+            self._calls[key] = 1  # however busy the machine is while others prepare
         facts = {"first_call": first, **prepared.facts}
         if prepared.peak is not None:
             facts["peak_bytes"] = prepared.peak()

@@ -12,7 +12,7 @@ from xconv.bench.catalogue import Layer, catalogue
 from xconv.bench.contender import DIRECTIONS, Contender
 from xconv.bench.peers import Peer
 
-TRIALS, SMOKE_BYTES = 3, 300e6
+TRIALS, SMOKE_BYTES = 3, 200e6
 ARTICLE, CATALOGUE, SEPARABLE, SIGNALS = "Conv2D against Conv1D", "catalogue", "separable against 2-D", "signals"
 OWN = "yours"
 """The suite, and the tier, of a layer of the user's own."""

@@ -77,7 +77,7 @@ def counts(verdicts: Iterable[Verdict | None]) -> list[int]:
 
 
 def table(group: Group, run: Run) -> str:
-    """A group, the fastest of each direction first; one that was wrong or failed comes last, with the reason.
+    """A group, the fastest of each direction first; below, why others have no number.
 
     GFLOP/s counts the operations of the direct method. "slower by" is over the fastest of the direction, with its 95 %
     interval; a contender that ties with the fastest is marked with "=".
@@ -99,12 +99,11 @@ def table(group: Group, run: Run) -> str:
                     "" if result.peak_bytes is None else f"{result.peak_bytes / 2**20:.1f}",
                 ]
             )
-    rows += [[r.contender.label, _reason(r), *[""] * 5] for r in group.contenders if not r.has_number]
     headers = ["contender", "time", "", "slower by", "GFLOP/s", "of limit", "MiB"]
     text = f"{group.name}\n{tabulate(rows, headers, disable_numparse=True)}"
-    for twin in group.results:
-        if twin.twin and not twin.has_number:
-            text += f"\nA/A, {twin.contender.label} in a second process: {_reason(twin)}"
+    for result in group.results:
+        if not result.has_number:
+            text += f"\n{'A/A, ' * result.twin}{result.contender.label}: {_reason(result)}"
     if group.twins:
         text += f"\nA/A, {group.contenders[0].contender.label} in two processes: {group.twins}"
     for direction in group.directions:
@@ -227,7 +226,7 @@ def _slower(result: Result, fastest: Result, floor: float) -> str:
 
 def _reason(result: Result) -> str:
     first = (result.error.splitlines() or ["no block was measured"])[0]
-    return f"{'cannot' if result.cannot else 'no number'}: {first}"[:90]
+    return f"{'cannot' if result.cannot else 'no number'}: {first}"[:160]
 
 
 def _number(mean: float | None) -> str:
