@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.bench_worker import Spin
-from xconv.bench.arena import MOST_SHARE, Arena, Measurement, Sample
+from xconv.bench.arena import AGAIN, DISTURBED, Arena, Measurement, Sample
 from xconv.bench.statistics import Ratio, floor, interval, paired
 
 
@@ -76,14 +76,13 @@ def test_a_worker_that_dies_becomes_a_row(arena: Arena) -> None:
     assert len(well.kept) == 24
 
 
-def test_more_threads_than_it_was_given_do_not_count() -> None:
+def test_what_is_disturbed_is_measured_again_and_has_no_number() -> None:
     with Arena(rounds=2) as arena:
-        [found] = arena.measure([Spin("a", 4000, "many threads")])
-    cause = "more threads than it was given"
-    if found.rejected[cause]:
-        assert not found.kept or max(sample.cpu / sample.wall for sample in found.kept) <= MOST_SHARE
-    else:  # on so busy a machine the two threads never had a core each; the rule itself is tested below
-        assert found.error or all(sample.cpu / sample.wall <= MOST_SHARE for sample in found.kept)
+        found, well = arena.measure([Spin("a", what="on two cores"), Spin("b")])
+    assert found.rejected == {"more threads than it was given": 2 * (1 + AGAIN)}
+    assert found.error == f"{DISTURBED} (more threads than it was given)"
+    assert found.rounds == [None, None]
+    assert len(well.kept) == 2
 
 
 @pytest.mark.parametrize(
