@@ -155,6 +155,25 @@ def test_no_pointwise_convolution_has_a_stride(gap: str) -> None:
     assert {stride for op in found for stride in op.get_attr("strides")} == {1}
 
 
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "options", "named"),
+    [
+        ((2, 20, 8), (3, 8, 8), {"padding": "same"}, b"SAME"),
+        ((2, 20, 8), (4, 8, 8), {"padding": "same"}, b"SAME"),
+        ((2, 20, 8), (3, 8, 8), {"padding": "valid"}, b"VALID"),
+        ((2, 20, 8), (4, 8, 8), {"padding": "same_lower"}, b"EXPLICIT"),
+        ((2, 20, 8), (3, 8, 64), {"padding": "same"}, b"EXPLICIT"),  # Eigen is faster with many output channels,
+        ((2, 80, 8), (41, 8, 8), {"padding": "same"}, b"EXPLICIT"),  # and oneDNN very slow with long kernels
+    ],
+)
+def test_pads_have_the_name_with_which_gradients_are_fast(
+    x_shape: tuple[int, ...], w_shape: tuple[int, ...], options: dict[str, str], named: bytes
+) -> None:
+    function = tf.function(lambda x, w: xconv.conv1d(x, w, formulation="conv2d", **options))
+    graph = function.get_concrete_function(tf.zeros(x_shape), tf.zeros(w_shape)).graph
+    assert [op.get_attr("padding") for op in graph.get_operations() if op.type == "Conv2D"] == [named]
+
+
 def test_variables_are_read_and_trained() -> None:
     x, w = tf.constant(integers(2, 20, 4)), tf.Variable(integers(3, 2, 6))
     with tf.GradientTape() as tape:
