@@ -17,7 +17,7 @@ import pytest
 
 import xconv
 from xconv.backend import Backend
-from xconv.parity import Case, Row, Task, cases, run
+from xconv.parity import Case, Row, Task, cases, run, subjects
 from xconv.parity.trust import distrust
 
 STRANGER = Path(__file__).parent / "stranger"
@@ -113,6 +113,25 @@ def test_all_formulations_and_what_auto_takes_are_told(backend: Backend) -> None
     took = {row.took for row in report.rows if row.formulation == "auto" and row.ok}
     assert took & {form.name for form in backend.formulations}
     assert {row.direction for row in report.rows if row.ok} == {"forward", "gradient"}
+
+
+def test_a_process_is_replaced_before_it_has_grown_too_large(
+    loaded: dict[str, Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    start = subjects.Apart._start
+    monkeypatch.setattr(subjects, "TASKS", 4)
+
+    def counted(self: subjects.Apart) -> Any:
+        started.append(self.name)
+        return start(self)
+
+    monkeypatch.setattr(subjects.Apart, "_start", counted)
+    for name in list(loaded)[:1]:
+        report = run([name], ["cpu"], ["float32"], modes=["eager"], cases=cases("smoke")[:9], formulations="auto")
+        assert report.ok
+        assert len({row.case for row in report.rows}) == 9
+        assert started == [name] * 3
 
 
 def test_compiled_modes(backend: Backend) -> None:

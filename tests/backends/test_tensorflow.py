@@ -167,7 +167,7 @@ def test_no_pointwise_convolution_has_a_stride(gap: str) -> None:
     ],
 )
 def test_pads_have_the_name_with_which_gradients_are_fast(
-    x_shape: tuple[int, ...], w_shape: tuple[int, ...], options: dict[str, str], named: bytes
+    x_shape: tuple[int, ...], w_shape: tuple[int, ...], options: dict[str, Any], named: bytes
 ) -> None:
     function = tf.function(lambda x, w: xconv.conv1d(x, w, formulation="conv2d", **options))
     graph = function.get_concrete_function(tf.zeros(x_shape), tf.zeros(w_shape)).graph

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from xconv.child import Child
+from xconv.waiting import results
 
 BLOCK_S = 0.01
 """Seconds that a block of calls is meant to take; a longer call is a block alone."""
@@ -260,8 +261,7 @@ class Arena:
         self._is_over.clear()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             try:
-                for done in [pool.submit(prepare, numbers) for numbers in waiting.values()]:
-                    done.result()
+                results([pool.submit(prepare, numbers) for numbers in waiting.values()])
             except BaseException:
                 self._is_over.set()
                 for worker in list(self._workers.values()):

@@ -17,6 +17,7 @@ from xconv.parity.report import ParityReport
 from xconv.parity.subjects import Apart, Here, Subject
 from xconv.parity.task import Row, Task
 from xconv.problem import DTYPES
+from xconv.waiting import results
 
 MODES = ("eager", "compiled")
 DIRECTIONS = ("forward", "gradient")
@@ -106,9 +107,7 @@ def run(
 
         with ThreadPoolExecutor(len(subjects)) as pool:
             try:
-                done = [pool.submit(work, number) for number in range(len(subjects))]
-                for future in done:
-                    future.result()
+                results([pool.submit(work, number) for number in range(len(subjects))])
             except KeyboardInterrupt:
                 counter.stopped = report.interrupted = True
                 for subject in subjects:

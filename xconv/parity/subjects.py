@@ -14,6 +14,9 @@ from xconv.parity.task import INFINITE, Row, Task, from_finite, perform, row
 START_S = 300.0
 """Seconds that a framework may take to be imported."""
 
+TASKS = 3000
+"""Tasks after which a process is replaced: what a compiler keeps of each shape has no end (JAX: 5 GB after 11,000)."""
+
 
 class Subject(Protocol):
     """A backend that performs tasks."""
@@ -58,7 +61,7 @@ class Apart:
     def __init__(self, name: str, limit_s: float) -> None:
         xconv.registry.known(name)  # a misspelt name needs no process to be found out
         self.name, self._limit_s = name, limit_s
-        self._child = self._start()
+        self._child, self._done = self._start(), 0
         about = self._child.about
         if "error" in about:
             raise BackendError(f"backend {name!r} does not load: {about['error']}")
@@ -67,8 +70,11 @@ class Apart:
 
     def perform(self, task: Task) -> list[Row]:
         """The rows of a task; one with the reason where the process was lost."""
+        if self._done == TASKS:
+            self._child.close()
         if not self._child.is_running():
-            self._child = self._start()
+            self._child, self._done = self._start(), 0
+        self._done += 1
         answer = self._child.ask(**task.to_json())
         if "rows" in answer:
             return [from_finite(said) for said in answer["rows"]]
