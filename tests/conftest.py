@@ -45,6 +45,7 @@ NEEDED = {
     "test_claims.py": {"torch", "tensorflow"},
     "test_xla_costs.py": {"jax"},
     "test_convert_keras.py": {"tensorflow"},
+    "test_convert_keras_models.py": {"tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""
 
