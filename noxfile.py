@@ -83,6 +83,7 @@ def bench(session: nox.Session) -> None:
         *([] if named else ["benchmarks"]),
         "-q",
         "--benchmark-quiet",
+        *("-o", "faulthandler_timeout=0"),  # a group of large layers takes minutes
         f"--benchmark-json={results / 'latest.json'}",
         f"--report-html={results / 'latest.html'}",
         f"--report-markdown={results / 'latest.md'}",

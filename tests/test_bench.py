@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from xconv.bench.peers import PEERS
 from xconv.bench.results import read
 from xconv.bench.running import Session, Settings, chosen
 from xconv.bench.suites import CATALOGUE, SUITES
-from xconv.bench.verify import WrongResultError, shortened, verify
+from xconv.bench.verify import WrongResultError, is_exact, shortened, verify
 from xconv.bench.worker import Bench, smallest
 from xconv.cli import main
 from xconv.errors import ArgumentError
@@ -121,7 +122,7 @@ def test_compiled_gradients_are_checked(backend: Backend, monkeypatch: pytest.Mo
     tensors = [backend.from_numpy(np.ones(s, "float32"), "cpu") for s in ((1, 9, 2), (3, 2, 4))]
     above = backend.from_numpy(np.ones((1, 7, 4), "float32"), "cpu")
     monkeypatch.setattr(backend, "compiled", lambda function, mode: function)
-    bench._compiled("compiled", xconv.conv1d, tensors, above)
+    bench._compiled(backend.modes[-1], xconv.conv1d, tensors, True, above)
     right = backend.gradients
 
     def compiled(x: Any, w: Any) -> Any:
@@ -134,7 +135,35 @@ def test_compiled_gradients_are_checked(backend: Backend, monkeypatch: pytest.Mo
         lambda f, inputs, dy: [g * (0 if f is compiled else 1) for g in right(f, inputs, dy)],
     )
     with pytest.raises(WrongResultError, match="differs from what it gives eagerly"):
-        bench._compiled("compiled", xconv.conv1d, tensors, above)
+        bench._compiled(backend.modes[-1], xconv.conv1d, tensors, True, above)
+
+
+def test_transforms_are_compiled_within_their_bound(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They need not give the same bits as eagerly; what is wrong is still seen."""
+    if "fft" not in {form.name for form in backend.formulations}:
+        return
+    layer = Layer(**{**vars(TINY), "x_shape": (2, 300, 3), "weight_shapes": ((65, 3, 4),)})
+    long: dict[str, Any] = {
+        "layer": layer,
+        "device": "cpu",
+        "formulation": "fft",
+        "mode": backend.modes[0],
+        "gradients": False,
+    }
+    assert not is_exact(backend, layer, "cpu", "fft", "last")
+    assert is_exact(backend, layer, "cpu", "conv2d", "last")
+    verify(backend, **long)
+    right = backend.compiled
+    monkeypatch.setattr(backend, "compiled", lambda f, mode: lambda *arrays: 1.001 * right(f, mode)(*arrays))
+    with pytest.raises(WrongResultError):
+        verify(backend, **long)
+
+
+def test_what_changes_the_process_has_one_of_its_own() -> None:
+    plain = Contender("a", "torch", TINY)
+    others = [replace(plain, **change) for change in ({"opt_ins": True}, {"mode": "compiled"}, {"way": "own"})]
+    assert len({each.place(1, "cpu") for each in (plain, *others)}) == 4
+    assert replace(plain, formulation="fft").place(1, "cpu") == plain.place(1, "cpu")
 
 
 def test_what_cannot_be_measured_is_a_row(loaded: dict[str, Backend]) -> None:

@@ -12,6 +12,7 @@ from xconv.backend import Backend
 from xconv.bounds import fourier_error
 from xconv.fourier import block_length, blocks, good_length
 from xconv.parity import Case, check
+from xconv.parity.expected import expected
 from xconv.problem import DIRECTIONS, ConvProblem
 
 PROBLEMS = {
@@ -102,3 +103,12 @@ def test_nothing_has_no_error(backend: Backend, shape: tuple[int, int, int], mod
     found = [f for kind in ("integers", "normal") for f in check(backend, case, kind=kind, formulation="fft")]
     assert found
     assert [str(finding) for finding in found if not finding.ok] == []
+
+
+def test_what_is_computed_from_an_inexact_gradient_is_inexact_too() -> None:
+    """The second step's input gradient is by transforms, and reaches the first step's weight gradient."""
+    case = Case("steps", "spatially_separable_conv2d", (1, 9, 9, 1), ((5, 1, 1), (5, 1, 1)), {}, False, "NHWC")
+    inputs = case.inputs("integers", "float32")
+    found = expected(case, inputs, "float32", True, "integers", [{}, {"input_gradient": 16}])
+    inexact = {name for name, array in found.items() if array.error.any()}
+    assert inexact == {"dx", "dweight_rows"}

@@ -60,8 +60,12 @@ class Contender:
         return Cost(once.parameters, 3 * once.macs, 3 * once.bytes)
 
     def place(self, threads: int, device: str) -> Place:
-        """A process for each framework, xconv or peer, and mode; formulations and layouts of the same share one."""
+        """A process for each framework, xconv or peer, and mode; formulations and layouts of the same share one.
+
+        So do opt-ins, which leave the allocator in another state.
+        """
         who = self.way or ("xconv" if self.mode == "eager" else f"xconv {self.mode}")
+        who += " with opt-ins" if self.opt_ins else ""
         settings = tuple(thread_settings(self.backend, threads).items())
         arguments = (self.backend, str(threads), device)
         return Place(f"{self.backend} {who}", "xconv.bench.worker", arguments, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from xconv.bench.catalogue import Layer
 from xconv.bounds import fourier_error
 from xconv.call import Call
 from xconv.parity import Case, check
+from xconv.parity.check import transforms
 from xconv.plan import Chosen, choose
 from xconv.problem import dilated_extent
 from xconv.tuning import is_right
@@ -32,10 +34,11 @@ def verify(
     formulation: str = "auto",
     gradients: bool = True,
     channels: str = "last",
+    mode: str = "eager",
 ) -> None:
     """Check a short version of the layer whole, gradients included, and the result of the full size in places.
 
-    ``channels`` is where the caller's arrays have them, "last" or "first".
+    ``channels`` is where the caller's arrays have them, "last" or "first"; ``mode`` "eager" or one of the compilers.
 
     The full size of a 1-D operation is checked at its first, some inner and its last outputs, that of the others whole
     for the first and the last sample.
@@ -45,15 +48,19 @@ def verify(
     """
     case = short_case(layer, channels)
     name = pinned(layer, formulation).get("formulation", "auto")
-    for finding in check(backend, case, kind="integers", device=device, formulation=name, gradients=gradients):
+    findings = check(backend, case, kind="integers", device=device, mode=mode, formulation=name, gradients=gradients)
+    for finding in findings:
         if not finding.ok:
             raise WrongResultError(f"{layer.name}, shortened to {case.x_shape}: {finding}")
     options = {**layer.options, **pinned(layer, formulation), **layout_of(layer, channels)}
+    function: Callable[..., Any] = partial(getattr(xconv, layer.operation), **options)
+    if mode != "eager":
+        function = backend.compiled(function, mode)
 
     def compute(*arrays: np.ndarray) -> np.ndarray:
         given = arrays if channels == "last" else channels_first(arrays)
         tensors = [backend.from_numpy(np.ascontiguousarray(array), device) for array in given]
-        y = backend.to_numpy(getattr(xconv, layer.operation)(*tensors, **options))
+        y = backend.to_numpy(function(*tensors))
         return y if channels == "last" else np.moveaxis(y, 1, -1)
 
     layout = layout_of(layer, channels).get("layout")
@@ -68,6 +75,13 @@ def verify(
     if gradients:
         _check_adjoints(backend, layer, chosen, device)
     check_full_size(layer, compute, partial(_tolerance, layer, chosen))
+
+
+def is_exact(backend: Backend, layer: Layer, device: str, formulation: str, channels: str) -> bool:
+    """Whether integers have one right result, to the bit: no Fourier transform takes part, in any direction."""
+    case = replace(short_case(layer, channels), x_shape=layer.x_shape)
+    name = pinned(layer, formulation).get("formulation", "auto")
+    return not any(transforms(backend, case, "float32", device, name))
 
 
 def _check_adjoints(backend: Backend, layer: Layer, chosen: Sequence[Chosen | None], device: str) -> None:

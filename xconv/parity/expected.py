@@ -49,7 +49,7 @@ def expected(
     ) -> Enclosure:
         result = enclose(function, a, b, terms=terms, dtype=dtype, bias=bias, independent=kind == "normal")
         result = Enclosure(result.value, result.error + spread)
-        if kind == "normal" or a.error.any() or np.any(spread):
+        if kind == "normal" or a.error.any() or b.error.any() or np.any(spread):
             return result
         largest = function(np.abs(a.value), np.abs(b.value)) + (0 if bias is None else np.abs(bias.value))
         if largest.size and largest.max() >= EXACT_BELOW:
