@@ -15,6 +15,7 @@ import pytest
 from tests.bench_worker import Spin
 from xconv.bench.arena import AGAIN, DISTURBED, Arena, Measurement, Sample
 from xconv.bench.statistics import Ratio, floor, interval, paired
+from xconv.bench.stopwatch import Prepared, Stopwatch
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +184,21 @@ def test_hopeless_subjects_get_two_samples_or_a_long_one() -> None:
     assert short.is_hopeless(0.001)
     quick = Measurement(Spin("a"), rounds=[Sample(0.001, 0.001)] * 2)
     assert not quick.is_hopeless(0.00001)
+
+
+def test_a_call_of_many_blocks_is_a_block_alone() -> None:
+    """It is not called again to find out how many calls fill one."""
+    calls: list[float] = []
+
+    def slow() -> None:
+        calls.append(time.perf_counter())
+        time.sleep(0.02)
+
+    watch = Stopwatch(lambda: Prepared(slow), lambda: None)
+    watch.prepare(0, block=0.001)
+    assert len(calls) == 2
+    watch.time(0)
+    assert len(calls) == 3
 
 
 def test_samples_of_a_round_stay_together() -> None:

@@ -185,8 +185,8 @@ def interrupt_after(checks: int) -> Callable[[int, int], None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_keeps_what_was_checked(backend: Backend) -> None:
-    how = {"cases": cases("default"), "progress": interrupt_after(5)}
-    report = run([backend], ["cpu"], ["float32"], modes=["eager"], **how)  # type: ignore[arg-type]
+    stop = interrupt_after(5)
+    report = run([backend], ["cpu"], ["float32"], modes=["eager"], cases=cases("default"), progress=stop)
     assert report.interrupted
     assert not report.ok
     names = list(dict.fromkeys(row.case for row in report.rows))

@@ -162,7 +162,10 @@ def test_no_pointwise_convolution_has_a_stride(gap: str) -> None:
         ((2, 20, 8), (4, 8, 8), {"padding": "same"}, b"SAME"),
         ((2, 20, 8), (3, 8, 8), {"padding": "valid"}, b"VALID"),
         ((2, 20, 8), (4, 8, 8), {"padding": "same_lower"}, b"EXPLICIT"),
-        ((2, 20, 8), (3, 8, 64), {"padding": "same"}, b"EXPLICIT"),  # Eigen is faster with many output channels,
+        ((2, 20, 2), (3, 2, 8), {"padding": "same"}, b"EXPLICIT"),  # Eigen is faster with few input channels,
+        ((2, 20, 8), (3, 8, 64), {"padding": "same"}, b"EXPLICIT"),  # or many output channels,
+        ((2, 20, 8), (3, 8, 8), {"padding": 1, "stride": 2}, b"EXPLICIT"),
+        ((2, 20, 96), (9, 96, 8), {"padding": "same"}, b"EXPLICIT"),
         ((2, 80, 8), (41, 8, 8), {"padding": "same"}, b"EXPLICIT"),  # and oneDNN very slow with long kernels
     ],
 )

@@ -247,7 +247,7 @@ def from_json(data: Any, name: str = "a run") -> Run:
 def _result(data: Mapping[str, Any]) -> Result:
     contender = {**data["contender"], "layer": Layer(**data["contender"]["layer"])}
     try:
-        contender["layer"].calls  # noqa: B018 - it must be a layer that can be computed
+        list(contender["layer"].calls)  # it must be a layer that can be computed
     except (XconvError, TypeError, AttributeError, ValueError) as error:
         raise ArgumentError("bench", "run", f"layer {contender['layer'].name!r}", "a layer", str(error)) from None
     counted = data["cpu"] if data["use_cpu_time"] else data["wall"]
