@@ -208,6 +208,23 @@ def test_samples_of_a_round_stay_together() -> None:
     assert len(slow.rounds) < len(fast.rounds) == 6
 
 
+def test_who_was_left_out_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if what left it out no longer holds: its next sample would be paired with another round's."""
+    left_out: list[Measurement] = []
+
+    def once(self: Measurement, fastest: float) -> bool:
+        if left_out or len(self.rounds) < 2:
+            return False
+        left_out.append(self)
+        return True
+
+    monkeypatch.setattr(Measurement, "is_hopeless", once)
+    with Arena(rounds=6) as arena:
+        found = arena.measure([Spin("a"), Spin("b")])
+    assert [len(m.rounds) for m in found if m is left_out[0]] == [2]
+    assert [len(m.rounds) for m in found if m is not left_out[0]] == [6]
+
+
 def test_slow_subjects_get_fewer_samples() -> None:
     found = Measurement(Spin("a"), rounds=[Sample(1.0, 1.0)] * 9)
     assert not found.is_enough
