@@ -5,8 +5,8 @@
     python benchmarks/estimates.py report torch random.jsonl layers.jsonl
     python benchmarks/estimates.py fit torch random.jsonl layers.jsonl
 
-CPU time at one thread, the formulations of a geometry one after the other. The report is of geometries that the fit
-has not seen: each sixth of them is estimated by a fit to the others.
+CPU time at one thread, the formulations of a geometry in turns. The report is of geometries that the fit has not seen:
+each sixth of them is estimated by a fit to the others.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import random
 import re
 import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.optimize import nnls
@@ -40,8 +40,11 @@ from xconv.problem import DIRECTIONS, ConvProblem
 PACKAGES = Path(__file__).parents[1] / "backends"
 MOST_MACS, MOST_BYTES = 1.5e9, 40e6
 FOLDS = 6
+BLOCK_S = 0.01
 IMPORTANCE = 6
 """How many random geometries a real layer counts for in the fit."""
+
+Call: TypeAlias = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -154,31 +157,43 @@ def measure(backend: Backend, geometry: Geometry) -> Iterator[Timing]:
     like = backend.permute(x, to_first) if first else x
     operands = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}
     for direction in DIRECTIONS:
-        seconds: dict[str, float] = {}
+        calls: dict[str, Call] = {}
         for form in backend.formulations:
-            if form.unsupported(direction, problem) or form.workspace(direction, problem) > 1 << 31:
-                continue
+            if form.unsupported(direction, problem) is None and form.workspace(direction, problem) <= 1 << 31:
 
-            def call(form: Formulation = form, direction: str = direction) -> None:
-                y = backend.run(form, direction, problem, geometry.axis, *operands[direction])
-                if direction != "weight_gradient":
-                    backend.settle(backend.permute(y, to_first) if first else y, like)
+                def call(form: Formulation = form, direction: str = direction) -> None:
+                    y = backend.run(form, direction, problem, geometry.axis, *operands[direction])
+                    if direction != "weight_gradient":
+                        backend.settle(backend.permute(y, to_first) if first else y, like)
 
-            seconds[form.name] = clocked(call, 4 * min(seconds.values(), default=math.inf))
-        yield Timing(geometry.name, geometry.layout, direction, problem, seconds)
+                calls[form.name] = call
+        yield Timing(geometry.name, geometry.layout, direction, problem, clocked(calls))
 
 
-def clocked(call: Any, hopeless: float) -> float:
-    """CPU seconds of one call: a median of some, or a single one where it is long, or slower than ``hopeless``."""
-    call()
-    once = _cpu(call, 1)
-    if once > 1 or once > max(hopeless, 2e-3):
+def clocked(calls: Mapping[str, Call]) -> dict[str, float]:
+    """CPU seconds of each call: all take turns, so that a slow spell of the machine is as slow for each of them.
+
+    One that is over four times as slow as the fastest, or takes over a second, is timed once.
+    """
+    for call in calls.values():
+        call()
+    once = {name: _cpu(call, 1) for name, call in calls.items()}
+    fastest = min(once.values())
+    close = {name: taken for name, taken in once.items() if taken <= max(4 * fastest, 2e-3) and taken <= 1}
+    if not close:
         return once
-    many = max(1, round(0.01 / max(once, 1e-6)))
-    return statistics.median(_cpu(call, many) for _ in range(9 if once < 0.02 else 3))
+    rounds = np.array(
+        [
+            [_cpu(calls[name], max(1, round(BLOCK_S / max(taken, 1e-6)))) for name, taken in close.items()]
+            for _ in range(9 if fastest < 2 * BLOCK_S else 5)
+        ]
+    )
+    pace = np.exp(np.log(rounds).mean(1))  # of each round: what all took longer in it is the machine's
+    level = np.median(rounds / pace[:, None], 0) * np.median(pace)
+    return once | dict(zip(close, level.tolist(), strict=True))
 
 
-def _cpu(call: Any, many: int) -> float:
+def _cpu(call: Call, many: int) -> float:
     start = time.process_time()
     for _ in range(many):
         call()

@@ -64,7 +64,7 @@ def prepare(products: int, what: str) -> Prepared:
         "sleeps": lambda: time.sleep(0.001 * products),
         "on two cores": spin,
     }
-    return Prepared(calls[what], {"what": what})
+    return Prepared(calls[what], {"what": what, "process": os.getpid()})
 
 
 def synchronize() -> None:

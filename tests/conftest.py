@@ -12,12 +12,21 @@ import pytest
 from xconv import wisdom
 from xconv.bench import arena
 from xconv.pytest_plugin import requested_backends
-from xconv.testing.axes import NO_DEVICE, backend, device, explained, loaded, looked_at_in_full, pytest_generate_tests
+from xconv.testing.axes import (
+    NO_DEVICE,
+    backend,
+    device,
+    explained,
+    loaded,
+    looked_at_in_full,
+    pytest_generate_tests,
+    pytest_runtest_teardown,
+)
 
 collect_ignore = ["stranger"]
 """A third party's package: on the path of a test that asks for it, and of no other."""
 
-__all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_tests"]
+__all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_tests", "pytest_runtest_teardown"]
 
 NEEDED = {
     "test_torch.py": {"torch"},

@@ -15,7 +15,7 @@ import pytest
 from tests.bench_worker import Spin
 from xconv.bench.arena import AGAIN, DISTURBED, Arena, Measurement, Sample
 from xconv.bench.statistics import Ratio, floor, interval, paired
-from xconv.bench.stopwatch import Prepared, Stopwatch
+from xconv.bench.stopwatch import Prepared, Stopwatch, held
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +199,18 @@ def test_a_call_of_many_blocks_is_a_block_alone() -> None:
     assert len(calls) == 2
     watch.time(0)
     assert len(calls) == 3
+
+
+def test_a_process_that_holds_too_much_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Arena(rounds=2) as arena:
+
+        def process() -> int:
+            return int(arena.measure([Spin("a")])[0].facts["process"])
+
+        first = process()
+        monkeypatch.setattr("xconv.bench.arena.MOST_HELD", 2**20)
+        assert process() == first
+        assert (process() != first) == bool(held())
 
 
 def test_samples_of_a_round_stay_together() -> None:

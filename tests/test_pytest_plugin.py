@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 import xconv
 from xconv.backend import Backend
-from xconv.testing import Conformance, conformance
+from xconv.testing import Conformance, axes, conformance
 from xconv.testing.expectations import Expectations
 
 pytest_plugins = ["pytester"]
@@ -135,3 +136,11 @@ def test_a_skip_without_a_known_reason_fails(pytester: pytest.Pytester) -> None:
     done = pytester.runpytest_subprocess()
     done.assert_outcomes(failed=1, skipped=1)
     done.stdout.fnmatch_lines(["*no known reason to skip a test*just because*"])
+
+
+def test_a_backend_lets_go_of_what_it_compiled_now_and_then() -> None:
+    backend = Mock(spec=Backend)
+    item = Mock(spec=pytest.Item, funcargs={"backend": backend})
+    for _ in range(2 * axes.OFTEN):
+        axes.pytest_runtest_teardown(item)
+    assert backend.release.call_count == 2

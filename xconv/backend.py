@@ -383,6 +383,10 @@ class Backend(ABC):
     def compiled(self, function: Callable[..., Array], mode: str) -> Callable[..., Array]:
         """The function under one of the framework's tracing compilers, whole or not at all."""
 
+    def release(self) -> None:
+        """Let go of what compilers keep of every shape that they saw: many tests in a process end its memory."""
+        return
+
     @abstractmethod
     def exact_float32(self) -> AbstractContextManager[None]:
         """A scope in which float32 means float32 (no TF32); what was set before is restored."""

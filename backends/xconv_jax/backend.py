@@ -199,6 +199,9 @@ class JaxBackend(Backend):
 
         return scoped
 
+    def release(self) -> None:
+        jax.clear_caches()  # some 5 MB for each shape
+
     def exact_float32(self) -> AbstractContextManager[None]:
         scope: AbstractContextManager[None] = jax.default_matmul_precision("highest")
         return scope

@@ -306,3 +306,11 @@ print("same")
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert done.stdout.split() == ["same"], done.stderr[-2000:]
+
+
+def test_compiled_programs_are_let_go() -> None:
+    compiled = jax.jit(lambda x: x + 1)
+    compiled(jnp.ones(3))
+    assert compiled._cache_size() == 1
+    xconv.get_backend("jax").release()
+    assert compiled._cache_size() == 0

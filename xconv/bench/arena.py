@@ -42,6 +42,12 @@ LIMIT_S = 300.0
 AGAIN = 2
 """How often a block that was disturbed is measured again."""
 
+MOST_HELD = 2**30
+"""Bytes that a process may hold between two groups; one that holds more is replaced, as memory that is short disturbs.
+
+Frameworks keep compiled functions and constants of every layer: nine processes of TensorFlow held 10 GB in the end.
+"""
+
 DISTURBED, INTERRUPTED = "every block was disturbed", "interrupted before it was measured"
 """How the error begins of what has no number for no fault of its own."""
 
@@ -203,8 +209,8 @@ class Arena:
         with self._until_interrupted():
             self._measure(found, progress or (lambda _: None))
             for worker in self._workers.values():
-                if worker.is_running():
-                    worker.ask(do="forget")
+                if worker.is_running() and worker.ask(do="forget").get("held", 0) > MOST_HELD:
+                    worker.close()  # the next group has a new one
         for measurement in found:
             if self.interrupted and not measurement.error and not measurement.kept:
                 measurement.error = INTERRUPTED

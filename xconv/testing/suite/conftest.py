@@ -8,10 +8,19 @@ from typing import Any
 import pytest
 
 from xconv.pytest_plugin import requested_backends
-from xconv.testing.axes import NO_DEVICE, backend, device, explained, loaded, looked_at_in_full, pytest_generate_tests
+from xconv.testing.axes import (
+    NO_DEVICE,
+    backend,
+    device,
+    explained,
+    loaded,
+    looked_at_in_full,
+    pytest_generate_tests,
+    pytest_runtest_teardown,
+)
 from xconv.testing.expectations import Expectations
 
-__all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_tests"]
+__all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_tests", "pytest_runtest_teardown"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
