@@ -41,6 +41,9 @@ PACKAGES = Path(__file__).parents[1] / "backends"
 MOST_MACS, MOST_BYTES = 1.5e9, 40e6
 FOLDS = 6
 BLOCK_S = 0.01
+RIDGE, HELD = 0.05, 2.0
+"""How much seconds per unit are held to nothing, and those of a kind of problem to those of all kinds."""
+
 IMPORTANCE = 6
 """How many random geometries a real layer counts for in the fit."""
 
@@ -211,32 +214,50 @@ def read(paths: Iterable[str]) -> list[Timing]:
     return found
 
 
-def fit(backend: Backend, timings: list[Timing], ridge: float = 0.05) -> Model:
-    """Seconds per unit of each quantity, never negative, least squares of the logarithm of the time."""
+def fit(backend: Backend, timings: list[Timing]) -> Model:
+    """Seconds per unit of each quantity: those of a kind of problem, held to those of all kinds together.
+
+    The fewer problems of a kind were measured, the more they are held to it.
+    """
     forms = {form.name: form for form in backend.formulations}
     real = {layer.name for layer in catalogue("full")}
-    cells: dict[tuple[str, str, str], list[tuple[list[float], float]]] = {}
+    cells: dict[tuple[str, str], dict[str, list[tuple[list[float], float]]]] = {}
     for timing in timings:
         for name, seconds in timing.seconds.items():
             if name in forms and forms[name].unsupported(timing.direction, timing.problem) is None:
                 row = quantities(forms[name], timing.direction, timing.problem, timing.layout)
                 many = IMPORTANCE if timing.name in real else 1
-                cells.setdefault((name, timing.direction, kind(timing.problem)), []).extend([(row, seconds)] * many)
+                kinds = cells.setdefault((name, timing.direction), {})
+                kinds.setdefault(kind(timing.problem), []).extend([(row, seconds)] * many)
     model: Model = {}
-    for (name, direction, which), rows in cells.items():
-        if len(rows) < FOLDS:
-            continue
-        work, taken = np.array([row for row, _ in rows]), np.array([seconds for _, seconds in rows])
-        weight = 1 / taken
-        for _ in range(12):  # reweighted so that it is the ratio that counts, up or down
-            scaled = work * weight[:, None]
-            penalty = np.diag(np.sqrt((scaled**2).mean(0)) + 1e-30) * ridge * math.sqrt(len(rows))
-            target = np.concatenate([taken * weight, np.zeros(work.shape[1])])
-            units, _ = nnls(np.vstack([scaled, penalty]), target)
-            weight = 1 / np.sqrt(np.maximum(work @ units, taken / 30) * taken)
-        units = units * math.exp(statistics.median(np.log(taken / np.maximum(work @ units, 1e-9))))
-        model.setdefault(name, {}).setdefault(direction, {})[which] = [float(f"{unit:.3g}") for unit in units]
+    for (name, direction), kinds in cells.items():
+        every = [row for rows in kinds.values() for row in rows]
+        common = _units(every, np.zeros(len(every[0][0])), RIDGE)
+        for which, rows in kinds.items():
+            if len(rows) >= FOLDS:
+                units = _units(rows, common * _level(rows, common), HELD / math.sqrt(len(rows)))
+                units = units * _level(rows, units)
+                model.setdefault(name, {}).setdefault(direction, {})[which] = [float(f"{unit:.3g}") for unit in units]
     return model
+
+
+def _units(rows: list[tuple[list[float], float]], held_to: np.ndarray, ridge: float) -> np.ndarray:
+    """Seconds per unit, never negative: least squares of the logarithm of the time, and of what it is held to."""
+    work, taken = np.array([row for row, _ in rows]), np.array([seconds for _, seconds in rows])
+    weight = 1 / taken
+    for _ in range(12):  # reweighted so that it is the ratio that counts, up or down
+        scaled = work * weight[:, None]
+        penalty = np.diag(np.sqrt((scaled**2).mean(0)) + 1e-30) * ridge * math.sqrt(len(rows))
+        units, _ = nnls(np.vstack([scaled, penalty]), np.concatenate([taken * weight, penalty @ held_to]))
+        weight = 1 / np.sqrt(np.maximum(work @ units, taken / 30) * taken)
+    return np.asarray(units)
+
+
+def _level(rows: list[tuple[list[float], float]], units: np.ndarray) -> float:
+    """What the times are of those expected, in the middle."""
+    return math.exp(
+        statistics.median(math.log(seconds / max(float(np.dot(row, units)), 1e-9)) for row, seconds in rows)
+    )
 
 
 def choose(backend: Backend, model: Model, timing: Timing) -> str:
@@ -250,8 +271,7 @@ def choose(backend: Backend, model: Model, timing: Timing) -> str:
             expected[name] = sum(a * u for a, u in zip(amounts, units, strict=True))
     if not expected:
         return own
-    ruled, _ = backend.rule(timing.direction, timing.problem, timing.layout)
-    return preferred(backend.differentiated, ruled, timing.layout, expected)
+    return preferred(backend, timing.direction, timing.problem, timing.layout, expected)
 
 
 def report(backend: Backend, timings: list[Timing]) -> str:

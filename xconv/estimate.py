@@ -26,6 +26,9 @@ Model: TypeAlias = dict[str, dict[str, dict[str, list[float]]]]
 FEW, LONG, SHORT = 4, 64, 256
 """Channels that fill no vector, taps from which libraries take other ways, positions that fill no matrix."""
 
+SMALL = 20480
+"""Elements up to which torch computes a single sample by a loop of its own, not by oneDNN (``use_mkldnn`` in ATen)."""
+
 LANES, UNROLLED = 16, 32
 """float32 numbers in a vector (of AVX-512), and the taps that oneDNN's inner loops hold."""
 
@@ -33,8 +36,8 @@ LANES, UNROLLED = 16, 32
 def kind(problem: ConvProblem) -> str:
     """The kinds between which libraries change their kernels.
 
-    >>> kind(ConvProblem(1, 100, 1, 8, 8, kernel=3, groups=8)), kind(ConvProblem(1, 100, 1, 1, 32, kernel=3))
-    ('depthwise', 'few in')
+    >>> kind(ConvProblem(1, 100, 1, 8, 8, kernel=3, groups=8)), kind(ConvProblem(2, 100, 1, 1, 32, kernel=3))
+    ('depthwise', 'one in')
     """
     strided = ", strided" if problem.stride > 1 else ""
     suffix = strided or (", dilated" if problem.dilation > 1 else ", long" if problem.kernel > LONG else "")
@@ -42,10 +45,13 @@ def kind(problem: ConvProblem) -> str:
         if problem.group_in == problem.group_out == 1:
             return "depthwise" + (", pointwise" if problem.kernel == 1 else suffix)
         return "multiplier" if problem.group_in == 1 else "grouped"
+    few = "one in" if problem.in_channels == 1 else "few in"
+    if problem.outer == 1 and problem.length * problem.inner * problem.in_channels <= SMALL:
+        return (few if problem.in_channels <= FEW else "dense") + ", small"
     if problem.in_channels == problem.out_channels == 1:
         return "single"
     if problem.in_channels <= FEW:
-        return "few in" + strided
+        return few + strided
     return "few out" + strided if problem.out_channels <= 2 * FEW else "dense" + suffix
 
 
@@ -63,9 +69,9 @@ def quantities(formulation: Formulation, direction: str, problem: ConvProblem, l
     outputs = problem.outer * problem.output_length * problem.inner * problem.out_channels
     weights = problem.kernel * problem.group_in * problem.out_channels
     padded = inputs if any(problem.padding) else 0
-    first = 0 if layout.endswith("C") else 1  # channels first: arrays may be copied, or read against the grain
+    first = 0 if layout.endswith("C") else 1  # one of the layouts is copied, or read against the grain
     common = [1, problem.macs, inputs, outputs, weights, padded]
-    common += [first * inputs, first * outputs, first * problem.macs]
+    common += [first * inputs, first * outputs, first * problem.macs, (1 - first) * inputs, (1 - first) * outputs]
     result = {"forward": outputs, "input_gradient": inputs, "weight_gradient": weights}[direction]
     common += [amount if amount > FRESH else 0 for amount in (result, padded)]
     common += [weights if weights > UNCACHED else 0, problem.outer * weights]

@@ -8,7 +8,7 @@ be clearly faster.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -21,8 +21,10 @@ from xconv.problem import DIRECTIONS, ConvProblem
 if TYPE_CHECKING:
     from xconv.backend import Backend, Formulation
 
-CLEARLY = 1.2
-"""How much faster than the framework's own ops another must be expected to be: the scatter of the estimates."""
+CLEARLY, CLEARLY_FIRST, HARDLY = 1.2, 1.4, 1.1
+"""How much faster than the framework's own ops something must be expected to be: gradients that are computed apart; a
+formulation for channels first, which those ops are made for (for channels last ``Backend.clearly``); another of them.
+"""
 
 LEAST_GAIN = 30e-6
 """Seconds that another must save: a framework's own op, called again, is called without the steps in between."""
@@ -165,8 +167,8 @@ def decide(
     ruled, why = backend.rule(direction, problem, layout)
     if not seconds:
         return Choice(ruled, why, {}, "rule")
-    name = preferred(backend.differentiated, ruled, layout, seconds)
     own = backend.own(direction, problem, layout)
+    name = preferred(backend, direction, problem, layout, seconds)
     if name in (ruled, own):
         why = "nothing is expected to be clearly faster than the framework's own ops"
         return Choice(name, why, seconds, "estimate")
@@ -174,29 +176,23 @@ def decide(
     return Choice(name, f"expected to be the fastest{gain}", seconds, "estimate")
 
 
-def preferred(native: Sequence[str], ruled: str, layout: str, seconds: Mapping[str, float]) -> str:
-    """The fastest of the framework's own ops, or the fastest of all where that is clearly faster.
+def preferred(backend: Backend, direction: str, problem: ConvProblem, layout: str, seconds: Mapping[str, float]) -> str:
+    """The framework's own op, unless another of its ops, or any formulation, is expected to be faster by enough.
 
-    Args:
-        native: the framework's own ops.
-        ruled: the formulation that the rule takes.
-        layout: the caller's.
-        seconds: what each formulation is expected to take; not empty.
-
-    >>> preferred(["conv2d"], "conv2d", "NWC", {"conv2d": 1e-3, "taps": 0.9e-3})
-    'conv2d'
-    >>> preferred(["conv2d"], "conv2d", "NWC", {"conv2d": 1e-3, "taps": 0.5e-3})
-    'taps'
+    ``seconds`` is what each formulation is expected to take; it is not empty.
     """
     fastest = min(seconds, key=seconds.__getitem__)
-    native = [each for each in native if each in seconds]
-    if ruled in native and not layout.endswith("C"):
+    own, ruled = backend.own(direction, problem, layout), backend.rule(direction, problem, layout)[0]
+    native = [each for each in backend.differentiated if each in seconds]
+    last = layout.endswith("C")
+    if ruled in native and not last:
         native = [ruled]  # the op on the caller's own layout is hardly ever beaten by a little
     kept = min(native, key=seconds.__getitem__, default=fastest)
-    if seconds[kept] >= max(CLEARLY * seconds[fastest], seconds[fastest] + LEAST_GAIN):
-        return fastest
-    # of two that hardly differ, the one that the rule takes
-    return ruled if ruled in native and seconds[ruled] < seconds[kept] + LEAST_GAIN else kept
+    if own in native and seconds[own] < HARDLY * seconds[kept]:
+        kept = own
+    clearly = backend.clearly if last else CLEARLY_FIRST
+    faster = seconds[kept] >= max(clearly * seconds[fastest], seconds[fastest] + LEAST_GAIN)
+    return fastest if faster else kept
 
 
 def workspace_limit(problem: ConvProblem) -> int:

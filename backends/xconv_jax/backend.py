@@ -111,7 +111,8 @@ class JaxBackend(Backend):
     def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         if problem.groups > 1 and direction == "weight_gradient":
             return "taps", "XLA multiplies all pairs of groups, and gives a NaN of one to all"
-        if problem.depthwise and problem.kernel <= UNROLLED:
+        alone = problem.depthwise or problem.in_channels == problem.out_channels == 1
+        if alone and problem.kernel <= UNROLLED:
             return "taps", "one loop over slices, where XLA has no fast convolution"
         if problem.in_channels == 1 and problem.kernel <= FEW:
             return "taps", "one loop over slices, where a convolution has one term for each tap"

@@ -19,6 +19,7 @@ from xconv.errors import UnsupportedError
 from xconv.plan import Chosen, choose
 from xconv.problem import ConvProblem, Size
 from xconv_tensorflow.formulations import FORMULATIONS, conv2d, native_pads, shapes
+from xconv_tensorflow.rules import ranked, under_xla
 
 Tensor: TypeAlias = Any
 
@@ -120,7 +121,7 @@ class TensorFlowBackend(Backend):
 
     def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         able = {form.name for form in self.formulations if form.unsupported(direction, problem) is None}
-        return next((name, why) for name, why in _ranked(direction, problem) if name in able)
+        return next((name, why) for name, why in ranked(direction, problem) if name in able)
 
     def own(self, direction: str, problem: ConvProblem, layout: str) -> str:
         return "conv2d"
@@ -131,6 +132,9 @@ class TensorFlowBackend(Backend):
         if device != "cpu":
             return {}
         return estimate.seconds("xconv_tensorflow", self.formulations, direction, problem, layout)
+
+    def is_tracing(self) -> bool:
+        return under_xla()  # a graph of TensorFlow's own takes as long as its ops one by one
 
     def threads(self) -> int:
         return int(tf.config.threading.get_intra_op_parallelism_threads()) or os.cpu_count() or 1
@@ -298,40 +302,6 @@ class TensorFlowBackend(Backend):
 
     def version(self) -> str:
         return str(tf.__version__)
-
-
-def _ranked(direction: str, problem: ConvProblem) -> Iterator[tuple[str, str]]:
-    """Formulations from the best to the one that can compute everything, each with the reason.
-
-    "fft" is only taken by name: the checks that compare "auto" with integers ask for every bit.
-    """
-    many, known = problem.in_channels >= min(16, problem.out_channels), problem.is_static
-    if problem.depthwise:
-        yield "depthwise", "the framework's own op"
-        yield "folded", "a dilation is only another shape"
-    elif direction == "forward":
-        # with these pads oneDNN is several times slower than with zeros in the array
-        uneven = known and problem.padding[0] != problem.padding[1]
-        slow = problem.stride > 1 and (uneven or problem.in_channels == 1)
-        if known and any(problem.padding) and (slow or (problem.in_channels == 1 and problem.kernel >= 128)):
-            yield "phases", "a stride is only another shape"
-            yield "conv1d", "the framework's own op, padded before"
-        yield "conv2d", "the framework's own op"
-    elif direction == "input_gradient":
-        if problem.in_channels >= 16:
-            yield "phases", "no zero is multiplied"
-        if many and problem.kernel >= 7:
-            yield "adjoint", "the gradient is a convolution"
-        yield "conv2d", "the framework's own op"
-        yield "adjoint", "the gradient is a convolution"
-        yield "split", "TensorFlow has no gradient of groups together"
-    else:
-        if many and problem.kernel >= 16:
-            yield "adjoint", "the gradient is a convolution, over the batch"
-        yield "conv2d", "the framework's own op"
-        yield "folded", "a dilation is only another shape"
-        yield "adjoint", "the gradient is a convolution, over the batch"
-    yield "taps", "right whatever the sizes"
 
 
 def _linked(compute: Callable[[str, Tensor, Tensor], Tensor], direction: str, a: Tensor, b: Tensor) -> Tensor:

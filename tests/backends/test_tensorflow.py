@@ -304,3 +304,31 @@ def test_causal_against_keras() -> None:
     layer.build(x.shape)
     layer.kernel.assign(integers(3, 6, 4))
     assert np.array_equal(layer(x), xconv.conv1d(x, layer.kernel, padding="causal", dilation=2))
+
+
+@pytest.mark.parametrize(("jit_compile", "convolutions"), [(True, False), (False, True)])
+@pytest.mark.parametrize("groups", [8, 1])
+def test_xla_has_loops_where_its_convolution_is_slow(groups: int, jit_compile: bool, convolutions: bool) -> None:
+    """Also for the gradients, also where the compiled function calls another."""
+
+    def gradients(x: Any, w: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch((x, w))
+            y = tf.function(lambda x, w: xconv.conv1d(x, w, groups=groups, padding="same"))(x, w)
+        return tape.gradient(y, (x, w))
+
+    x, w = tf.zeros((2, 4000, groups)), tf.zeros((3, 1, groups))
+    graph = tf.function(gradients, jit_compile=jit_compile).get_concrete_function(x, w).graph
+    nodes = graph.as_graph_def()
+    found = [node.op for part in (nodes.node, *(f.node_def for f in nodes.library.function)) for node in part]
+    assert any("Conv" in kind for kind in found) == convolutions
+
+
+def test_a_single_channel_under_xla_gets_a_loop_for_more_taps_than_a_dense_layer() -> None:
+    def taken(outputs: int) -> set[str]:
+        function = tf.function(xconv.conv1d, jit_compile=True)
+        graph = function.get_concrete_function(tf.zeros((2, 400, 1)), tf.zeros((25, 1, outputs))).graph
+        return {op.type for op in graph.get_operations()}
+
+    assert "Conv2D" not in taken(1)
+    assert "Conv2D" in taken(8)
