@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import cast
 
@@ -51,6 +53,11 @@ def test_help_and_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main(["partiy"])
     assert done.value.code == 2
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "xconv", "backends"], capture_output=True, text=True, check=True)
+    assert "torch" in done.stdout
 
 
 def test_backends_command(capsys: pytest.CaptureFixture[str]) -> None:
