@@ -48,7 +48,7 @@ def tests(session: nox.Session) -> None:
             "xconv/testing/suite", "tests/backends/test_tensorflow.py",
             env={**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "0"},
         )  # fmt: skip
-        # JAX compiles each shape: `nox -s conformance -- jax` runs all of the suite in some ten minutes
+        # JAX compiles each shape: `nox -s conformance -- jax` runs all of the suite in half an hour
         session.run(
             "pytest", "-n", "2", "-q", "--xconv-backends", "jax",
             "xconv/testing/suite/test_formulations.py", "xconv/testing/suite/test_faults.py",

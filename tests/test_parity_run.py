@@ -78,6 +78,7 @@ def test_a_stranger_is_found_out_by_the_command(loaded: dict[str, Backend], tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["html", "json", "junit", "markdown"]
 
 
+@pytest.mark.usefixtures("looked_at_in_full")
 def test_a_backend_that_raises_is_a_row(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("out of memory")

@@ -16,12 +16,11 @@ from torch.compiler import is_compiling
 from xconv import estimate
 from xconv.backend import Backend, Formulation
 from xconv.call import Call
-from xconv.estimate import LONG
 from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
+from xconv_torch import rules
 from xconv_torch.autograd import apart, computed, is_differentiated
 from xconv_torch.formulations import FORMULATIONS, shapes, within_bounds
-from xconv_torch.formulations.native import overrun
 from xconv_torch.lowered import lowered, packed
 
 _NAMES = {
@@ -146,16 +145,7 @@ class TorchBackend(Backend):
         return "float32" if narrow else None
 
     def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
-        refused = overrun(direction, problem)
-        if refused is not None:
-            return "im2col", refused
-        if problem.depthwise and problem.dilation > 1:
-            return "conv1d", "dilated depthwise is slow in channels-last conv2d"
-        if problem.out_channels == 1 and problem.dtype == "float64":
-            return "conv1d", "torch refuses conv2d's second gradients for one output channel in float64"
-        if not layout.endswith("C"):
-            return "conv1d", "the caller's layout is the op's own"
-        return "conv2d", "takes channels-last memory, rows and columns without a transpose"
+        return rules.rule(direction, problem, layout)
 
     differentiated = ("conv2d", "conv1d")
 
@@ -168,13 +158,7 @@ class TorchBackend(Backend):
         return estimate.seconds("xconv_torch", self.formulations, direction, problem, layout)
 
     def is_trap(self, name: str, direction: str, problem: ConvProblem) -> bool:
-        if name != "conv2d":
-            return False
-        if direction == "weight_gradient" and problem.kernel > LONG:
-            return True  # up to 250 times, as it was measured
-        alone = problem.depthwise and problem.group_out == 1
-        far = max(problem.padding) > 7 and problem.in_channels > 48
-        return alone and problem.dilation > 1 and (direction != "forward" or far)  # up to 30 times
+        return rules.is_trap(name, direction, problem)
 
     def is_tracing(self) -> bool:
         return torch.compiler.is_compiling()

@@ -1,0 +1,32 @@
+"""What is taken where no estimate decides, while a compiler traces or on a GPU; and what no estimate is trusted on."""
+
+from __future__ import annotations
+
+from xconv.estimate import LONG
+from xconv.problem import ConvProblem
+from xconv_torch.formulations.native import overrun
+
+
+def rule(direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
+    """A formulation, and the reason."""
+    refused = overrun(direction, problem)
+    if refused is not None:
+        return "im2col", refused
+    if problem.depthwise and problem.dilation > 1:
+        return "conv1d", "dilated depthwise is slow in channels-last conv2d"
+    if problem.out_channels == 1 and problem.dtype == "float64":
+        return "conv1d", "torch refuses conv2d's second gradients for one output channel in float64"
+    if not layout.endswith("C"):
+        return "conv1d", "the caller's layout is the op's own"
+    return "conv2d", "takes channels-last memory, rows and columns without a transpose"
+
+
+def is_trap(name: str, direction: str, problem: ConvProblem) -> bool:
+    """Whether channels-last conv2d is many times slower on some such problems."""
+    if name != "conv2d":
+        return False
+    if direction == "weight_gradient" and problem.kernel > LONG:
+        return True  # up to 250 times, as it was measured
+    alone = problem.depthwise and problem.group_out == 1
+    far = max(problem.padding) > 7 and problem.in_channels > 48
+    return alone and problem.dilation > 1 and (direction != "forward" or far)  # up to 30 times
