@@ -24,6 +24,9 @@ OPERATIONS = ("conv1d", "conv1d_rows", "conv1d_columns", "conv1d_transpose", "co
 FORMATS = ("json", "markdown", "html")
 FINE, SLOWER, INTERRUPTED = 0, 1, 130
 
+ROUNDS, ROUNDS_OF_OWN = 16, 12
+"""Samples of each contender; for a layer of the user's own so few that the answer is there in a minute."""
+
 
 def add(commands: Any) -> None:
     """Add the command to a parser's."""
@@ -58,7 +61,7 @@ def add(commands: Any) -> None:
     how = bench.add_argument_group("how")
     how.add_argument("--threads", type=int, default=1, help="of each framework (default: 1, which repeats best)")
     how.add_argument("--device", default="cpu", help='"cpu" (default), "cuda:0", ...')
-    how.add_argument("--rounds", type=int, default=16, help="samples of each contender (default: 16)")
+    how.add_argument("--rounds", type=int, help="samples of each contender (default: 16, of --op 12)")
     how.add_argument("--seed", type=int, default=0, help="of the order (default: 0)")
     out = bench.add_argument_group("what is written")
     for name, what in zip(FORMATS, ("the run, for machines", "a summary", "a page that opens offline"), strict=True):
@@ -88,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         case=arguments.case,
         threads=arguments.threads,
         device=arguments.device,
-        rounds=arguments.rounds,
+        rounds=(ROUNDS_OF_OWN if arguments.op else ROUNDS) if arguments.rounds is None else arguments.rounds,
         seed=arguments.seed,
     )
     look_at(settings, {f"--{name}": getattr(arguments, name) for name in FORMATS})
