@@ -42,7 +42,7 @@ LIMIT_S = 300.0
 AGAIN = 2
 """How often a block that was disturbed is measured again."""
 
-MOST_HELD = 2**30
+MOST_HELD = 3 * 2**29
 """Bytes that a process may hold between two groups; one that holds more is replaced, as memory that is short disturbs.
 
 Frameworks keep compiled functions and constants of every layer: nine processes of TensorFlow held 10 GB in the end.
