@@ -20,7 +20,7 @@ from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
 from xconv_torch import rules
 from xconv_torch.autograd import apart, computed, is_differentiated
-from xconv_torch.formulations import FORMULATIONS, shapes, within_bounds
+from xconv_torch.formulations import FORMULATIONS, shapes, own_adjoints
 from xconv_torch.lowered import lowered, packed
 
 _NAMES = {
@@ -210,7 +210,7 @@ class TorchBackend(Backend):
             if is_differentiated(a, b):
                 formulation = formulation if chosen is None else chosen.trained
                 adjoints = None if chosen is None else chosen.adjoints
-                adjoints = within_bounds(formulation, problem) if adjoints is None else adjoints
+                adjoints = own_adjoints(formulation, problem) if adjoints is None else adjoints
                 if adjoints is not None:
                     y = apart(adjoints, direction, problem, axis, a, b)
                     return y if bias is None else y + bias

@@ -13,7 +13,7 @@ from torch import Tensor
 from xconv.call import Call
 from xconv.plan import Chosen
 from xconv.run import execute
-from xconv_torch.formulations import within_bounds
+from xconv_torch.formulations import own_adjoints
 
 if TYPE_CHECKING:
     from xconv_torch.backend import TorchBackend
@@ -30,7 +30,7 @@ def lowered(backend: TorchBackend, call: Call, chosen: Chosen) -> Lowered | None
         return None
     direct = _NATIVE[chosen.formulation.name](call)
     one = chosen.trained is chosen.formulation and chosen.adjoints is None
-    if direct is None or (one and within_bounds(chosen.formulation, call.problem) is None):
+    if direct is None or (one and own_adjoints(chosen.formulation, call.problem) is None):
         return direct
     whole = partial(execute, call, backend, chosen)
 

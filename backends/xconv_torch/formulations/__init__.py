@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from xconv.backend import Formulation
 from xconv.problem import DIRECTIONS, ConvProblem
 from xconv_torch.formulations.blocked import Blocked
+from xconv_torch.formulations.direct import DIRECT
 from xconv_torch.formulations.folded import Folded, Phases, Wide
 from xconv_torch.formulations.fourier import OverlapSave
 from xconv_torch.formulations.gemm import Im2col, Toeplitz
@@ -24,11 +25,14 @@ FORMULATIONS: tuple[Formulation, ...] = (
     Im2col(),
     Toeplitz(),
     OverlapSave(),
+    DIRECT,
 )
 
 
-def within_bounds(formulation: Formulation, problem: ConvProblem) -> Mapping[str, Formulation] | None:
-    """A formulation for each direction, where torch's own gradient of one would write out of its bounds."""
+def own_adjoints(formulation: Formulation, problem: ConvProblem) -> Mapping[str, Formulation] | None:
+    """A formulation for each direction, where torch does not differentiate one, or would write out of its bounds."""
+    if formulation is DIRECT:
+        return dict.fromkeys(DIRECTIONS, DIRECT)
     if formulation.name not in ("conv1d", "conv2d") or overrun("input_gradient", problem) is None:
         return None
     return {each: Im2col() if overrun(each, problem) else formulation for each in DIRECTIONS}

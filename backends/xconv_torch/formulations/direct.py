@@ -1,0 +1,53 @@
+"""Sums in registers, by code that is compiled for the layer: what torch's tensors are to :mod:`xconv.direct`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xconv.backend import Formulation
+from xconv.direct.formulation import Direct
+from xconv.problem import ConvProblem
+from xconv_torch.formulations.gemm import Im2col
+from xconv_torch.formulations.native import Conv2d
+from xconv_torch.formulations.shapes import empty, is_recorded
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+class Tensors:
+    """Dense CPU tensors, while nobody records what is done to them."""
+
+    def is_hidden(self, *arrays: Tensor | None) -> bool:
+        if is_recorded(*arrays) or torch._C._len_torch_dispatch_stack():
+            return True
+        return any(x is not None and (x.__class__ not in _PLAIN or x.device.type != "cpu") for x in arrays)
+
+    def ordered(self, array: Tensor) -> Tensor:
+        return array.contiguous()
+
+    def address(self, array: Tensor) -> int:
+        return array.data_ptr()
+
+    def view(self, array: Tensor) -> np.ndarray:
+        view: np.ndarray = array.detach().contiguous().numpy()
+        return view
+
+    def empty(self, like: Tensor, shape: Sequence[int]) -> Tensor:
+        return empty(like, shape)
+
+    def from_numpy(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array)
+
+    def threads(self) -> int:
+        return torch.get_num_threads()
+
+    def otherwise(self, direction: str, problem: ConvProblem) -> Formulation:
+        own = Conv2d()
+        return own if own.unsupported(direction, problem) is None else Im2col()
+
+
+DIRECT = Direct(Tensors())

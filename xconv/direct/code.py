@@ -1,0 +1,181 @@
+"""Writing LLVM code: loops, vectors and sums in registers, so that what is made of them reads as loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from llvmlite import ir
+
+from xconv.direct.machine import ITEM
+
+Value: TypeAlias = Any
+"""A value of LLVM's, or a Python integer that is known while the code is written."""
+
+INT = ir.IntType(64)
+NUMBER = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
+_SUFFIX = {"float32": "f32", "float64": "f64"}
+_INDEX, _BIT = ir.IntType(32), ir.IntType(1)
+
+
+class Code:
+    """A function that is being written. Pointers count in elements; vectors have the machine's lanes."""
+
+    def __init__(self, function: ir.Function, dtype: str, lanes: int) -> None:
+        self.function, self.dtype, self.lanes = function, dtype, lanes
+        self.vector = ir.VectorType(NUMBER[dtype], lanes)
+        self._variables = ir.IRBuilder(function.append_basic_block())
+        self._begin = function.append_basic_block()
+        self.builder = ir.IRBuilder(self._begin)
+
+    def finish(self) -> None:
+        """Return."""
+        self.builder.ret_void()
+        self._variables.branch(self._begin)
+
+    # --- integers ---
+
+    def value(self, number: Value) -> Value:
+        """An integer as LLVM has it."""
+        return ir.Constant(INT, number) if isinstance(number, int) else number
+
+    def plus(self, a: Value, b: Value) -> Value:
+        """A sum of integers."""
+        return a + b if isinstance(a, int) and isinstance(b, int) else self.builder.add(self.value(a), self.value(b))
+
+    def times(self, a: Value, b: Value) -> Value:
+        """A product of integers."""
+        return a * b if isinstance(a, int) and isinstance(b, int) else self.builder.mul(self.value(a), self.value(b))
+
+    def least(self, a: Value, b: Value) -> Value:
+        """The smaller of two integers."""
+        a, b = self.value(a), self.value(b)
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
+
+    def whole(self, count: Value, step: int) -> Value:
+        """The largest multiple of ``step`` up to a count."""
+        return count if step == 1 else self.times(self.builder.sdiv(self.value(count), self.value(step)), step)
+
+    # --- variables and loops ---
+
+    def variable(self, initial: Value) -> Value:
+        """A variable, which LLVM keeps in a register."""
+        initial = self.value(initial)
+        place = self._variables.alloca(initial.type)
+        self.builder.store(initial, place)
+        return place
+
+    def get(self, variable: Value) -> Value:
+        """The value of a variable."""
+        return self.builder.load(variable)
+
+    def set(self, variable: Value, value: Value) -> None:
+        """Give a variable another value."""
+        self.builder.store(value, variable)
+
+    @contextmanager
+    def loop(self, start: Value, stop: Value, step: int = 1) -> Iterator[Value]:
+        """``for index in range(start, stop, step)``."""
+        head, body, end = (self.function.append_basic_block() for _ in range(3))
+        place = self.variable(start)
+        self.builder.branch(head)
+        self.builder.position_at_end(head)
+        index = self.get(place)
+        self.builder.cbranch(self.builder.icmp_signed("<", index, self.value(stop)), body, end)
+        self.builder.position_at_end(body)
+        yield index
+        self.set(place, self.plus(index, step))
+        self.builder.branch(head)
+        self.builder.position_at_end(end)
+
+    def unrolled(self, count: int, at_once: int, body: Callable[[Value], None]) -> None:
+        """``body`` for each index up to a count that is known, written out ``at_once`` times in the loop."""
+        whole = count // at_once * at_once if count > at_once else 0
+        if whole:
+            with self.loop(0, whole, at_once) as index:
+                for ahead in range(at_once):
+                    body(self.plus(index, ahead))
+        for index in range(whole, count):
+            body(index)
+
+    # --- memory ---
+
+    def at(self, pointer: Value, *offsets: Value) -> Value:
+        """A pointer so many elements further."""
+        for offset in offsets:
+            if not (isinstance(offset, int) and offset == 0):
+                pointer = self.builder.gep(pointer, [self.value(offset)])
+        return pointer
+
+    def within(self, element: Value, length: Value, pointer: Value, otherwise: Value) -> Value:
+        """The pointer of an element if it is one of ``length``, else the other pointer."""
+        inside = self.builder.icmp_unsigned("<", self.value(element), self.value(length))
+        return self.builder.select(inside, pointer, otherwise)
+
+    def load(self, pointer: Value, tail: int = 0) -> Value:
+        """A vector; with ``tail``, only that many of its numbers, and zeros."""
+        place = self.builder.bitcast(pointer, self.vector.as_pointer())
+        if not tail:
+            loaded = self.builder.load(place)
+            loaded.align = ITEM[self.dtype]
+            return loaded
+        what = ir.FunctionType(self.vector, [place.type, _INDEX, self._mask_type, self.vector])
+        return self._call("llvm.masked.load", what, ".p0", place, self._align, self._mask(tail), self.zero())
+
+    def store(self, vector: Value, pointer: Value, tail: int = 0) -> None:
+        """A vector; with ``tail``, only that many of its numbers."""
+        place = self.builder.bitcast(pointer, self.vector.as_pointer())
+        if not tail:
+            self.builder.store(vector, place).align = ITEM[self.dtype]
+            return
+        what = ir.FunctionType(ir.VoidType(), [self.vector, place.type, _INDEX, self._mask_type])
+        self._call("llvm.masked.store", what, ".p0", vector, place, self._align, self._mask(tail))
+
+    def spread(self, pointer: Value) -> Value:
+        """The number at a pointer, in every lane."""
+        none = ir.Constant(self.vector, ir.Undefined)
+        first = self.builder.insert_element(none, self.builder.load(pointer), ir.Constant(_INDEX, 0))
+        lanes = ir.Constant(ir.VectorType(_INDEX, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, none, lanes)
+
+    # --- arithmetic ---
+
+    def zero(self) -> Value:
+        """Zeros."""
+        return ir.Constant(self.vector, [0.0] * self.lanes)
+
+    def add_product(self, total: Value, a: Value, b: Value) -> None:
+        """Add ``a * b`` to a variable, rounded once."""
+        what = ir.FunctionType(self.vector, [self.vector] * 3)
+        self.set(total, self._call("llvm.fma", what, "", a, b, self.get(total)))
+
+    def store_sum(self, vector: Value, first: Value, pointer: Value) -> None:
+        """The sum of the lanes of a vector, in some order, and of the number at ``first``."""
+        what = ir.FunctionType(self.vector.element, [self.vector.element, self.vector])
+        place = self.builder.load(first)
+        total = self._call("llvm.vector.reduce.fadd", what, "", place, vector, flags=("reassoc",))
+        self.builder.store(total, pointer)
+
+    @property
+    def _mask_type(self) -> Any:
+        return ir.VectorType(_BIT, self.lanes)
+
+    @property
+    def _align(self) -> Value:
+        return ir.Constant(_INDEX, ITEM[self.dtype])
+
+    def _mask(self, count: int) -> Value:
+        return ir.Constant(self._mask_type, [lane < count for lane in range(self.lanes)])
+
+    def _call(self, name: str, what: Any, suffix: str, *arguments: Value, flags: tuple[str, ...] = ()) -> Value:
+        name, module = f"{name}.v{self.lanes}{_SUFFIX[self.dtype]}{suffix}", self.function.module
+        return self.builder.call(module.globals.get(name) or ir.Function(module, what, name), arguments, fastmath=flags)
+
+
+def nothing() -> ir.Module:
+    """A function that does nothing."""
+    module = ir.Module()
+    run = ir.Function(module, ir.FunctionType(ir.VoidType(), []), "run")
+    ir.IRBuilder(run.append_basic_block()).ret_void()
+    return module

@@ -1,0 +1,223 @@
+"""Sums over taps and channels, a tile of places by output channels at a time.
+
+The loop of a matrix product without its matrix of windows: for each tap and input channel the numbers of some
+neighbouring places are spread over vectors of the weights of some output channels, and summed in registers
+(Georganas et al. 2018, "Anatomy of high-performance deep learning convolutions on SIMD architectures",
+arXiv:1808.05567).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from xconv.direct.code import Code, Value
+from xconv.direct.machine import ITEM, Machine
+from xconv.direct.method import Method
+from xconv.direct.program import Arguments, Floats, Schedule
+from xconv.direct.sweeps import Sweep
+from xconv.problem import ConvProblem
+
+
+@dataclass(frozen=True)
+class DenseTile:
+    """``rows`` places by ``vectors`` of output channels, of which the last has ``tail`` (0: all its lanes).
+
+    ``channels`` are a group's input channels; ``place`` and ``y_place`` elements from one place to the next where it
+    reads and writes; ``weight_row`` from one input channel's weights to the next one's. ``step`` is for places at the
+    borders: elements on the sliding axis from one to the next; 0 elsewhere.
+    """
+
+    rows: int
+    vectors: int
+    tail: int
+    channels: int
+    place: int
+    y_place: int
+    weight_row: int
+    step: int = 0
+
+    def write(self, code: Code, given: Arguments) -> None:
+        """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
+        with code.loop(0, given.count, self.rows) as start:
+            first = code.least(start, code.plus(given.count, -self.rows))
+            x = code.at(given.x, code.times(first, self.place))
+            y = code.at(given.y, code.times(first, self.y_place))
+            seen = code.plus(given.place, code.times(first, self.step))
+            begin = [code.load(code.at(given.bias, at), tail) for at, tail in self._columns(code)]
+            sums = [[code.variable(vector) for vector in begin] for _ in range(self.rows)]
+            weight = code.variable(given.weight)
+            with code.loop(0, given.taps) as tap:
+                reads = code.at(x, code.times(tap, given.tap))
+                rows = [code.at(reads, row * self.place) for row in range(self.rows)]
+                if self.step:  # what lies outside is read from a row of zeros
+                    element = code.plus(seen, code.times(tap, given.spread))
+                    rows = [
+                        code.within(code.plus(element, row * self.step), given.length, at, given.zeros)
+                        for row, at in enumerate(rows)
+                    ]
+                self._tap(code, rows, weight, sums)
+            for row, of_row in enumerate(sums):
+                for (at, tail), total in zip(self._columns(code), of_row, strict=True):
+                    code.store(code.get(total), code.at(y, row * self.y_place + at), tail)
+
+    def _tap(self, code: Code, rows: list[Value], weight: Value, sums: list[list[Value]]) -> None:
+        def channel(index: Value) -> None:
+            weights = [code.load(code.at(code.get(weight), at), tail) for at, tail in self._columns(code)]
+            for pointer, of_row in zip(rows, sums, strict=True):
+                number = code.spread(code.at(pointer, index))
+                for total, vector in zip(of_row, weights, strict=True):
+                    code.add_product(total, number, vector)
+            code.set(weight, code.at(code.get(weight), self.weight_row))
+
+        code.unrolled(self.channels, 2, channel)
+
+    def _columns(self, code: Code) -> Iterator[tuple[int, int]]:
+        """Each vector's first output channel, and its tail."""
+        for vector in range(self.vectors):
+            yield vector * code.lanes, self.tail if vector == self.vectors - 1 else 0
+
+
+ROWS = {32: {1: 12, 2: 12, 3: 8, 4: 6}, 16: {1: 8, 2: 6}}
+"""Places that a tile of so many vectors has: sums, weights and a number fill the registers of the machine."""
+
+ALIASING, WAYS = 4096, 8
+"""Bytes apart at which lines of memory take each other's place in a first-level cache, and how many there find one."""
+
+BLOCK = 1 << 17
+"""Bytes of the array that is read, which stay in a core's cache while all output channels are computed."""
+
+REUSES = 8
+"""Tiles that must read a weight before it is worth bringing into their order."""
+
+
+class Dense(Method):
+    """A convolution, or an input gradient, with many output channels."""
+
+    def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
+        super().__init__(direction, problem, machine)
+        shapes, walk, item = ROWS[machine.registers], self.walk, ITEM[problem.dtype]
+        self.columns = columns(self.writes, self.lanes, max(shapes))
+        most = shapes[self.columns[0].vectors]
+        self.along = walk.inner < 2 * most  # else the places of a tile are a row's inner elements
+        places = min((sweep.places for sweep in walk.sweeps), default=0) if self.along else walk.inner
+        self.place = self.x_all * (walk.inner * walk.sweeps[0].step if self.along else 1)
+        if self.place * item % ALIASING == 0:
+            most = min(most, WAYS)
+        self.rows = fitting(places, most)
+        self.block = max(BLOCK // (self.place * item) // self.rows, 4) * self.rows
+        several = len(self.columns) * self.groups > 1
+        self.packs = self.back or (several and walk.places >= REUSES * self.rows)
+        self.panels: dict[tuple[int, int], int] = {}
+        self.packed_size = 0
+        for number, sweep in enumerate(walk.sweeps):
+            for column in self.columns:
+                self.panels[number, column.first] = self.packed_size
+                self.packed_size += self.groups * len(sweep.taps) * self.reads * column.width
+
+    def schedule(self, threads: int) -> Schedule:
+        """The tiles: for a block of places all output channels, then the next block."""
+        del threads
+        made, walk = Schedule(), self.walk
+        for number, sweep in enumerate(walk.sweeps):
+            for place, inner, count, tap, taps, border in self._pieces(sweep):
+                element = sweep.first + place * sweep.step + tap * sweep.spread
+                y = ((sweep.at + place * sweep.apart) * walk.inner + inner) * self.y_all
+                for group, column in product(range(self.groups), self.columns):
+                    out = group * self.writes + column.first
+                    if self.packs:
+                        row = (group * len(sweep.taps) + tap) * self.reads
+                        weight = self.panels[number, column.first] + row * column.width
+                    else:
+                        weight = tap * self.reads * self.y_all + out
+                    made.add(
+                        self._tile(column, sweep, border),
+                        x=(element * walk.inner + inner) * self.x_all + group * self.reads,
+                        weight=weight,
+                        bias=out,
+                        y=y + out,
+                        taps=taps,
+                        count=count,
+                        place=element,
+                    )
+        return made
+
+    def _tile(self, column: Columns, sweep: Sweep, border: bool) -> DenseTile:
+        y_place = self.y_all * (sweep.apart * self.walk.inner if self.along else 1)
+        row = column.width if self.packs else self.y_all
+        step = sweep.step if border else 0
+        return DenseTile(self.rows, column.vectors, column.tail, self.reads, self.place, y_place, row, step)
+
+    def _pieces(self, sweep: Sweep) -> Iterator[tuple[int, int, int, int, int, bool]]:
+        """(place, inner element, places, tap, taps, whether it looks for borders) of each run of tiles."""
+        many, inner = len(sweep.taps), self.walk.inner
+        if not self.along:
+            for place, count, tap, taps in sweep.runs(self.walk.length):
+                for one in range(place, place + count):
+                    yield one, 0, inner, tap, taps, False
+            return
+        start, stop = sweep.inner(self.walk.length) if many else (0, sweep.places)
+        start = -(-start // self.rows) * self.rows  # the borders are whole tiles
+        stop = sweep.places - -(-(sweep.places - stop) // self.rows) * self.rows
+        if stop - start < self.rows:
+            start = stop = sweep.places
+        for element in range(inner):
+            for low, high, border in ((0, start, True), (start, stop, False), (stop, sweep.places, True)):
+                for first in range(low, high, self.block):
+                    first = min(first, high - self.rows)
+                    yield first, element, min(self.block, high - first), 0, many, border
+
+    def pack(self, weight: Floats) -> Floats:
+        """A panel for each sweep, group and block of output channels: taps, input channels, output channels."""
+        packed = np.empty(self.packed_size, weight.dtype)
+        by_group = weight.reshape(self.kernel, -1, self.groups, weight.shape[2] // self.groups)
+        order = (2, 0, 3, 1) if self.back else (2, 0, 1, 3)
+        for number, sweep in enumerate(self.walk.sweeps):
+            seen = (by_group[list(sweep.taps)] if self.back else by_group).transpose(order)
+            for column in self.columns:
+                at = self.panels[number, column.first]
+                panel = packed[at : at + seen[..., 0].size * column.width].reshape(*seen.shape[:3], column.width)
+                some = seen[..., column.first : column.first + column.width]
+                panel[..., : some.shape[3]] = some
+        return packed
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Output channels that are summed at a time."""
+
+    first: int
+    vectors: int
+    width: int
+    tail: int
+
+
+def columns(channels: int, lanes: int, most: int) -> list[Columns]:
+    """All output channels of a group, in blocks of about the same number of vectors.
+
+    >>> [(block.first, block.vectors, block.tail) for block in columns(70, 16, 4)]
+    [(0, 3, 0), (48, 2, 6)]
+    """
+    vectors = -(-channels // lanes)
+    many = -(-vectors // most)
+    found, first = [], 0
+    for number in range(many):
+        size = (vectors + many - 1 - number) // many
+        tail = channels % lanes if number == many - 1 else 0
+        found.append(Columns(first, size, size * lanes, tail))
+        first += size * lanes
+    return found
+
+
+def fitting(places: int, most: int) -> int:
+    """Rows of a tile: many, and such that the last tile computes little again.
+
+    >>> fitting(17, 6), fitting(8, 6), fitting(3, 6), fitting(1000, 6)
+    (6, 4, 3, 6)
+    """
+    if places <= most:
+        return max(places, 1)
+    return min(range(most, most // 2, -1), key=lambda rows: -(-places // rows) * rows * (1 + 0.02 * (most - rows)))

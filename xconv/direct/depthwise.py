@@ -1,0 +1,166 @@
+"""Each channel alone: lanes run along the channels, or along channels and places where those are neighbours in memory.
+
+With stride 1 the places of a signal and their channels are one row of numbers, and a tap is a shift of it; its weights
+come again after ``channels`` numbers. A vector need not end where a place ends then: as many places as make whole
+vectors are one *period*. So one channel fills its lanes with places, and three channels lose none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from xconv.direct.code import Code, Value
+from xconv.direct.machine import ITEM, Machine
+from xconv.direct.method import Method
+from xconv.direct.program import Arguments, Floats, Schedule
+from xconv.direct.sweeps import Walk
+from xconv.problem import ConvProblem
+
+
+@dataclass(frozen=True)
+class DepthwiseTile:
+    """``rows`` steps by ``vectors`` of a period of ``lanes`` numbers; a last vector that is not full is masked.
+
+    ``step`` and ``y_step`` are elements from one step to the next where it reads and writes; ``weight_row`` from one
+    tap's weights to the next one's. ``together`` taps are written out where a tap is a step further: then most of what
+    one of them reads is in a register already.
+    """
+
+    rows: int
+    vectors: int
+    lanes: int
+    step: int
+    y_step: int
+    weight_row: int
+    together: int
+
+    def write(self, code: Code, given: Arguments) -> None:
+        """All vectors of a period, some at a time, and for each the steps; the last may overlap its neighbour."""
+        whole, tail = divmod(self.lanes, code.lanes)
+        blocks = whole // self.vectors
+        with code.loop(0, blocks) as block:
+            self._steps(code, given, code.times(block, self.vectors * code.lanes), self.vectors, 0)
+        rest = whole - blocks * self.vectors + (tail > 0)
+        if rest:
+            self._steps(code, given, blocks * self.vectors * code.lanes, rest, tail)
+
+    def _steps(self, code: Code, given: Arguments, at: Value, vectors: int, tail: int) -> None:
+        columns = [(index * code.lanes, tail if index == vectors - 1 else 0) for index in range(vectors)]
+        with code.loop(0, given.count, self.rows) as start:
+            first = code.least(start, code.plus(given.count, -self.rows))
+            x = code.variable(code.at(given.x, code.times(first, self.step), at))
+            y = code.at(given.y, code.times(first, self.y_step), at)
+            weight = code.variable(code.at(given.weight, at))
+            begin = [code.load(code.at(given.bias, at, column), end) for column, end in columns]
+            sums = [[code.variable(vector) for vector in begin] for _ in range(self.rows)]
+
+            def taps(many: int) -> None:
+                for ahead in range(many):
+                    reads, of_tap = code.get(x), code.at(code.get(weight), ahead * self.weight_row)
+                    weights = [code.load(code.at(of_tap, column), end) for column, end in columns]
+                    for row, of_row in enumerate(sums):
+                        for (column, end), total, vector in zip(columns, of_row, weights, strict=True):
+                            seen = code.at(reads, (row + ahead) * self.step + column)
+                            code.add_product(total, code.load(seen, end), vector)
+                code.set(x, code.at(code.get(x), many * self.step if self.together > 1 else given.tap))
+                code.set(weight, code.at(code.get(weight), many * self.weight_row))
+
+            whole = code.whole(given.taps, self.together)
+            with code.loop(0, whole, self.together):
+                taps(self.together)
+            if self.together > 1:
+                with code.loop(whole, given.taps):
+                    taps(1)
+            for row, of_row in enumerate(sums):
+                for (column, end), total in zip(columns, of_row, strict=True):
+                    code.store(code.get(total), code.at(y, row * self.y_step + column), end)
+
+
+SHORT, LONG = {32: (4, 4), 16: (2, 4)}, {32: (12, 1), 16: (8, 1)}
+"""Steps and vectors of a tile: wide ones stream through memory, for many taps tall ones keep what was read."""
+
+MANY = 12
+"""Taps from which a tile is tall."""
+
+TOGETHER = 8
+"""Taps that are written out together."""
+
+BLOCK = 1 << 14
+"""Bytes of the array that is read, which stay in a core's first cache while all taps read them."""
+
+FILLED = 8
+"""Vectors of a step from which a last one that is not full costs little."""
+
+
+class Period:
+    """How many numbers a step has: the channels of a place, or of as many places as fill vectors.
+
+    ``runs_on`` says whether the next place's channels follow in both arrays, so that a vector may hold some of them.
+    """
+
+    def __init__(self, walk: Walk, channels: int, lanes: int) -> None:
+        sweep = walk.sweeps[0]
+        self.runs_on = walk.inner > 1 or sweep.step == sweep.apart == 1
+        self.size = math.lcm(channels, lanes) if self.runs_on and channels < FILLED * lanes else channels
+
+
+class Depthwise(Method):
+    """A depthwise convolution, or its input gradient."""
+
+    def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
+        super().__init__(direction, problem, machine)
+        sweep, period = self.walk.sweeps[0], Period(self.walk, self.x_all, self.lanes)
+        self.runs_on, self.period = period.runs_on, period.size
+        self.packs = self.period > self.x_all
+        shared = sweep.step == sweep.spread and not self.packs and self.walk.inner == 1
+        shape = LONG if (self.kernel >= MANY and shared) or self.period <= self.lanes else SHORT
+        self.rows, self.vectors = shape[machine.registers]
+        self.together = min(TOGETHER, self.kernel) if shared else 1
+
+    def zeros(self) -> int:
+        """A period of them."""
+        return self.period
+
+    def schedule(self, threads: int) -> Schedule:
+        """The tiles: a block of neighbouring places, then the next."""
+        del threads
+        made, walk, row = Schedule(), self.walk, self.walk.inner * self.x_all
+        for sweep in walk.sweeps:
+            back = sweep.taps[1] - sweep.taps[0] if len(sweep.taps) > 1 else 0
+            for place, count, tap, taps in sweep.runs(walk.length):
+                alone = walk.inner > 1
+                for one in range(place, place + count) if alone else [place]:
+                    x = (sweep.first + one * sweep.step + tap * sweep.spread) * row
+                    y = (sweep.at + one * sweep.apart) * row
+                    weight = sweep.taps[tap] * self.period if taps else 0
+                    for lanes, rows, at, steps in self._pieces(walk.inner if alone else count, sweep.step):
+                        step, y_step = (lanes, lanes) if self.runs_on else (sweep.step * lanes, sweep.apart * lanes)
+                        tile = DepthwiseTile(rows, self.vectors, lanes, step, y_step, back * self.period, self.together)
+                        x_at, y_at = (at, at) if self.runs_on else (at * sweep.step, at * sweep.apart)
+                        made.add(tile, x=x + x_at, weight=weight, bias=0, y=y + y_at, taps=taps, count=steps)
+        return made
+
+    def _pieces(self, places: int, step: int) -> Iterator[tuple[int, int, int, int]]:
+        """(lanes of a step, rows of a tile, first number, steps) for places that lie in a row."""
+        total = places * self.x_all
+        lanes = self.period if total >= self.period else self.x_all
+        steps = total // lanes
+        rows = self.rows if steps >= self.rows else 1
+        block = max(BLOCK // (step * lanes * ITEM[self.problem.dtype]) // rows, 1) * rows
+        for start in range(0, steps, block):
+            first = max(min(start, steps - rows), 0)
+            yield lanes, rows, first * lanes, min(block, steps - first)
+        if total % lanes:  # the last step overlaps the one before
+            yield lanes, 1, total - lanes, 1
+
+    def pack(self, weight: Floats) -> Floats:
+        """The weights of each tap, again and again over a period."""
+        return np.tile(weight.reshape(self.kernel, self.x_all), self.period // self.x_all)
+
+    def pack_bias(self, bias: Floats) -> Floats:
+        """The bias over a period."""
+        return np.tile(bias, self.period // self.x_all)

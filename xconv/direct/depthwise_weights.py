@@ -1,0 +1,125 @@
+"""Weight gradients of depthwise layers: what a tap sees times the gradient, summed over all places, channel by channel.
+
+Lanes run as in :mod:`xconv.direct.depthwise`; where a period holds several places, their sums are added at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xconv.direct.code import Code, Value
+from xconv.direct.depthwise import Period
+from xconv.direct.machine import ITEM, Machine
+from xconv.direct.method import Method
+from xconv.direct.program import Arguments, Floats, Part, Schedule
+from xconv.direct.sweeps import seen
+from xconv.problem import ConvProblem
+
+
+@dataclass(frozen=True)
+class DepthwiseWeightTile:
+    """``taps`` by ``vectors`` of ``lanes`` numbers, summed over steps; a last vector that is not full is masked.
+
+    ``step`` and ``other_step`` are elements from one step to the next in x and in dy, ``y_row`` from one tap's sums to
+    the next one's. It is added to what is there.
+    """
+
+    taps: int
+    vectors: int
+    lanes: int
+    step: int
+    other_step: int
+    y_row: int
+
+    def write(self, code: Code, given: Arguments) -> None:
+        """All vectors of a step, some at a time, and for each all steps."""
+        whole, tail = divmod(self.lanes, code.lanes)
+        blocks = whole // self.vectors
+        with code.loop(0, blocks) as block:
+            self._steps(code, given, code.times(block, self.vectors * code.lanes), self.vectors, 0)
+        rest = whole - blocks * self.vectors + (tail > 0)
+        if rest:
+            self._steps(code, given, blocks * self.vectors * code.lanes, rest, tail)
+
+    def _steps(self, code: Code, given: Arguments, first: Value, vectors: int, tail: int) -> None:
+        columns = [(n * code.lanes, tail if n == vectors - 1 else 0) for n in range(vectors)]
+        at = [[(code.at(given.y, first, tap * self.y_row + n), end) for n, end in columns] for tap in range(self.taps)]
+        sums = [[code.variable(code.load(place, end)) for place, end in of_tap] for of_tap in at]
+        x, other = code.variable(code.at(given.x, first)), code.variable(code.at(given.weight, first))
+        with code.loop(0, given.count):
+            gradients = [code.load(code.at(code.get(other), n), end) for n, end in columns]
+            for tap, of_tap in enumerate(sums):
+                reads = code.at(code.get(x), code.times(given.tap, tap))
+                for (n, end), total, gradient in zip(columns, of_tap, gradients, strict=True):
+                    code.add_product(total, code.load(code.at(reads, n), end), gradient)
+            code.set(x, code.at(code.get(x), self.step))
+            code.set(other, code.at(code.get(other), self.other_step))
+        for of_tap, places in zip(sums, at, strict=True):
+            for total, (place, end) in zip(of_tap, places, strict=True):
+                code.store(code.get(total), place, end)
+
+
+SUMS = {32: 24, 16: 12}
+"""Vectors of sums in a tile."""
+
+TALL = 8
+"""Taps of a tile, at the most."""
+
+BLOCK = 1 << 16
+"""Bytes of both arrays, which stay in a core's cache while all taps read them."""
+
+
+class DepthwiseWeights(Method):
+    """A depthwise weight gradient; its sums are (thread, tap, number of a period)."""
+
+    def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
+        super().__init__(direction, problem, machine)
+        [self.sweep] = self.walk.sweeps
+        self.period = Period(self.walk, self.x_all, self.lanes)
+        self.taps = -(-self.kernel // -(-self.kernel // TALL))
+        self.vectors = min(SUMS[machine.registers] // self.taps, 4)
+        self.block = max(BLOCK // (ITEM[problem.dtype] * self.walk.inner * self.x_all * (self.sweep.step + 1)), 1)
+
+    def schedule(self, threads: int) -> Schedule:
+        """The tiles: for a block of places all taps, then the next block."""
+        del threads
+        made = Schedule()
+        for start in range(0, self.sweep.places, self.block):
+            stop = min(start + self.block, self.sweep.places)
+            for tap in range(0, self.kernel, self.taps):
+                taps = min(self.taps, self.kernel - tap)
+                for first, many, low, high in seen(self.sweep, self.walk.length, tap, taps, start, stop):
+                    self._add(made, first, many, low, high)
+        return made
+
+    def _add(self, made: Schedule, tap: int, taps: int, low: int, high: int) -> None:
+        row, sweep, period = self.walk.inner * self.x_all, self.sweep, self.period
+        alone = self.walk.inner > 1
+        for place in range(low, high) if alone else [low]:
+            total = row if alone else (high - low) * self.x_all
+            whole = total // period.size * period.size
+            for lanes, begin, numbers in ((period.size, 0, whole), (self.x_all, whole, total - whole)):
+                if numbers:
+                    ahead = 1 if period.runs_on else sweep.step
+                    tile = DepthwiseWeightTile(taps, self.vectors, lanes, ahead * lanes, lanes, period.size)
+                    made.add(
+                        tile,
+                        x=(sweep.first + place * sweep.step + tap * sweep.spread) * row + begin * ahead,
+                        weight=place * row + begin,
+                        bias=0,
+                        y=tap * period.size,
+                        taps=taps,
+                        count=numbers // lanes,
+                    )
+
+    def parts(self, schedule: Schedule, threads: int) -> list[Part]:
+        """Some of the places for each thread, with sums of its own."""
+        each = self.kernel * self.period.size
+        parts = [part._replace(y=n * each) for n, part in enumerate(super().parts(schedule, threads))]
+        self.sums = max(len(parts), 1) * each
+        return parts
+
+    def result(self, sums: Floats) -> Floats:
+        """The gradient as (tap, 1, channel)."""
+        found: Floats = sums.reshape(-1, self.kernel, self.period.size // self.x_all, self.x_all).sum((0, 2))
+        return found[:, None]

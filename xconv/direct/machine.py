@@ -1,0 +1,71 @@
+"""The processor that code is written for, and how code becomes a function."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+ITEM = {"float32": 4, "float64": 8}
+"""Bytes of the element types that are computed in."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the shape of a loop depends on: the width of a vector in bytes, and how many registers hold one."""
+
+    vector: int
+    registers: int
+    cpu: str = ""
+    features: str = ""
+
+    def lanes(self, dtype: str) -> int:
+        """Numbers in a vector."""
+        return self.vector // ITEM[dtype]
+
+
+@cache
+def here() -> Machine:
+    """The processor of this process."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    has = llvm.get_host_cpu_features()
+    cpu, features = llvm.get_host_cpu_name(), has.flatten()
+    if has.get("avx512f") and has.get("avx512vl"):
+        return Machine(64, 32, cpu, features)
+    if has.get("avx2") and has.get("fma"):
+        return Machine(32, 16, cpu, features)
+    return Machine(16, 32 if has.get("neon") else 16, cpu, features)
+
+
+@cache
+def unavailable() -> str | None:
+    """Why no code can be made in this process, or None if it can."""
+    try:
+        from xconv.direct.code import nothing
+
+        function(nothing(), here())()
+    except Exception as error:  # noqa: BLE001 - whatever forbids it (no library, no right to execute memory) is the reason
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def function(module: Any, machine: Machine, *arguments: type) -> Callable[..., None]:
+    """The function ``run`` of an LLVM module, with arguments of ctypes; calls let other Python threads run."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple().create_target_machine(cpu=machine.cpu, features=machine.features, opt=3)
+    parsed = llvm.parse_assembly(str(module))
+    passes = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=2))
+    passes.getModulePassManager().run(parsed, passes)
+    engine = llvm.create_mcjit_compiler(parsed, target)
+    engine.finalize_object()
+    made = ctypes.CFUNCTYPE(None, *arguments)(engine.get_function_address("run"))
+    made.engine = engine  # type: ignore[attr-defined] # which owns the code
+    return made  # type: ignore[no-any-return]

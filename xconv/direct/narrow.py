@@ -1,0 +1,96 @@
+"""Few output channels: lanes run along the input channels, and are added up at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xconv.direct.code import Code
+from xconv.direct.method import Method
+from xconv.direct.program import Arguments, Floats, Schedule
+
+
+@dataclass(frozen=True)
+class NarrowTile:
+    """``rows`` places by all ``outputs`` of a group; weights lie as (tap, output, input channel).
+
+    ``place`` and ``y_place`` are elements from one place to the next where it reads and writes.
+    """
+
+    rows: int
+    outputs: int
+    channels: int
+    place: int
+    y_place: int
+
+    def write(self, code: Code, given: Arguments) -> None:
+        """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
+        vectors = [(at, min(self.channels - at, code.lanes)) for at in range(0, self.channels, code.lanes)]
+        with code.loop(0, given.count, self.rows) as start:
+            first = code.least(start, code.plus(given.count, -self.rows))
+            x = code.variable(code.at(given.x, code.times(first, self.place)))
+            y = code.at(given.y, code.times(first, self.y_place))
+            weight = code.variable(given.weight)
+            sums = [[code.variable(code.zero()) for _ in range(self.outputs)] for _ in range(self.rows)]
+            with code.loop(0, given.taps):
+                reads, of_tap = code.get(x), code.get(weight)
+                for at, many in vectors:
+                    weights = [
+                        code.load(code.at(of_tap, output * self.channels + at), many % code.lanes)
+                        for output in range(self.outputs)
+                    ]
+                    for row, of_row in enumerate(sums):
+                        seen = code.load(code.at(reads, row * self.place + at), many % code.lanes)
+                        for total, vector in zip(of_row, weights, strict=True):
+                            code.add_product(total, seen, vector)
+                code.set(x, code.at(reads, given.tap))
+                code.set(weight, code.at(of_tap, self.outputs * self.channels))
+            for row, of_row in enumerate(sums):
+                for output, total in enumerate(of_row):
+                    place = code.at(y, row * self.y_place + output)
+                    code.store_sum(code.get(total), code.at(given.bias, output), place)
+
+
+SUMS = {32: 16, 16: 8}
+"""Vectors of sums in a tile."""
+
+
+class Narrow(Method):
+    """A convolution to few channels, or an input gradient of few."""
+
+    packs = True
+
+    def schedule(self, threads: int) -> Schedule:
+        """The tiles, one run of places after the other."""
+        del threads
+        most = SUMS[self.machine.registers] // self.writes
+        made, walk, at = Schedule(), self.walk, 0
+        for sweep in walk.sweeps:
+            across = walk.inner > 1
+            step, apart = (1, 1) if across else (sweep.step, sweep.apart)
+            for place, count, tap, taps in sweep.runs(walk.length):
+                for one in range(place, place + count) if across else [place]:
+                    element = sweep.first + one * sweep.step + tap * sweep.spread
+                    many = walk.inner if across else count
+                    rows = most if many >= most else 1
+                    tile = NarrowTile(rows, self.writes, self.reads, step * self.x_all, apart * self.y_all)
+                    for group in range(self.groups):
+                        panel = at + group * len(sweep.taps) * self.writes * self.reads
+                        made.add(
+                            tile,
+                            x=element * walk.inner * self.x_all + group * self.reads,
+                            weight=panel + tap * self.writes * self.reads,
+                            bias=group * self.writes,
+                            y=(sweep.at + one * sweep.apart) * walk.inner * self.y_all + group * self.writes,
+                            taps=taps,
+                            count=many,
+                        )
+            at += self.groups * len(sweep.taps) * self.writes * self.reads
+        return made
+
+    def pack(self, weight: Floats) -> Floats:
+        """For each sweep and group: taps, output channels, input channels."""
+        by_group = weight.reshape(self.kernel, -1, self.groups, weight.shape[2] // self.groups)
+        order = (2, 0, 1, 3) if self.back else (2, 0, 3, 1)
+        return np.concatenate([by_group[list(sweep.taps)].transpose(order).ravel() for sweep in self.walk.sweeps])

@@ -1,0 +1,74 @@
+"""A direction of a problem, ready to run: the method that suits it, its code, and the schedule for its sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from xconv.bounds import sums
+from xconv.direct.dense import Dense
+from xconv.direct.depthwise import Depthwise
+from xconv.direct.depthwise_weights import DepthwiseWeights
+from xconv.direct.machine import Machine, here
+from xconv.direct.method import Method
+from xconv.direct.narrow import Narrow
+from xconv.direct.program import Floats, Program
+from xconv.direct.weights import Weights
+from xconv.problem import ConvProblem
+
+KEPT = 512
+"""Directions of problems that are kept ready."""
+
+SHARE = 1 << 20
+"""Products of a thread, in vectors, from which it is worth to wake it."""
+
+
+def method(direction: str, problem: ConvProblem, machine: Machine) -> type[Method]:
+    """The method that suits the channels."""
+    if problem.group_in == problem.group_out == 1:
+        return DepthwiseWeights if direction == "weight_gradient" else Depthwise
+    if direction == "weight_gradient":
+        return Weights
+    reads, writes = problem.group_in, problem.group_out
+    if direction == "input_gradient":
+        reads, writes = writes, reads
+    return Narrow if writes < machine.lanes(problem.dtype) // 2 <= reads else Dense
+
+
+class Prepared:
+    """A direction of a problem, to be called with addresses of channels-last arrays that lie in order in memory."""
+
+    def __init__(self, direction: str, problem: ConvProblem, threads: int, machine: Machine) -> None:
+        threads = max(1, min(threads, int(problem.macs) // (SHARE * machine.lanes(problem.dtype))))
+        self.method = method(direction, problem, machine)(direction, problem, machine)
+        schedule = self.method.schedule(threads)
+        parts = self.method.parts(schedule, threads)
+        self.packs, self.swapped, self.sums = self.method.packs, self.method.swapped, self.method.sums
+        self.run = Program(
+            schedule, self.method.sizes(), parts, problem.dtype, machine, self.method.zeros()
+        )
+
+    def signal(self, a: int, weight: Floats, bias: Floats | None, y: int) -> None:
+        """Compute a result, or the gradient for x."""
+        if self.packs:
+            weight = self.method.pack(weight)
+            bias = None if bias is None else self.method.pack_bias(bias)
+        self.run(a, weight.ctypes.data, None if bias is None else bias.ctypes.data, y)
+
+    def gradient(self, x: int, dy: int) -> Floats:
+        """Compute the gradient for the weight."""
+        total = np.zeros(self.sums, self.method.problem.dtype)
+        self.run(*((dy, x) if self.swapped else (x, dy)), None, total.ctypes.data)
+        return self.method.result(total)
+
+
+def prepared(direction: str, problem: ConvProblem, threads: int) -> Prepared:
+    """What is needed to compute a direction of a problem with so many threads at most; made once."""
+    return _prepared(direction, replace(problem, dtype=sums(problem.dtype)), threads, here())
+
+
+@lru_cache(maxsize=KEPT)
+def _prepared(direction: str, problem: ConvProblem, threads: int, machine: Machine) -> Prepared:
+    return Prepared(direction, problem, threads, machine)

@@ -1,0 +1,200 @@
+"""A program: a schedule of tiles, and the machine code that works it off.
+
+A *tile* is a piece of a result that is summed in registers; its loops are compiled for the channels and strides of a
+layer. A *schedule* says where each run of tiles reads and writes, for signals of a certain length; NumPy makes it. So a
+layer is compiled once for all lengths and batches.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+
+from xconv.direct.code import INT, NUMBER, Code, Value
+from xconv.direct.machine import Machine, function
+
+KEPT = 512
+"""Compiled functions that are kept; one of them takes some 20 KiB."""
+
+
+class Entry(NamedTuple):
+    """A run of tiles: which kind, where it reads and writes (in elements), how many taps and places it has.
+
+    ``place`` is the element on the sliding axis that the first tap of its first place reads.
+    """
+
+    tile: int
+    x: int
+    weight: int
+    bias: int
+    y: int
+    taps: int
+    count: int
+    place: int = 0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Elements from one line to the next of each array, and from one tap to the next; ``spread`` and ``length`` are
+    elements of the sliding axis."""
+
+    x_line: int
+    weight_line: int
+    y_line: int
+    tap: int
+    spread: int
+    length: int
+
+
+class Part(NamedTuple):
+    """The lines and entries that one thread works off; ``y`` is where its result begins."""
+
+    first_line: int
+    last_line: int
+    first_entry: int
+    last_entry: int
+    y: int = 0
+
+
+class Arguments(NamedTuple):
+    """What a tile gets: pointers to where its entry reads and writes, and what is the same for all entries."""
+
+    x: Value
+    weight: Value
+    bias: Value
+    y: Value
+    taps: Value
+    count: Value
+    place: Value
+    tap: Value
+    spread: Value
+    length: Value
+    zeros: Value
+
+
+class Tile(Protocol):
+    """A piece of a result, as code. A frozen dataclass, so that equal tiles are compiled once."""
+
+    def write(self, code: Code, given: Arguments) -> None:
+        """Write the loops of a run of tiles."""
+
+
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+
+
+class Schedule:
+    """The entries of a program, and the tiles that they name."""
+
+    def __init__(self) -> None:
+        self.tiles: dict[Tile, int] = {}
+        self.entries: list[Entry] = []
+        self.cuts = [0]
+
+    def add(self, tile: Tile, **where: int) -> None:
+        """One more run of tiles."""
+        self.entries.append(Entry(self.tiles.setdefault(tile, len(self.tiles)), **where))
+
+    def cut(self) -> None:
+        """What comes now is for the next thread."""
+        self.cuts.append(len(self.entries))
+
+    def parts(self, lines: int, threads: int) -> list[Part]:
+        """As many parts as there are threads, with about as many products each: of the lines if there are enough."""
+        if len(self.cuts) > 1:
+            parts = [Part(0, lines, start, stop) for start, stop in pairwise(self.cuts)]
+        elif lines >= 4 * threads or len(self.entries) < threads:
+            cuts = [lines * thread // threads for thread in range(threads + 1)]
+            parts = [Part(start, stop, 0, len(self.entries)) for start, stop in pairwise(cuts)]
+        else:
+            done = np.cumsum([0, *(max(entry.taps, 1) * entry.count for entry in self.entries)])
+            cuts = np.searchsorted(done, done[-1] * np.arange(threads + 1) / threads).tolist()
+            parts = [Part(0, lines, start, stop) for start, stop in pairwise(cuts)]
+        return [part for part in parts if part.last_line > part.first_line and part.last_entry > part.first_entry]
+
+
+class Program:
+    """A compiled schedule, to be called with the addresses of its arrays."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        sizes: Sizes,
+        parts: Sequence[Part],
+        dtype: str,
+        machine: Machine,
+        zeros: int,
+    ) -> None:
+        """``zeros`` is how many numbers of padding or missing bias a tile may read."""
+        self.schedule = np.array(schedule.entries, np.int64).reshape(-1, len(Entry._fields))
+        self._code = compiled(tuple(schedule.tiles), dtype, machine)
+        self._zeros = np.zeros(zeros, dtype)
+        shared = [self.schedule.ctypes.data, self._zeros.ctypes.data, *astuple(sizes)]
+        self._parts = [np.array([*shared, *part], np.int64) for part in parts]
+        self._nothing, self._calls = self._zeros.ctypes.data, [part.ctypes.data for part in self._parts]
+
+    def __call__(self, x: int, weight: int, bias: int | None, y: int) -> None:
+        """Compute, one part after the other."""
+        for part in self._calls:
+            self._code(part, x, weight, self._nothing if bias is None else bias, y)
+
+
+@lru_cache(maxsize=KEPT)
+def compiled(tiles: tuple[Tile, ...], dtype: str, machine: Machine) -> Callable[..., None]:
+    """The function that works off a part: of (part, x, weight, bias, y), addresses all."""
+    return function(written(tiles, dtype, machine), machine, *[ctypes.c_void_p] * 5)
+
+
+def written(tiles: tuple[Tile, ...], dtype: str, machine: Machine) -> ir.Module:
+    """The code: a function for each tile, and ``run``, which calls them as the schedule says."""
+    module, lanes, number = ir.Module(), machine.lanes(dtype), NUMBER[dtype].as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [*[number] * 4, *[INT] * 6, number])
+    functions = [_tile(ir.Function(module, kind, f"tile{n}"), tile, dtype, lanes) for n, tile in enumerate(tiles)]
+    run = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT.as_pointer(), *[number] * 4]), "run")
+    code, (part, x, weight, bias, y) = Code(run, dtype, lanes), run.args
+    builder = code.builder
+    schedule, zeros, x_line, weight_line, y_line, *shared, first, last, start, stop, y_at = (
+        builder.load(code.at(part, index)) for index in range(13)
+    )
+    schedule, zeros = builder.inttoptr(schedule, INT.as_pointer()), builder.inttoptr(zeros, number)
+    begin = code.at(y, y_at)
+    with code.loop(first, last) as line, code.loop(start, stop) as index:
+        entry = code.at(schedule, code.times(index, len(Entry._fields)))
+        which, x_at, weight_at, bias_at, entry_at, *own = (
+            builder.load(code.at(entry, field)) for field in range(len(Entry._fields))
+        )
+        given = [
+            code.at(x, code.times(line, x_line), x_at),
+            code.at(weight, code.times(line, weight_line), weight_at),
+            code.at(bias, bias_at),
+            code.at(begin, code.times(line, y_line), entry_at),
+        ]
+        done = run.append_basic_block()
+        choice = builder.switch(which, done)
+        for number_of, made in enumerate(functions):
+            block = run.append_basic_block()
+            choice.add_case(ir.Constant(INT, number_of), block)
+            builder.position_at_end(block)
+            builder.call(made, [*given, *own, *shared, zeros])
+            builder.branch(done)
+        builder.position_at_end(done)
+    code.finish()
+    return module
+
+
+def _tile(function: Any, tile: Tile, dtype: str, lanes: int) -> Any:
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    for pointer in (*function.args[:4], function.args[-1]):
+        pointer.add_attribute("noalias")
+    code = Code(function, dtype, lanes)
+    tile.write(code, Arguments(*function.args))
+    code.finish()
+    return function

@@ -1,0 +1,163 @@
+"""Weight gradients of dense layers: products of what a tap sees with the gradient, summed over all places.
+
+A tile is some rows of the kernel (input channels, or taps of a few) by some output channels; it stays in registers
+while a block of places goes by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import numpy as np
+
+from xconv.direct.code import Code
+from xconv.direct.dense import ROWS, Columns, columns
+from xconv.direct.machine import ITEM, Machine
+from xconv.direct.method import Method
+from xconv.direct.program import Arguments, Floats, Schedule
+from xconv.direct.sweeps import seen
+from xconv.problem import ConvProblem
+
+
+@dataclass(frozen=True)
+class WeightTile:
+    """``rows`` of numbers, each so many elements from the place, by ``vectors`` of the other array.
+
+    ``place`` and ``other_place`` are elements from one place to the next in the two arrays that are read, ``y_row``
+    elements from one row of the result to the next. It is added to what is there. An entry's taps are how many such
+    tiles there are, each a tile's rows further.
+    """
+
+    rows: tuple[int, ...]
+    vectors: int
+    tail: int
+    place: int
+    other_place: int
+    y_row: int
+
+    def write(self, code: Code, given: Arguments) -> None:
+        """One tile after the other, over all places of the run."""
+        columns = [(n * code.lanes, self.tail if n == self.vectors - 1 else 0) for n in range(self.vectors)]
+        many = len(self.rows)
+        with code.loop(0, given.taps) as tile:
+            y = code.at(given.y, code.times(tile, many * self.y_row))
+            at = [[(code.at(y, row * self.y_row + n), tail) for n, tail in columns] for row in range(many)]
+            sums = [[code.variable(code.load(place, tail)) for place, tail in of_row] for of_row in at]
+            x, other = code.variable(code.at(given.x, code.times(tile, many))), code.variable(given.weight)
+            with code.loop(0, given.count):
+                vectors = [code.load(code.at(code.get(other), n), tail) for n, tail in columns]
+                for offset, of_row in zip(self.rows, sums, strict=True):
+                    number = code.spread(code.at(code.get(x), offset))
+                    for total, vector in zip(of_row, vectors, strict=True):
+                        code.add_product(total, number, vector)
+                code.set(x, code.at(code.get(x), self.place))
+                code.set(other, code.at(code.get(other), self.other_place))
+            for of_row, places in zip(sums, at, strict=True):
+                for total, (place, tail) in zip(of_row, places, strict=True):
+                    code.store(code.get(total), place, tail)
+
+
+BLOCK = 1 << 18
+"""Bytes of both arrays, which stay in a core's cache while all tiles read them."""
+
+LEAST = 128
+"""Places of a block, at the least: a tile's sums are read and written once for each."""
+
+ALONG = 16
+"""Inner elements below which places are counted along the sliding axis."""
+
+
+class Weights(Method):
+    """A weight gradient of a layer with many channels on one side at least.
+
+    With few output channels the operands change places: the sums are (tap, group, output, input channel) then.
+    """
+
+    def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
+        super().__init__(direction, problem, machine)
+        walk, [self.sweep] = self.walk, self.walk.sweeps
+        self.swapped = self.writes < self.lanes // 2 < self.reads
+        self.many, other = (self.writes, self.reads) if self.swapped else (self.reads, self.writes)
+        self.columns = columns(other, self.lanes, self._vectors(machine))
+        self.rows = ROWS[machine.registers][self.columns[0].vectors]
+        self.along = walk.inner < ALONG
+        self.tap = self.sweep.spread * walk.inner * self.x_all
+        x_place, dy_place = self.x_all, self.y_all
+        if self.along:
+            x_place, dy_place = self.sweep.step * walk.inner * x_place, walk.inner * dy_place
+        self.places = (dy_place, x_place) if self.swapped else (x_place, dy_place)
+        bytes_of_row = ITEM[problem.dtype] * walk.inner * (self.sweep.step * self.x_all + self.y_all)
+        self.block = max(BLOCK // bytes_of_row, LEAST if self.along else 1)
+        self.sums = self.kernel * self.reads * self.y_all
+
+    def _vectors(self, machine: Machine) -> int:
+        """As many as fill the registers with the rows that there are."""
+        shapes = ROWS[machine.registers]
+        if self.many >= shapes[max(shapes)] or self.swapped:
+            return max(shapes)
+        return max(shapes, key=lambda vectors: (vectors * (shapes[vectors] // self.many * self.many), vectors))
+
+    def schedule(self, threads: int) -> Schedule:
+        """The tiles: for a block of places all of them, then the next block; each thread has tiles of its own."""
+        made = Schedule()
+        work = list(product(range(self.groups), self.columns, self._chunks()))
+        for thread in range(threads):
+            mine = work[len(work) * thread // threads : len(work) * (thread + 1) // threads]
+            for start in range(0, self.sweep.places, self.block):
+                stop = min(start + self.block, self.sweep.places)
+                for group, column, (tap, taps) in mine:
+                    for first, many, low, high in seen(self.sweep, self.walk.length, tap, taps, start, stop):
+                        inner = self.walk.inner
+                        if self.along:
+                            for element in range(inner):
+                                self._add(made, group, column, first, many, low, element, high - low)
+                        else:
+                            for place in range(low, high):
+                                self._add(made, group, column, first, many, place, 0, inner)
+            made.cut()
+        return made
+
+    def _chunks(self) -> list[tuple[int, int]]:
+        """(first tap, taps) of tiles: one tap, or some whose channels fill the rows of a tile together."""
+        taps = 1 if self.swapped else max(min(self.rows // self.many, self.kernel), 1)
+        many = -(-self.kernel // taps)
+        cuts = [self.kernel * n // many for n in range(many + 1)]
+        return [(low, high - low) for low, high in pairwise(cuts)]
+
+    def _add(
+        self, made: Schedule, group: int, column: Columns, tap: int, taps: int, place: int, inner: int, count: int
+    ) -> None:
+        element = self.sweep.first + place * self.sweep.step + tap * self.sweep.spread
+        x = (element * self.walk.inner + inner) * self.x_all + group * self.reads
+        dy = (place * self.walk.inner + inner) * self.y_all + group * self.writes
+        if self.swapped:
+            x, dy = dy, x
+            y, y_row = (tap * self.groups + group) * self.writes * self.reads, self.reads
+        else:
+            y, y_row = tap * self.reads * self.y_all + group * self.writes, self.y_all
+        if taps > 1:
+            pieces = [(0, tuple(t * self.tap + c for t in range(taps) for c in range(self.reads)), 1)]
+        else:
+            rows = min(self.rows, self.many)
+            whole, rest = divmod(self.many, rows)
+            pieces = [(0, tuple(range(rows)), whole), (whole * rows, tuple(range(rest)), 1 if rest else 0)]
+        for row, rows_of, times in pieces:
+            if times:
+                tile = WeightTile(rows_of, column.vectors, column.tail, *self.places, y_row)
+                made.add(
+                    tile,
+                    x=x + row,
+                    weight=dy + column.first,
+                    bias=0,
+                    y=y + row * y_row + column.first,
+                    taps=times,
+                    count=count,
+                )
+
+    def result(self, sums: Floats) -> Floats:
+        """The gradient as (tap, input channel, output channel)."""
+        if not self.swapped:
+            return super().result(sums)
+        by_group = sums.reshape(self.kernel, self.groups, self.writes, self.reads)
+        return np.ascontiguousarray(by_group.transpose(0, 3, 1, 2)).reshape(self.kernel, self.reads, self.y_all)
