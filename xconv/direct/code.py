@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -55,6 +55,8 @@ class Code:
 
     def whole(self, count: Value, step: int) -> Value:
         """The largest multiple of ``step`` up to a count."""
+        if isinstance(count, int):
+            return count // step * step
         return count if step == 1 else self.times(self.builder.sdiv(self.value(count), self.value(step)), step)
 
     # --- variables and loops ---
@@ -75,7 +77,7 @@ class Code:
         self.builder.store(value, variable)
 
     @contextmanager
-    def loop(self, start: Value, stop: Value, step: int = 1) -> Iterator[Value]:
+    def loop(self, start: Value, stop: Value, step: Value = 1) -> Iterator[Value]:
         """``for index in range(start, stop, step)``."""
         head, body, end = (self.function.append_basic_block() for _ in range(3))
         place = self.variable(start)
@@ -89,15 +91,25 @@ class Code:
         self.builder.branch(head)
         self.builder.position_at_end(end)
 
-    def unrolled(self, count: int, at_once: int, body: Callable[[Value], None]) -> None:
-        """``body`` for each index up to a count that is known, written out ``at_once`` times in the loop."""
-        whole = count // at_once * at_once if count > at_once else 0
-        if whole:
-            with self.loop(0, whole, at_once) as index:
-                for ahead in range(at_once):
-                    body(self.plus(index, ahead))
-        for index in range(whole, count):
-            body(index)
+    def switch(self, which: Value, cases: Sequence[Callable[[], Any]]) -> None:
+        """Write code for each value from 0 on."""
+        end = self.function.append_basic_block()
+        choice = self.builder.switch(which, end)
+        for number, case in enumerate(cases):
+            block = self.function.append_basic_block()
+            choice.add_case(self.value(number), block)
+            self.builder.position_at_end(block)
+            case()
+            self.builder.branch(end)
+        self.builder.position_at_end(end)
+
+    def each(self, count: int, body: Callable[[Value], None]) -> None:
+        """``body`` for each index up to a count that is known; a single one needs no loop."""
+        if count == 1:
+            body(0)
+        else:
+            with self.loop(0, count) as index:
+                body(index)
 
     # --- memory ---
 
@@ -145,6 +157,24 @@ class Code:
         """Zeros."""
         return ir.Constant(self.vector, [0.0] * self.lanes)
 
+    def vectors(self, numbers: int) -> list[tuple[int, int]]:
+        """Each vector's first number, and its tail, of so many numbers in a row."""
+        return [(at, numbers - at if numbers - at < self.lanes else 0) for at in range(0, numbers, self.lanes)]
+
+    def transposed(self, rows: Sequence[Value]) -> list[Value]:
+        """The columns of as many vectors as each has lanes: halves are interleaved until each lane has been everywhere."""
+        half, pairs = self.lanes // 2, ir.VectorType(_INDEX, self.lanes)
+        low = ir.Constant(pairs, [lane // 2 + self.lanes * (lane % 2) for lane in range(self.lanes)])
+        high = ir.Constant(pairs, [lane // 2 + half + self.lanes * (lane % 2) for lane in range(self.lanes)])
+        found = list(rows)
+        for _ in range(self.lanes.bit_length() - 1):
+            found = [
+                self.builder.shuffle_vector(found[row], found[row + half], lanes)
+                for row in range(half)
+                for lanes in (low, high)
+            ]
+        return found
+
     def add_product(self, total: Value, a: Value, b: Value) -> None:
         """Add ``a * b`` to a variable, rounded once."""
         what = ir.FunctionType(self.vector, [self.vector] * 3)
@@ -174,8 +204,8 @@ class Code:
 
 
 def nothing() -> ir.Module:
-    """A function that does nothing."""
+    """A module that does nothing, to try whether there can be one."""
     module = ir.Module()
-    run = ir.Function(module, ir.FunctionType(ir.VoidType(), []), "run")
+    run = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * 5), "run")
     ir.IRBuilder(run.append_basic_block()).ret_void()
     return module

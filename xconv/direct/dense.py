@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -17,8 +18,10 @@ import numpy as np
 from xconv.direct.code import Code, Value
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method
-from xconv.direct.program import Arguments, Floats, Schedule
+from xconv.direct.panels import CopyTile, TransposeTile
+from xconv.direct.program import Arguments, Floats, Part, Program, Schedule, Sizes
 from xconv.direct.sweeps import Sweep
+from xconv.direct.team import pool
 from xconv.problem import ConvProblem
 
 
@@ -73,7 +76,7 @@ class DenseTile:
                     code.add_product(total, number, vector)
             code.set(weight, code.at(code.get(weight), self.weight_row))
 
-        code.unrolled(self.channels, 2, channel)
+        code.each(self.channels, channel)
 
     def _columns(self, code: Code) -> Iterator[tuple[int, int]]:
         """Each vector's first output channel, and its tail."""
@@ -171,18 +174,30 @@ class Dense(Method):
                     yield first, element, min(self.block, high - first), 0, many, border
 
     def pack(self, weight: Floats) -> Floats:
-        """A panel for each sweep, group and block of output channels: taps, input channels, output channels."""
+        """A panel for each sweep, block of output channels and group: taps, input channels, output channels."""
         packed = np.empty(self.packed_size, weight.dtype)
-        by_group = weight.reshape(self.kernel, -1, self.groups, weight.shape[2] // self.groups)
-        order = (2, 0, 3, 1) if self.back else (2, 0, 1, 3)
-        for number, sweep in enumerate(self.walk.sweeps):
-            seen = (by_group[list(sweep.taps)] if self.back else by_group).transpose(order)
-            for column in self.columns:
-                at = self.panels[number, column.first]
-                panel = packed[at : at + seen[..., 0].size * column.width].reshape(*seen.shape[:3], column.width)
-                some = seen[..., column.first : column.first + column.width]
-                panel[..., : some.shape[3]] = some
+        self._packing(weight.ctypes.data, packed.ctypes.data, None, packed.ctypes.data, pool)
         return packed
+
+    @cached_property
+    def _packing(self) -> Program:
+        made, all_outputs = Schedule(), self.problem.out_channels
+        for number, sweep in enumerate(self.walk.sweeps):
+            for column, group in product(self.columns, range(self.groups)):
+                width = min(column.width, self.writes - column.first)
+                panel = self.panels[number, column.first] + group * len(sweep.taps) * self.reads * column.width
+                for index, tap in enumerate(sweep.taps):
+                    x, y = tap * self.problem.group_in * all_outputs, panel + index * self.reads * column.width
+                    if self.back:
+                        turn = TransposeTile(width, self.reads, all_outputs, column.width)
+                        x += column.first * all_outputs + group * self.reads
+                        made.add(turn, x=x, weight=0, bias=0, y=y, taps=1, count=1)
+                    else:
+                        copy = CopyTile(width, all_outputs, column.width)
+                        x += group * self.writes + column.first
+                        made.add(copy, x=x, weight=0, bias=0, y=y, taps=1, count=self.reads)
+        whole = [Part(0, 1, 0, len(made.entries))]
+        return Program(made, Sizes(0, 0, 0, 0, 0, 0), whole, self.problem.dtype, self.machine, 1)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from xconv.backend import Array, Formulation
 from xconv.direct.machine import unavailable
 from xconv.direct.prepared import prepared
+from xconv.direct.team import Team
 from xconv.problem import ConvProblem
 
 MOST_GROUPS = 256
@@ -18,6 +19,9 @@ MOST_GROUPS = 256
 
 class Memory(Protocol):
     """What a framework's arrays are to code that knows addresses."""
+
+    team: Team
+    """The framework's own threads, if it has any that others may use."""
 
     def is_hidden(self, *arrays: Array | None) -> bool:
         """Whether there is no memory to compute in (a compiler traces), or somebody must see what is done to it."""
@@ -82,7 +86,7 @@ class Direct(Formulation):
             return memory.otherwise("weight_gradient", problem).weight_gradient(problem, axis, x, dy)
         ready = prepared("weight_gradient", problem, memory.threads())
         x, dy = memory.ordered(x), memory.ordered(dy)
-        return memory.from_numpy(ready.gradient(memory.address(x), memory.address(dy)))
+        return memory.from_numpy(ready.weight_gradient(memory.address(x), memory.address(dy), memory.team))
 
     def _signal(
         self, direction: str, problem: ConvProblem, axis: int, a: Array, weight: Array, bias: Array | None
@@ -93,6 +97,11 @@ class Direct(Formulation):
         shape[axis] = problem.output_length if direction == "forward" else problem.length
         shape[-1] = problem.out_channels if direction == "forward" else problem.in_channels
         y = memory.empty(a, shape)
-        bias = None if bias is None else memory.view(bias)
-        ready.signal(memory.address(a), memory.view(weight), bias, memory.address(y))
+        if ready.packs:
+            kernel, begin = ready.packed(memory.view(weight), None if bias is None else memory.view(bias))
+            ready.run(memory.address(a), kernel.ctypes.data, None if begin is None else begin.ctypes.data, memory.address(y), memory.team)
+        else:
+            weight, bias = memory.ordered(weight), None if bias is None else memory.ordered(bias)
+            begin = None if bias is None else memory.address(bias)
+            ready.run(memory.address(a), memory.address(weight), begin, memory.address(y), memory.team)
         return y

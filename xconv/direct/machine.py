@@ -48,24 +48,33 @@ def unavailable() -> str | None:
     try:
         from xconv.direct.code import nothing
 
-        function(nothing(), here())()
+        function = Function(nothing(), here())  # it owns the code
+        function.run(0, 0, 0, 0, 0)
     except Exception as error:  # noqa: BLE001 - whatever forbids it (no library, no right to execute memory) is the reason
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def function(module: Any, machine: Machine, *arguments: type) -> Callable[..., None]:
-    """The function ``run`` of an LLVM module, with arguments of ctypes; calls let other Python threads run."""
-    import llvmlite.binding as llvm
+class Function:
+    """A compiled module: ``run`` works off a part, and ``team`` is the address of what a team's threads call."""
 
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_default_triple().create_target_machine(cpu=machine.cpu, features=machine.features, opt=3)
-    parsed = llvm.parse_assembly(str(module))
-    passes = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=2))
-    passes.getModulePassManager().run(parsed, passes)
-    engine = llvm.create_mcjit_compiler(parsed, target)
-    engine.finalize_object()
-    made = ctypes.CFUNCTYPE(None, *arguments)(engine.get_function_address("run"))
-    made.engine = engine  # type: ignore[attr-defined] # which owns the code
-    return made  # type: ignore[no-any-return]
+    def __init__(self, module: Any, machine: Machine) -> None:
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        native = llvm.Target.from_default_triple()
+        target = native.create_target_machine(cpu=machine.cpu, features=machine.features, opt=3)
+        parsed = llvm.parse_assembly(str(module))
+        passes = llvm.create_new_module_pass_manager()  # all others take several times as long, for nothing
+        passes.add_sroa_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_new_gvn_pass()
+        passes.add_simplify_cfg_pass()
+        passes.run(parsed, llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options()))
+        self._engine = llvm.create_mcjit_compiler(parsed, target)  # which owns the code
+        self._engine.finalize_object()
+        self.run: Callable[[int, int, int, int, int], None] = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(
+            self._engine.get_function_address("run")
+        )
+        self.team: int = self._engine.get_function_address("team")

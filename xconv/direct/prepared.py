@@ -15,13 +15,14 @@ from xconv.direct.machine import Machine, here
 from xconv.direct.method import Method
 from xconv.direct.narrow import Narrow
 from xconv.direct.program import Floats, Program
+from xconv.direct.team import Team
 from xconv.direct.weights import Weights
 from xconv.problem import ConvProblem
 
 KEPT = 512
 """Directions of problems that are kept ready."""
 
-SHARE = 1 << 20
+SHARE = 1 << 17
 """Products of a thread, in vectors, from which it is worth to wake it."""
 
 
@@ -50,23 +51,21 @@ class Prepared:
             schedule, self.method.sizes(), parts, problem.dtype, machine, self.method.zeros()
         )
 
-    def signal(self, a: int, weight: Floats, bias: Floats | None, y: int) -> None:
-        """Compute a result, or the gradient for x."""
-        if self.packs:
-            weight = self.method.pack(weight)
-            bias = None if bias is None else self.method.pack_bias(bias)
-        self.run(a, weight.ctypes.data, None if bias is None else bias.ctypes.data, y)
+    def packed(self, weight: Floats, bias: Floats | None) -> tuple[Floats, Floats | None]:
+        """Weight and bias in the order of the tiles, where ``packs`` says that it is another."""
+        return self.method.pack(weight), None if bias is None else self.method.pack_bias(bias)
 
-    def gradient(self, x: int, dy: int) -> Floats:
-        """Compute the gradient for the weight."""
+    def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:
+        """Compute it, where ``run`` computes a result or the gradient for x."""
         total = np.zeros(self.sums, self.method.problem.dtype)
-        self.run(*((dy, x) if self.swapped else (x, dy)), None, total.ctypes.data)
+        self.run(*((dy, x) if self.swapped else (x, dy)), None, total.ctypes.data, team)
         return self.method.result(total)
 
 
 def prepared(direction: str, problem: ConvProblem, threads: int) -> Prepared:
     """What is needed to compute a direction of a problem with so many threads at most; made once."""
-    return _prepared(direction, replace(problem, dtype=sums(problem.dtype)), threads, here())
+    dtype = sums(problem.dtype)
+    return _prepared(direction, problem if problem.dtype == dtype else replace(problem, dtype=dtype), threads, here())
 
 
 @lru_cache(maxsize=KEPT)

@@ -7,9 +7,8 @@ layer is compiled once for all lengths and batches.
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -19,7 +18,8 @@ import numpy.typing as npt
 from llvmlite import ir
 
 from xconv.direct.code import INT, NUMBER, Code, Value
-from xconv.direct.machine import Machine, function
+from xconv.direct.machine import Function, Machine
+from xconv.direct.team import Team
 
 KEPT = 512
 """Compiled functions that are kept; one of them takes some 20 KiB."""
@@ -134,59 +134,74 @@ class Program:
     ) -> None:
         """``zeros`` is how many numbers of padding or missing bias a tile may read."""
         self.schedule = np.array(schedule.entries, np.int64).reshape(-1, len(Entry._fields))
-        self._code = compiled(tuple(schedule.tiles), dtype, machine)
+        self._function = compiled(tuple(schedule.tiles), dtype, machine)
         self._zeros = np.zeros(zeros, dtype)
         shared = [self.schedule.ctypes.data, self._zeros.ctypes.data, *astuple(sizes)]
         self._parts = [np.array([*shared, *part], np.int64) for part in parts]
         self._nothing, self._calls = self._zeros.ctypes.data, [part.ctypes.data for part in self._parts]
 
-    def __call__(self, x: int, weight: int, bias: int | None, y: int) -> None:
-        """Compute, one part after the other."""
-        for part in self._calls:
-            self._code(part, x, weight, self._nothing if bias is None else bias, y)
+    def __call__(self, x: int, weight: int, bias: int | None, y: int, team: Team) -> None:
+        """Compute, each part by a thread of the team."""
+        bias = self._nothing if bias is None else bias
+        if len(self._calls) == 1:
+            self._function.run(self._calls[0], x, weight, bias, y)
+        elif self._calls:
+            team(self._function, self._calls, (x, weight, bias, y))
 
 
 @lru_cache(maxsize=KEPT)
-def compiled(tiles: tuple[Tile, ...], dtype: str, machine: Machine) -> Callable[..., None]:
-    """The function that works off a part: of (part, x, weight, bias, y), addresses all."""
-    return function(written(tiles, dtype, machine), machine, *[ctypes.c_void_p] * 5)
+def compiled(tiles: tuple[Tile, ...], dtype: str, machine: Machine) -> Function:
+    """The function that works off a part of a schedule of such tiles."""
+    return Function(written(tiles, dtype, machine), machine)
 
 
 def written(tiles: tuple[Tile, ...], dtype: str, machine: Machine) -> ir.Module:
-    """The code: a function for each tile, and ``run``, which calls them as the schedule says."""
+    """The code: a function for each tile, ``run``, which calls them as the schedule says, and ``team``."""
     module, lanes, number = ir.Module(), machine.lanes(dtype), NUMBER[dtype].as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [*[number] * 4, *[INT] * 6, number])
     functions = [_tile(ir.Function(module, kind, f"tile{n}"), tile, dtype, lanes) for n, tile in enumerate(tiles)]
     run = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT.as_pointer(), *[number] * 4]), "run")
     code, (part, x, weight, bias, y) = Code(run, dtype, lanes), run.args
     builder = code.builder
-    schedule, zeros, x_line, weight_line, y_line, *shared, first, last, start, stop, y_at = (
-        builder.load(code.at(part, index)) for index in range(13)
+    schedule, zeros, x_line, weight_line, y_line, *shared, first, last, start, stop, part_at = (
+        builder.load(code.at(part, index)) for index in range(2 + len(fields(Sizes)) + len(Part._fields))
     )
     schedule, zeros = builder.inttoptr(schedule, INT.as_pointer()), builder.inttoptr(zeros, number)
-    begin = code.at(y, y_at)
+    y = code.at(y, part_at)
     with code.loop(first, last) as line, code.loop(start, stop) as index:
         entry = code.at(schedule, code.times(index, len(Entry._fields)))
-        which, x_at, weight_at, bias_at, entry_at, *own = (
+        which, x_at, weight_at, bias_at, y_at, *own = (
             builder.load(code.at(entry, field)) for field in range(len(Entry._fields))
         )
         given = [
             code.at(x, code.times(line, x_line), x_at),
             code.at(weight, code.times(line, weight_line), weight_at),
             code.at(bias, bias_at),
-            code.at(begin, code.times(line, y_line), entry_at),
+            code.at(y, code.times(line, y_line), y_at),
         ]
-        done = run.append_basic_block()
-        choice = builder.switch(which, done)
-        for number_of, made in enumerate(functions):
-            block = run.append_basic_block()
-            choice.add_case(ir.Constant(INT, number_of), block)
-            builder.position_at_end(block)
-            builder.call(made, [*given, *own, *shared, zeros])
-            builder.branch(done)
-        builder.position_at_end(done)
+        code.switch(which, [lambda made=made: builder.call(made, [*given, *own, *shared, zeros]) for made in functions])
     code.finish()
+    _team(module, run, number)
     return module
+
+
+def _team(module: ir.Module, run: Any, number: Any) -> None:
+    """``team(work)``: what each thread of a team calls, with two functions that tell which of how many it is.
+
+    ``work`` is those two, how many parts there are, the four arrays, and the parts; a thread takes each so-manieth.
+    """
+    team = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT.as_pointer()]), "team")
+    code = Code(team, "float32", 1)
+    builder, ask = code.builder, ir.FunctionType(ir.IntType(32), []).as_pointer()
+
+    def field(index: Value) -> Value:
+        return builder.load(code.at(team.args[0], index))
+
+    mine, threads = (builder.zext(builder.call(builder.inttoptr(field(n), ask), []), INT) for n in range(2))
+    arrays = [builder.inttoptr(field(n), number) for n in range(3, 7)]
+    with code.loop(mine, field(2), threads) as part:
+        builder.call(run, [builder.inttoptr(field(code.plus(part, 7)), INT.as_pointer()), *arrays])
+    code.finish()
 
 
 def _tile(function: Any, tile: Tile, dtype: str, lanes: int) -> Any:

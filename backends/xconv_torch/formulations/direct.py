@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from xconv.backend import Formulation
 from xconv.direct.formulation import Direct
+from xconv.direct.team import OpenMP, Team, pool
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.gemm import Im2col
 from xconv_torch.formulations.native import Conv2d
@@ -20,6 +22,9 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 class Tensors:
     """Dense CPU tensors, while nobody records what is done to them."""
+
+    def __init__(self) -> None:
+        self.team = _team()
 
     def is_hidden(self, *arrays: Tensor | None) -> bool:
         if is_recorded(*arrays) or torch._C._len_torch_dispatch_stack():
@@ -48,6 +53,16 @@ class Tensors:
     def otherwise(self, direction: str, problem: ConvProblem) -> Formulation:
         own = Conv2d()
         return own if own.unsupported(direction, problem) is None else Im2col()
+
+
+def _team() -> Team:
+    """The OpenMP threads that torch's own loops run on."""
+    for library in (Path(torch.__file__).parent / "lib").glob("lib*omp*"):
+        try:
+            return OpenMP(library)
+        except (OSError, AttributeError):
+            continue
+    return pool
 
 
 DIRECT = Direct(Tensors())
