@@ -33,6 +33,9 @@ class Formulation:
 
     name: str
 
+    needs_memory: bool = False
+    """Whether it computes in the arrays' own memory; where there is none, while a graph is built, it is another."""
+
     is_local: bool = True
     """Whether NaN and infinity reach only what they should; a form that works in blocks gives them to neighbours."""
 
@@ -190,6 +193,10 @@ class Backend(ABC):
     def is_tracing(self) -> bool:
         """Whether a compiler is looking on, so that nothing may depend on time or memory."""
         return False
+
+    def has_memory(self) -> bool:
+        """Whether arrays have values now; while a graph is built that is run later, they have none."""
+        return True
 
     def threads(self) -> int:
         """How many threads compute."""

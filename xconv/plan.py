@@ -109,14 +109,15 @@ def choose(
         return Chosen.one(named(backend, direction, problem, formulation, operation))
     if not problem.is_static or problem.is_empty or backend.is_tracing():
         return Chosen.one(named(backend, direction, problem, backend.rule(direction, problem, layout)[0], operation))
-    return _chosen(backend, direction, _settled(problem), layout, device, backend.threads(), wisdom.version())
+    known = backend.threads(), backend.has_memory(), wisdom.version()
+    return _chosen(backend, direction, _settled(problem), layout, device, known)
 
 
 @lru_cache(maxsize=4096)
 def _chosen(
-    backend: Backend, direction: str, problem: ConvProblem, layout: str, device: str, threads: int, version: int
+    backend: Backend, direction: str, problem: ConvProblem, layout: str, device: str, known: tuple[int, bool, int]
 ) -> Chosen:
-    del threads, version  # of the cache's key: with them, what is known changes
+    del known  # of the cache's key: with it the choice changes
     apart = {each: decide(backend, each, problem, layout=layout, device=device) for each in DIRECTIONS}
     return chosen_from(backend, direction, apart)
 
@@ -154,7 +155,9 @@ def decide(
     able = {
         form.name: form
         for form in backend.formulations
-        if form.unsupported(direction, problem) is None and form.workspace(direction, problem) <= limit
+        if form.unsupported(direction, problem) is None
+        and form.workspace(direction, problem) <= limit
+        and (backend.has_memory() or not form.needs_memory)
     }
     expected = backend.estimates(direction, problem, layout, device)
     seconds = {

@@ -136,6 +136,9 @@ class TensorFlowBackend(Backend):
     def is_tracing(self) -> bool:
         return under_xla()  # a graph of TensorFlow's own takes as long as its ops one by one
 
+    def has_memory(self) -> bool:
+        return bool(tf.executing_eagerly())
+
     def threads(self) -> int:
         return int(tf.config.threading.get_intra_op_parallelism_threads()) or os.cpu_count() or 1
 

@@ -55,6 +55,7 @@ class Direct(Formulation):
     """
 
     name = "direct"
+    needs_memory = True
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory

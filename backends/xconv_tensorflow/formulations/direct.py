@@ -1,0 +1,67 @@
+"""Sums in registers, by code that is compiled for the layer: what eager tensors are to :mod:`xconv.direct`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from xconv.backend import Formulation
+from xconv.direct.formulation import Direct
+from xconv.direct.team import pool
+from xconv.problem import ConvProblem
+from xconv_tensorflow.formulations.shapes import Tensor
+from xconv_tensorflow.rules import ranked
+
+ALIGNED = 64
+"""Bytes to which TensorFlow's own kernels want memory to be aligned; they abort the process else."""
+
+_EAGER: Any = tf.__internal__.EagerTensor
+
+
+class EagerTensors:
+    """Tensors that have a value, in the memory of the CPU."""
+
+    team = staticmethod(pool)
+
+    def is_hidden(self, *arrays: Tensor | None) -> bool:
+        return not tf.executing_eagerly() or any(
+            x is not None and (x.__class__ is not _EAGER or not x.device.endswith("CPU:0")) for x in arrays
+        )
+
+    def ordered(self, array: Tensor) -> Tensor:
+        return array  # it has no other order
+
+    def address(self, array: Tensor) -> int:
+        return int(np.asarray(array).ctypes.data)
+
+    def view(self, array: Tensor) -> np.ndarray:
+        return np.asarray(array)
+
+    def empty(self, like: Tensor, shape: Sequence[int]) -> Tensor:
+        dtype = like.dtype.as_numpy_dtype
+        size = prod(shape) * np.dtype(dtype).itemsize
+        memory = np.empty(size + ALIGNED, np.uint8)
+        start = -memory.ctypes.data % ALIGNED
+        array = memory[start : start + size].view(dtype).reshape(shape)
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())  # which keeps the memory, and does not copy it
+
+    def from_numpy(self, array: np.ndarray) -> Tensor:
+        return tf.convert_to_tensor(array)
+
+    def threads(self) -> int:
+        from xconv_tensorflow.backend import BACKEND
+
+        return BACKEND.threads()
+
+    def otherwise(self, direction: str, problem: ConvProblem) -> Formulation:
+        from xconv_tensorflow.formulations import FORMULATIONS
+
+        able = {form.name: form for form in FORMULATIONS if form.unsupported(direction, problem) is None}
+        return next(able[name] for name, _ in ranked(direction, problem) if name in able)
+
+
+DIRECT = Direct(EagerTensors())
