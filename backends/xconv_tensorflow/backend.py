@@ -15,10 +15,12 @@ import tensorflow as tf
 from xconv import estimate
 from xconv.adjoints import ADJOINTS, operands
 from xconv.backend import Backend, Formulation
+from xconv.call import Call
 from xconv.errors import UnsupportedError
 from xconv.plan import Chosen, choose
 from xconv.problem import ConvProblem, Size
-from xconv_tensorflow.formulations import FORMULATIONS, conv2d, native_pads, shapes
+from xconv.run import execute
+from xconv_tensorflow.formulations import DIRECT, FORMULATIONS, conv2d, native_pads, shapes
 from xconv_tensorflow.rules import ranked, under_xla
 
 Tensor: TypeAlias = Any
@@ -150,8 +152,15 @@ class TensorFlowBackend(Backend):
             if array is not None:
                 if array.__class__ is not kind:
                     return None
-                parts += [tuple(array.shape), array.dtype, array.device]
+                parts += [array._shape_tuple(), array.dtype, array.device]
         return (len(parts), *parts)
+
+    def lowered(self, call: Call, chosen: Chosen) -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
+        whole = partial(execute, call, self, chosen)
+        return DIRECT.lowered(call, whole) if chosen.formulation is DIRECT else None
+
+    def packed(self, call: Call, chosen: Chosen, weight: Tensor) -> Callable[..., Tensor] | None:
+        return DIRECT.packed(call, weight) if chosen.formulation is DIRECT else None
 
     def compute(
         self,
@@ -309,7 +318,7 @@ class TensorFlowBackend(Backend):
 
 def _linked(compute: Callable[[str, Tensor, Tensor], Tensor], direction: str, a: Tensor, b: Tensor) -> Tensor:
     """A direction whose gradients are the two others, and theirs in turn."""
-    if not _may_be_differentiated():
+    if not shapes.may_be_differentiated():
         return compute(direction, a, b)
 
     @tf.custom_gradient
@@ -348,17 +357,6 @@ def _beside(array: Tensor) -> AbstractContextManager[Any]:
 @cache
 def _logical_devices() -> list[Any]:
     return list(tf.config.list_logical_devices())
-
-
-def _may_be_differentiated() -> bool:
-    """Whether a tape or an accumulator looks on, or a graph is built: else a custom gradient is time lost."""
-    if not tf.executing_eagerly():
-        return True
-    try:
-        from tensorflow.python.eager.record import could_possibly_record
-    except ImportError:  # it is not public
-        return True
-    return bool(could_possibly_record())
 
 
 def _tf_device(device: str) -> str:

@@ -11,12 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xconv.call import Call
-from xconv.direct.prepared import Prepared, prepared
 from xconv.plan import Chosen
 from xconv.run import execute
 from xconv_torch.formulations import own_adjoints
 from xconv_torch.formulations.direct import DIRECT
-from xconv_torch.formulations.shapes import empty
 
 if TYPE_CHECKING:
     from xconv_torch.backend import TorchBackend
@@ -30,7 +28,7 @@ def lowered(backend: TorchBackend, call: Call, chosen: Chosen) -> Lowered | None
     With gradients that are computed apart, it is left as soon as they are wanted.
     """
     if chosen.formulation is DIRECT:
-        return _direct(call, partial(execute, call, backend, chosen))
+        return DIRECT.lowered(call, partial(execute, call, backend, chosen))
     if not _is_one_op(call) or chosen.formulation.name not in _NATIVE:
         return None
     direct = _NATIVE[chosen.formulation.name](call)
@@ -52,6 +50,8 @@ def packed(call: Call, chosen: Chosen, weight: Tensor) -> Callable[..., Tensor] 
 
     Depthwise weights are in no better order than their own.
     """
+    if chosen.formulation is DIRECT:
+        return DIRECT.packed(call, weight)
     problem, fits = call.problem, weight.dtype == torch.float32 and weight.device.type == "cpu"
     native = chosen.formulation.name in _NATIVE and _is_one_op(call) and not problem.depthwise
     if not (native and fits and torch.backends.mkldnn.is_available()):
@@ -78,31 +78,6 @@ def packed(call: Call, chosen: Chosen, weight: Tensor) -> Callable[..., Tensor] 
         return y.permute(layout.from_channels_last)
 
     return with_weight
-
-
-def _direct(call: Call, whole: Lowered) -> Lowered | None:
-    """The compiled code on the caller's own memory, where nothing has to be brought into another order."""
-    problem, memory = call.problem, DIRECT.memory
-    plain = problem.padding_mode == "zeros" and problem.dtype in ("float32", "float64") and not problem.is_empty
-    if not plain or call.direction != "forward" or not call.layout.channels_last or problem.decimates:
-        return None
-    length, channels, axis = problem.output_length, problem.out_channels, call.axis
-    by_threads: dict[int, Prepared] = {}
-
-    def computed(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if memory.is_hidden(x, weight, bias) or not (x.is_contiguous() and weight.is_contiguous()):
-            return whole(x, weight, bias)
-        threads = torch.get_num_threads()
-        ready = by_threads.get(threads)
-        if ready is None:
-            ready = by_threads[threads] = prepared("forward", problem, threads)
-        if ready.packs or (bias is not None and not bias.is_contiguous()):
-            return whole(x, weight, bias)
-        y = empty(x, (*x.shape[:axis], length, *x.shape[axis + 1 : -1], channels))
-        ready.run(x.data_ptr(), weight.data_ptr(), None if bias is None else bias.data_ptr(), y.data_ptr(), memory.team)
-        return y
-
-    return computed
 
 
 def _is_one_op(call: Call) -> bool:

@@ -48,10 +48,21 @@ class Code:
         """A product of integers."""
         return a * b if isinstance(a, int) and isinstance(b, int) else self.builder.mul(self.value(a), self.value(b))
 
+    def minus(self, a: Value, b: Value) -> Value:
+        """A difference of integers."""
+        return a - b if isinstance(a, int) and isinstance(b, int) else self.builder.sub(self.value(a), self.value(b))
+
+    def smaller(self, a: Value, b: Value) -> Value:
+        """Whether an integer is smaller than another."""
+        return self.builder.icmp_signed("<", self.value(a), self.value(b))
+
+    def either(self, which: Value, a: Value, b: Value) -> Value:
+        """The first of two integers where something holds, else the second."""
+        return self.builder.select(which, self.value(a), self.value(b))
+
     def least(self, a: Value, b: Value) -> Value:
         """The smaller of two integers."""
-        a, b = self.value(a), self.value(b)
-        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
+        return self.either(self.smaller(a, b), a, b)
 
     def whole(self, count: Value, step: int) -> Value:
         """The largest multiple of ``step`` up to a count."""
@@ -125,24 +136,35 @@ class Code:
         inside = self.builder.icmp_unsigned("<", self.value(element), self.value(length))
         return self.builder.select(inside, pointer, otherwise)
 
-    def load(self, pointer: Value, tail: int = 0) -> Value:
+    def load(self, pointer: Value, tail: Value = 0) -> Value:
         """A vector; with ``tail``, only that many of its numbers, and zeros."""
         place = self.builder.bitcast(pointer, self.vector.as_pointer())
-        if not tail:
+        if isinstance(tail, int) and not tail:
             loaded = self.builder.load(place)
             loaded.align = ITEM[self.dtype]
             return loaded
         what = ir.FunctionType(self.vector, [place.type, _INDEX, self._mask_type, self.vector])
         return self._call("llvm.masked.load", what, ".p0", place, self._align, self._mask(tail), self.zero())
 
-    def store(self, vector: Value, pointer: Value, tail: int = 0) -> None:
+    def store(self, vector: Value, pointer: Value, tail: Value = 0) -> None:
         """A vector; with ``tail``, only that many of its numbers."""
         place = self.builder.bitcast(pointer, self.vector.as_pointer())
-        if not tail:
+        if isinstance(tail, int) and not tail:
             self.builder.store(vector, place).align = ITEM[self.dtype]
             return
         what = ir.FunctionType(ir.VoidType(), [self.vector, place.type, _INDEX, self._mask_type])
         self._call("llvm.masked.store", what, ".p0", vector, place, self._align, self._mask(tail))
+
+    def copy(self, pointer: Value, to: Value) -> None:
+        """A single number."""
+        self.builder.store(self.builder.load(pointer), to)
+
+    def fetch(self, pointer: Value) -> None:
+        """Bring a line of memory into the cache."""
+        place = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        what = ir.FunctionType(ir.VoidType(), [place.type, _INDEX, _INDEX, _INDEX])
+        read, soon, data = (ir.Constant(_INDEX, number) for number in (0, 3, 1))
+        self._function("llvm.prefetch.p0", what, place, read, soon, data)
 
     def spread(self, pointer: Value) -> Value:
         """The number at a pointer, in every lane."""
@@ -156,10 +178,6 @@ class Code:
     def zero(self) -> Value:
         """Zeros."""
         return ir.Constant(self.vector, [0.0] * self.lanes)
-
-    def vectors(self, numbers: int) -> list[tuple[int, int]]:
-        """Each vector's first number, and its tail, of so many numbers in a row."""
-        return [(at, numbers - at if numbers - at < self.lanes else 0) for at in range(0, numbers, self.lanes)]
 
     def transposed(self, rows: Sequence[Value]) -> list[Value]:
         """The columns of as many vectors as each has lanes: halves are interleaved until each lane has been everywhere."""
@@ -195,11 +213,20 @@ class Code:
     def _align(self) -> Value:
         return ir.Constant(_INDEX, ITEM[self.dtype])
 
-    def _mask(self, count: int) -> Value:
-        return ir.Constant(self._mask_type, [lane < count for lane in range(self.lanes)])
+    def _mask(self, count: Value) -> Value:
+        if isinstance(count, int):
+            return ir.Constant(self._mask_type, [lane < count for lane in range(self.lanes)])
+        number = self.builder.trunc(count, _INDEX)
+        lanes = ir.VectorType(_INDEX, self.lanes)
+        limit = self.builder.insert_element(ir.Constant(lanes, ir.Undefined), number, ir.Constant(_INDEX, 0))
+        limit = self.builder.shuffle_vector(limit, ir.Constant(lanes, ir.Undefined), ir.Constant(lanes, [0] * self.lanes))
+        return self.builder.icmp_signed("<", ir.Constant(lanes, list(range(self.lanes))), limit)
 
     def _call(self, name: str, what: Any, suffix: str, *arguments: Value, flags: tuple[str, ...] = ()) -> Value:
-        name, module = f"{name}.v{self.lanes}{_SUFFIX[self.dtype]}{suffix}", self.function.module
+        return self._function(f"{name}.v{self.lanes}{_SUFFIX[self.dtype]}{suffix}", what, *arguments, flags=flags)
+
+    def _function(self, name: str, what: Any, *arguments: Value, flags: tuple[str, ...] = ()) -> Value:
+        module = self.function.module
         return self.builder.call(module.globals.get(name) or ir.Function(module, what, name), arguments, fastmath=flags)
 
 

@@ -90,8 +90,8 @@ ROWS = {32: {1: 12, 2: 12, 3: 8, 4: 6}, 16: {1: 8, 2: 6}}
 ALIASING, WAYS = 4096, 8
 """Bytes apart at which lines of memory take each other's place in a first-level cache, and how many there find one."""
 
-BLOCK = 1 << 17
-"""Bytes of the array that is read, which stay in a core's cache while all output channels are computed."""
+BLOCK = 1 << 18
+"""Bytes of what is read and written, which stay in a core's cache while all output channels are computed."""
 
 REUSES = 8
 """Tiles that must read a weight before it is worth bringing into their order."""
@@ -111,7 +111,7 @@ class Dense(Method):
         if self.place * item % ALIASING == 0:
             most = min(most, WAYS)
         self.rows = fitting(places, most)
-        self.block = max(BLOCK // (self.place * item) // self.rows, 4) * self.rows
+        self.block = max(BLOCK // ((self.place + self.y_all) * item) // self.rows, 4) * self.rows
         several = len(self.columns) * self.groups > 1
         self.packs = self.back or (several and walk.places >= REUSES * self.rows)
         self.panels: dict[tuple[int, int], int] = {}
@@ -146,6 +146,8 @@ class Dense(Method):
                         count=count,
                         place=element,
                     )
+        if len(walk.sweeps) > 1:
+            made.by_place(self.block * self.place)
         return made
 
     def _tile(self, column: Columns, sweep: Sweep, border: bool) -> DenseTile:
@@ -181,23 +183,22 @@ class Dense(Method):
 
     @cached_property
     def _packing(self) -> Program:
-        made, all_outputs = Schedule(), self.problem.out_channels
+        made, outputs = Schedule(), self.problem.out_channels
         for number, sweep in enumerate(self.walk.sweeps):
             for column, group in product(self.columns, range(self.groups)):
                 width = min(column.width, self.writes - column.first)
                 panel = self.panels[number, column.first] + group * len(sweep.taps) * self.reads * column.width
                 for index, tap in enumerate(sweep.taps):
-                    x, y = tap * self.problem.group_in * all_outputs, panel + index * self.reads * column.width
+                    x, y = tap * self.problem.group_in * outputs, panel + index * self.reads * column.width
+                    where = {"weight": 0, "bias": 0, "y": y, "place": column.width}
                     if self.back:
-                        turn = TransposeTile(width, self.reads, all_outputs, column.width)
-                        x += column.first * all_outputs + group * self.reads
-                        made.add(turn, x=x, weight=0, bias=0, y=y, taps=1, count=1)
+                        x += column.first * outputs + group * self.reads
+                        made.add(TransposeTile(), x=x, taps=self.reads, count=width, **where)
                     else:
-                        copy = CopyTile(width, all_outputs, column.width)
                         x += group * self.writes + column.first
-                        made.add(copy, x=x, weight=0, bias=0, y=y, taps=1, count=self.reads)
+                        made.add(CopyTile(), x=x, taps=width, count=self.reads, **where)
         whole = [Part(0, 1, 0, len(made.entries))]
-        return Program(made, Sizes(0, 0, 0, 0, 0, 0), whole, self.problem.dtype, self.machine, 1)
+        return Program(made, Sizes(0, 0, 0, outputs, 0, 0), whole, self.problem.dtype, self.machine, 1)
 
 
 @dataclass(frozen=True)

@@ -39,58 +39,64 @@ class DepthwiseTile:
     together: int
 
     def write(self, code: Code, given: Arguments) -> None:
-        """All vectors of a period, some at a time, and for each the steps; the last may overlap its neighbour."""
+        """The steps, some at a time, and for each all vectors; the last steps may overlap those before."""
         whole, tail = divmod(self.lanes, code.lanes)
         blocks = whole // self.vectors
-        with code.loop(0, blocks) as block:
-            self._steps(code, given, code.times(block, self.vectors * code.lanes), self.vectors, 0)
         rest = whole - blocks * self.vectors + (tail > 0)
-        if rest:
-            self._steps(code, given, blocks * self.vectors * code.lanes, rest, tail)
-
-    def _steps(self, code: Code, given: Arguments, at: Value, vectors: int, tail: int) -> None:
-        columns = [(index * code.lanes, tail if index == vectors - 1 else 0) for index in range(vectors)]
         with code.loop(0, given.count, self.rows) as start:
             first = code.least(start, code.plus(given.count, -self.rows))
-            x = code.variable(code.at(given.x, code.times(first, self.step), at))
-            y = code.at(given.y, code.times(first, self.y_step), at)
-            weight = code.variable(code.at(given.weight, at))
-            begin = [code.load(code.at(given.bias, at, column), end) for column, end in columns]
-            sums = [[code.variable(vector) for vector in begin] for _ in range(self.rows)]
+            x = code.at(given.x, code.times(first, self.step))
+            y = code.at(given.y, code.times(first, self.y_step))
+            with code.loop(0, blocks) as block:
+                self._vectors(code, given, x, y, code.times(block, self.vectors * code.lanes), self.vectors, 0)
+            if rest:
+                self._vectors(code, given, x, y, blocks * self.vectors * code.lanes, rest, tail)
 
-            def taps(many: int) -> None:
-                for ahead in range(many):
-                    reads, of_tap = code.get(x), code.at(code.get(weight), ahead * self.weight_row)
-                    weights = [code.load(code.at(of_tap, column), end) for column, end in columns]
-                    for row, of_row in enumerate(sums):
-                        for (column, end), total, vector in zip(columns, of_row, weights, strict=True):
-                            seen = code.at(reads, (row + ahead) * self.step + column)
-                            code.add_product(total, code.load(seen, end), vector)
-                code.set(x, code.at(code.get(x), many * self.step if self.together > 1 else given.tap))
-                code.set(weight, code.at(code.get(weight), many * self.weight_row))
+    def _vectors(
+        self, code: Code, given: Arguments, x_at: Value, y_at: Value, at: Value, vectors: int, tail: int
+    ) -> None:
+        columns = [(index * code.lanes, tail if index == vectors - 1 else 0) for index in range(vectors)]
+        x, y = code.variable(code.at(x_at, at)), code.at(y_at, at)
+        weight = code.variable(code.at(given.weight, at))
+        begin = [code.load(code.at(given.bias, at, column), end) for column, end in columns]
+        sums = [[code.variable(vector) for vector in begin] for _ in range(self.rows)]
 
-            whole = code.whole(given.taps, self.together)
-            with code.loop(0, whole, self.together):
-                taps(self.together)
-            if self.together > 1:
-                with code.loop(whole, given.taps):
-                    taps(1)
-            for row, of_row in enumerate(sums):
-                for (column, end), total in zip(columns, of_row, strict=True):
-                    code.store(code.get(total), code.at(y, row * self.y_step + column), end)
+        def taps(many: int) -> None:
+            for ahead in range(many):
+                reads, of_tap = code.get(x), code.at(code.get(weight), ahead * self.weight_row)
+                weights = [code.load(code.at(of_tap, column), end) for column, end in columns]
+                for row, of_row in enumerate(sums):
+                    for (column, end), total, vector in zip(columns, of_row, weights, strict=True):
+                        seen = code.at(reads, (row + ahead) * self.step + column)
+                        code.add_product(total, code.load(seen, end), vector)
+            code.set(x, code.at(code.get(x), many * self.step if self.together > 1 else given.tap))
+            code.set(weight, code.at(code.get(weight), many * self.weight_row))
+
+        whole = code.whole(given.taps, self.together)
+        with code.loop(0, whole, self.together):
+            taps(self.together)
+        if self.together > 1:
+            with code.loop(whole, given.taps):
+                taps(1)
+        for row, of_row in enumerate(sums):
+            for (column, end), total in zip(columns, of_row, strict=True):
+                code.store(code.get(total), code.at(y, row * self.y_step + column), end)
 
 
-SHORT, LONG = {32: (4, 4), 16: (2, 4)}, {32: (12, 1), 16: (8, 1)}
-"""Steps and vectors of a tile: wide ones stream through memory, for many taps tall ones keep what was read."""
+SUMS = {32: 16, 16: 8}
+"""Vectors of sums in a tile."""
 
 MANY = 12
-"""Taps from which a tile is tall."""
+"""Taps from which a tile is tall, and keeps what was read for the next taps."""
+
+FEW, WINDOW = 8, 1 << 14
+"""Taps, and bytes that they see, up to which a step at a time is fastest: then memory is read from end to end."""
 
 TOGETHER = 8
 """Taps that are written out together."""
 
-BLOCK = 1 << 14
-"""Bytes of the array that is read, which stay in a core's first cache while all taps read them."""
+BLOCK = 1 << 18
+"""Bytes of the array that is read, of a run of tiles: threads share runs."""
 
 FILLED = 8
 """Vectors of a step from which a last one that is not full costs little."""
@@ -117,9 +123,18 @@ class Depthwise(Method):
         self.runs_on, self.period = period.runs_on, period.size
         self.packs = self.period > self.x_all
         shared = sweep.step == sweep.spread and not self.packs and self.walk.inner == 1
-        shape = LONG if (self.kernel >= MANY and shared) or self.period <= self.lanes else SHORT
-        self.rows, self.vectors = shape[machine.registers]
+        self.rows, self.vectors = self._shape(shared)
         self.together = min(TOGETHER, self.kernel) if shared else 1
+
+    def _shape(self, shared: bool) -> tuple[int, int]:
+        """Steps and vectors of a tile."""
+        many, sums, sweep = -(-self.period // self.lanes), SUMS[self.machine.registers], self.walk.sweeps[0]
+        if shared and self.kernel >= MANY:
+            return sums * 3 // 4, 1
+        if many <= 4:
+            return sums // many, many
+        window = self.kernel * sweep.spread * self.walk.inner * self.x_all * ITEM[self.problem.dtype]
+        return (1, sums // 2) if self.kernel <= FEW and window <= WINDOW else (sums // 4, 4)
 
     def zeros(self) -> int:
         """A period of them."""

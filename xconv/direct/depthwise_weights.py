@@ -46,7 +46,12 @@ class DepthwiseWeightTile:
         at = [[(code.at(given.y, first, tap * self.y_row + n), end) for n, end in columns] for tap in range(self.taps)]
         sums = [[code.variable(code.load(place, end)) for place, end in of_tap] for of_tap in at]
         x, other = code.variable(code.at(given.x, first)), code.variable(code.at(given.weight, first))
+        ahead = code.times(given.count, self.step), code.times(given.count, self.other_step)
         with code.loop(0, given.count):
+            if vectors * code.lanes < self.lanes:  # while these are summed, the next block's come from memory
+                for n, _ in columns:
+                    code.fetch(code.at(code.get(x), n, ahead[0]))
+                    code.fetch(code.at(code.get(other), n, ahead[1]))
             gradients = [code.load(code.at(code.get(other), n), end) for n, end in columns]
             for tap, of_tap in enumerate(sums):
                 reads = code.at(code.get(x), code.times(given.tap, tap))
@@ -62,10 +67,10 @@ class DepthwiseWeightTile:
 SUMS = {32: 24, 16: 12}
 """Vectors of sums in a tile."""
 
-TALL = 8
+TALL = 12
 """Taps of a tile, at the most."""
 
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 """Bytes of both arrays, which stay in a core's cache while all taps read them."""
 
 

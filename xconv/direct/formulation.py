@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from xconv.backend import Array, Formulation
-from xconv.direct.machine import unavailable
-from xconv.direct.prepared import prepared
+from xconv.call import Call
+from xconv.direct.machine import ITEM, unavailable
+from xconv.direct.prepared import Prepared, prepared
 from xconv.direct.team import Team
+from xconv.estimate import LANES
 from xconv.problem import ConvProblem
+
+Ready: TypeAlias = Callable[[Array, Array, Array | None], Array]
+
+TALL = 6
+"""Rows of a tile of a weight gradient."""
 
 MOST_GROUPS = 256
 """Groups of several channels, each of which has tiles of its own."""
@@ -25,6 +32,9 @@ class Memory(Protocol):
 
     def is_hidden(self, *arrays: Array | None) -> bool:
         """Whether there is no memory to compute in (a compiler traces), or somebody must see what is done to it."""
+
+    def is_watched(self, *arrays: Array | None) -> bool:
+        """Whether it is hidden, or a gradient may be asked for."""
 
     def ordered(self, array: Array) -> Array:
         """The array, or a copy of it in the order of its axes."""
@@ -71,6 +81,24 @@ class Direct(Formulation):
                 return "its groups are many, or too small to fill a vector"
         return None
 
+    def work(self, direction: str, problem: ConvProblem) -> Sequence[float]:
+        reads, writes = problem.group_in, problem.group_out
+        if direction == "input_gradient":
+            reads, writes = writes, reads
+        places = problem.outer * problem.output_length * problem.inner
+        rows = problem.outer * (problem.output_length if problem.inner > 1 else 1)
+        if reads == writes == 1:
+            few = problem.stride > 1 and problem.inner == 1 and direction != "weight_gradient"
+            channels = _filled(problem.groups) if few else problem.groups
+            return [places * problem.kernel * channels, 0, 0, rows * problem.kernel]
+        narrow = writes < LANES // 2 <= reads
+        if narrow:
+            reads, writes = writes, reads  # lanes run along what is summed
+        products = places * problem.kernel * problem.groups * reads * _filled(writes)
+        sums = places * problem.groups * reads if narrow and direction != "weight_gradient" else 0
+        tiles = places * problem.kernel * problem.groups * -(-reads // TALL) * _filled(writes)
+        return [products, sums, tiles if direction == "weight_gradient" else 0, rows * problem.groups]
+
     def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None) -> Array:
         if self.memory.is_hidden(x, weight, bias):
             return self.memory.otherwise("forward", problem).forward(problem, axis, x, weight, bias)
@@ -92,17 +120,84 @@ class Direct(Formulation):
     def _signal(
         self, direction: str, problem: ConvProblem, axis: int, a: Array, weight: Array, bias: Array | None
     ) -> Array:
-        memory = self.memory
-        ready = prepared(direction, problem, memory.threads())
-        a, shape = memory.ordered(a), list(a.shape)
-        shape[axis] = problem.output_length if direction == "forward" else problem.length
-        shape[-1] = problem.out_channels if direction == "forward" else problem.in_channels
-        y = memory.empty(a, shape)
+        ready = prepared(direction, problem, self.memory.threads())
+        return self._run(ready, axis, _sizes(direction, problem), a, weight, bias)
+
+    def _run(
+        self, ready: Prepared, axis: int, sizes: tuple[int, int], a: Array, weight: Array, bias: Array | None
+    ) -> Array:
         if ready.packs:
-            kernel, begin = ready.packed(memory.view(weight), None if bias is None else memory.view(bias))
-            ready.run(memory.address(a), kernel.ctypes.data, None if begin is None else begin.ctypes.data, memory.address(y), memory.team)
+            kernel = ready.method.pack(self.memory.view(weight))
+            return self._with(ready, axis, sizes, a, kernel.ctypes.data, bias)
+        weight = self.memory.ordered(weight)
+        return self._with(ready, axis, sizes, a, self.memory.address(weight), bias)
+
+    def _with(
+        self, ready: Prepared, axis: int, sizes: tuple[int, int], a: Array, weight: int, bias: Array | None
+    ) -> Array:
+        """With the address of a weight in the order of the tiles."""
+        memory = self.memory
+        a, shape = memory.ordered(a), list(a.shape)
+        shape[axis], shape[-1] = sizes
+        y = memory.empty(a, shape)
+        if bias is None:
+            ready.run(memory.address(a), weight, None, memory.address(y), memory.team)
         else:
-            weight, bias = memory.ordered(weight), None if bias is None else memory.ordered(bias)
-            begin = None if bias is None else memory.address(bias)
-            ready.run(memory.address(a), memory.address(weight), begin, memory.address(y), memory.team)
+            begin = ready.method.pack_bias(memory.view(bias))
+            ready.run(memory.address(a), weight, begin.ctypes.data, memory.address(y), memory.team)
         return y
+
+    def lowered(self, call: Call, whole: Ready) -> Ready | None:
+        """A call without the steps before its code; ``whole`` is all of them, for gradients."""
+        if not _is_plain(call):
+            return None
+        direction, problem, axis, memory = call.direction, call.problem, call.axis, self.memory
+        sizes, by_threads = _sizes(direction, problem), dict[int, Prepared]()
+
+        def computed(x: Array, weight: Array, bias: Array | None) -> Array:
+            if memory.is_watched(x, weight, bias):
+                return whole(x, weight, bias)
+            threads = memory.threads()
+            ready = by_threads.get(threads)
+            if ready is None:
+                ready = by_threads[threads] = prepared(direction, problem, threads)
+            return self._run(ready, axis, sizes, x, weight, bias)
+
+        return computed
+
+    def packed(self, call: Call, weight: Array) -> Callable[..., Array] | None:
+        """A function of ``(x, bias=None)`` with the weight in the order of the tiles, where that is another."""
+        if not _is_plain(call) or self.memory.is_hidden(weight):
+            return None
+        memory, axis, sizes = self.memory, call.axis, _sizes(call.direction, call.problem)
+        fixed, kernels = memory.view(weight).copy(), dict[int, tuple[Prepared, np.ndarray]]()
+
+        def with_weight(x: Array, bias: Array | None = None) -> Array:
+            threads = memory.threads()
+            if threads not in kernels:
+                made = prepared(call.direction, call.problem, threads)
+                kernels[threads] = made, made.method.pack(fixed) if made.packs else fixed
+            ready, kernel = kernels[threads]
+            return self._with(ready, axis, sizes, x, kernel.ctypes.data, bias)
+
+        return with_weight
+
+
+def _filled(channels: int) -> int:
+    """Channels, and what is left of their last vector."""
+    return -(-channels // LANES) * LANES
+
+
+def _sizes(direction: str, problem: ConvProblem) -> tuple[int, int]:
+    """Length and channels of the result."""
+    if direction == "forward":
+        return problem.output_length, problem.out_channels
+    return problem.length, problem.in_channels
+
+
+def _is_plain(call: Call) -> bool:
+    """Whether a call is its problem, with nothing to be done before or after it."""
+    problem = call.problem
+    known = problem.is_static and not problem.is_empty and not problem.decimates
+    zeros = problem.padding_mode == "zeros" and problem.dtype in ITEM
+    return known and zeros and call.layout.channels_last and call.direction != "weight_gradient"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xconv.direct.code import Code
+from xconv.direct.machine import ITEM
 from xconv.direct.method import Method
 from xconv.direct.program import Arguments, Floats, Schedule
 
@@ -55,6 +56,9 @@ class NarrowTile:
 SUMS = {32: 16, 16: 8}
 """Vectors of sums in a tile."""
 
+BLOCK = 1 << 16
+"""Bytes of the array that is read, of a run of tiles: they stay in a core's cache for the other sweeps."""
+
 
 class Narrow(Method):
     """A convolution to few channels, or an input gradient of few."""
@@ -64,17 +68,17 @@ class Narrow(Method):
     def schedule(self, threads: int) -> Schedule:
         """The tiles, one run of places after the other."""
         del threads
-        most = SUMS[self.machine.registers] // self.writes
         made, walk, at = Schedule(), self.walk, 0
+        across, most = walk.inner > 1, SUMS[self.machine.registers] // self.writes
+        block = max(BLOCK // (self.x_all * walk.sweeps[0].step * ITEM[self.problem.dtype]), most)
         for sweep in walk.sweeps:
-            across = walk.inner > 1
             step, apart = (1, 1) if across else (sweep.step, sweep.apart)
             for place, count, tap, taps in sweep.runs(walk.length):
-                for one in range(place, place + count) if across else [place]:
-                    element = sweep.first + one * sweep.step + tap * sweep.spread
-                    many = walk.inner if across else count
+                for one in range(place, place + count, 1 if across else block):
+                    many = walk.inner if across else min(block, place + count - one)
                     rows = most if many >= most else 1
                     tile = NarrowTile(rows, self.writes, self.reads, step * self.x_all, apart * self.y_all)
+                    element = sweep.first + one * sweep.step + tap * sweep.spread
                     for group in range(self.groups):
                         panel = at + group * len(sweep.taps) * self.writes * self.reads
                         made.add(
@@ -87,6 +91,8 @@ class Narrow(Method):
                             count=many,
                         )
             at += self.groups * len(sweep.taps) * self.writes * self.reads
+        if len(walk.sweeps) > 1:
+            made.by_place(block * self.x_all)
         return made
 
     def pack(self, weight: Floats) -> Floats:

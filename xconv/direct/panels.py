@@ -1,4 +1,8 @@
-"""The weights of a dense layer in the order in which its tiles read them: a panel for each block of output channels."""
+"""Rows of numbers brought into another order: copied, or transposed a square of vectors at a time.
+
+An entry's taps are the numbers in a row, its count the rows, its place the numbers from one row to the next where it
+writes; a program's ``tap`` is the same where it reads. So both are compiled once for all sizes.
+"""
 
 from __future__ import annotations
 
@@ -10,47 +14,46 @@ from xconv.direct.program import Arguments
 
 @dataclass(frozen=True)
 class CopyTile:
-    """Rows of ``width`` numbers, copied one below the other."""
-
-    width: int
-    row: int
-    y_row: int
+    """Rows, copied one below the other."""
 
     def write(self, code: Code, given: Arguments) -> None:
-        """Copy as many rows as there are places."""
-        with code.loop(0, given.count) as index:
-            x, y = code.at(given.x, code.times(index, self.row)), code.at(given.y, code.times(index, self.y_row))
-            for at, tail in code.vectors(self.width):
-                code.store(code.load(code.at(x, at), tail), code.at(y, at), tail)
+        """Copy each row."""
+        whole = code.whole(given.taps, code.lanes)
+        with code.loop(0, given.count) as row:
+            x, y = code.at(given.x, code.times(row, given.tap)), code.at(given.y, code.times(row, given.place))
+            with code.loop(0, whole, code.lanes) as at:
+                code.store(code.load(code.at(x, at)), code.at(y, at))
+            rest = code.minus(given.taps, whole)
+            code.store(code.load(code.at(x, whole), rest), code.at(y, whole), rest)
 
 
 @dataclass(frozen=True)
 class TransposeTile:
-    """``width`` rows of ``columns`` numbers, written as so many rows of ``width``: squares of vectors at a time."""
-
-    width: int
-    columns: int
-    row: int
-    y_row: int
+    """Rows that become columns."""
 
     def write(self, code: Code, given: Arguments) -> None:
-        """Transpose all squares."""
-        tops, lefts = (code.whole(numbers, code.lanes) for numbers in (self.width, self.columns))
-        with code.loop(0, tops, code.lanes) as top:
-            self._row(code, given, top, lefts, 0)
-        if tops < self.width:
-            self._row(code, given, tops, lefts, self.width - tops)
+        """Transpose the squares that are full, and those at the edges."""
+        rows, columns = code.whole(given.count, code.lanes), code.whole(given.taps, code.lanes)
+        with code.loop(0, rows, code.lanes) as top, code.loop(0, columns, code.lanes) as left:
+            self._square(code, given, top, left)
+        with code.loop(0, given.count, code.lanes) as top:
+            start = code.either(code.smaller(top, rows), columns, 0)
+            with code.loop(start, given.taps, code.lanes) as left:
+                self._edge(code, given, top, left)
 
-    def _row(self, code: Code, given: Arguments, top: Value, lefts: int, rows: int) -> None:
-        with code.loop(0, lefts, code.lanes) as left:
-            self._square(code, given, top, rows, left, 0)
-        if lefts < self.columns:
-            self._square(code, given, top, rows, lefts, self.columns - lefts)
+    def _square(self, code: Code, given: Arguments, top: Value, left: Value) -> None:
+        x, y = self._corners(code, given, top, left)
+        read = [code.load(code.at(x, code.times(given.tap, row))) for row in range(code.lanes)]
+        for column, vector in enumerate(code.transposed(read)):
+            code.store(vector, code.at(y, code.times(given.place, column)))
 
-    def _square(self, code: Code, given: Arguments, top: Value, rows: int, left: Value, columns: int) -> None:
-        corner = code.at(given.x, code.times(top, self.row), left)
-        read = [code.load(code.at(corner, row * self.row), columns) for row in range(rows or code.lanes)]
-        read += [code.zero()] * (code.lanes - len(read))
-        y = code.at(given.y, code.times(left, self.y_row), top)
-        for column, vector in enumerate(code.transposed(read)[: columns or code.lanes]):
-            code.store(vector, code.at(y, column * self.y_row), rows)
+    def _edge(self, code: Code, given: Arguments, top: Value, left: Value) -> None:
+        x, y = self._corners(code, given, top, left)
+        with code.loop(0, code.least(code.minus(given.count, top), code.lanes)) as row:
+            with code.loop(0, code.least(code.minus(given.taps, left), code.lanes)) as column:
+                from_ = code.at(x, code.times(row, given.tap), column)
+                code.copy(from_, code.at(y, code.times(column, given.place), row))
+
+    def _corners(self, code: Code, given: Arguments, top: Value, left: Value) -> tuple[Value, Value]:
+        x = code.at(given.x, code.times(top, given.tap), left)
+        return x, code.at(given.y, code.times(left, given.place), top)

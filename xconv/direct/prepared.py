@@ -51,10 +51,6 @@ class Prepared:
             schedule, self.method.sizes(), parts, problem.dtype, machine, self.method.zeros()
         )
 
-    def packed(self, weight: Floats, bias: Floats | None) -> tuple[Floats, Floats | None]:
-        """Weight and bias in the order of the tiles, where ``packs`` says that it is another."""
-        return self.method.pack(weight), None if bias is None else self.method.pack_bias(bias)
-
     def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:
         """Compute it, where ``run`` computes a result or the gradient for x."""
         total = np.zeros(self.sums, self.method.problem.dtype)

@@ -102,6 +102,10 @@ class Schedule:
         """One more run of tiles."""
         self.entries.append(Entry(self.tiles.setdefault(tile, len(self.tiles)), **where))
 
+    def by_place(self, block: int) -> None:
+        """Bring together what reads the same ``block`` elements of a line: they stay in a core's cache."""
+        self.entries.sort(key=lambda entry: entry.x // block)
+
     def cut(self) -> None:
         """What comes now is for the next thread."""
         self.cuts.append(len(self.entries))

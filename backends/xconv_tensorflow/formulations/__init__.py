@@ -16,4 +16,4 @@ from xconv_tensorflow.formulations.taps import Taps
 
 FORMULATIONS = (Conv2d(), Conv1d(), Depthwise(), Folded(), Phases(), Split(), Adjoint(), Fourier(), Taps(), DIRECT)
 
-__all__ = ["FORMULATIONS", "conv2d", "native_pads"]
+__all__ = ["DIRECT", "FORMULATIONS", "conv2d", "native_pads"]

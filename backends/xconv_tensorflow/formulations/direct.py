@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -13,7 +14,7 @@ from xconv.backend import Formulation
 from xconv.direct.formulation import Direct
 from xconv.direct.team import pool
 from xconv.problem import ConvProblem
-from xconv_tensorflow.formulations.shapes import Tensor
+from xconv_tensorflow.formulations.shapes import Tensor, may_be_differentiated
 from xconv_tensorflow.rules import ranked
 
 ALIGNED = 64
@@ -31,6 +32,9 @@ class EagerTensors:
         return not tf.executing_eagerly() or any(
             x is not None and (x.__class__ is not _EAGER or not x.device.endswith("CPU:0")) for x in arrays
         )
+
+    def is_watched(self, *arrays: Tensor | None) -> bool:
+        return may_be_differentiated() or self.is_hidden(*arrays)
 
     def ordered(self, array: Tensor) -> Tensor:
         return array  # it has no other order
@@ -53,9 +57,13 @@ class EagerTensors:
         return tf.convert_to_tensor(array)
 
     def threads(self) -> int:
+        return self._threads
+
+    @cached_property
+    def _threads(self) -> int:
         from xconv_tensorflow.backend import BACKEND
 
-        return BACKEND.threads()
+        return BACKEND.threads()  # there is a tensor already: it cannot change any more
 
     def otherwise(self, direction: str, problem: ConvProblem) -> Formulation:
         from xconv_tensorflow.formulations import FORMULATIONS

@@ -94,3 +94,14 @@ def swapped(problem: ConvProblem, weight: Tensor, flip: bool = True) -> Tensor:
         return tf.transpose(weight, (0, 2, 1))
     grouped = tf.reshape(weight, (kernel, problem.group_in, groups, problem.group_out))
     return tf.reshape(tf.transpose(grouped, (0, 3, 2, 1)), (kernel, problem.group_out, problem.in_channels))
+
+
+def may_be_differentiated() -> bool:
+    """Whether a tape or an accumulator looks on, or a graph is built: else a custom gradient is time lost."""
+    if not tf.executing_eagerly():
+        return True
+    try:
+        from tensorflow.python.eager.record import could_possibly_record
+    except ImportError:  # it is not public
+        return True
+    return bool(could_possibly_record())

@@ -31,6 +31,8 @@ class Tensors:
             return True
         return any(x is not None and (x.__class__ not in _PLAIN or x.device.type != "cpu") for x in arrays)
 
+    is_watched = is_hidden
+
     def ordered(self, array: Tensor) -> Tensor:
         return array.contiguous()
 
