@@ -20,7 +20,8 @@ from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
 from xconv_torch import rules
 from xconv_torch.autograd import apart, computed, is_differentiated
-from xconv_torch.formulations import FORMULATIONS, shapes, own_adjoints
+from xconv_torch.formulations import FORMULATIONS, own_adjoints, shapes
+from xconv_torch.formulations.direct import Settled, in_order
 from xconv_torch.lowered import lowered, packed
 
 _NAMES = {
@@ -94,7 +95,10 @@ class TorchBackend(Backend):
 
     def settle(self, array: Tensor, like: Tensor) -> Tensor:
         # torch's own ops give channels-last memory for channels-last memory; a compiler settles that itself
-        return array if is_compiling() or not like.is_contiguous() else array.contiguous()
+        if is_compiling() or not like.is_contiguous() or array.is_contiguous():
+            return array
+        settled: Tensor = Settled.apply(array) if is_differentiated(array) else in_order(array)
+        return settled
 
     def narrow(self, array: Tensor, axis: int, start: Size, size: Size) -> Tensor:
         return array.narrow(axis, start, size)

@@ -198,6 +198,10 @@ class Code:
         what = ir.FunctionType(self.vector, [self.vector] * 3)
         self.set(total, self._call("llvm.fma", what, "", a, b, self.get(total)))
 
+    def add(self, a: Value, b: Value) -> Value:
+        """A sum of vectors."""
+        return self.builder.fadd(a, b)
+
     def store_sum(self, vector: Value, first: Value, pointer: Value) -> None:
         """The sum of the lanes of a vector, in some order, and of the number at ``first``."""
         what = ir.FunctionType(self.vector.element, [self.vector.element, self.vector])

@@ -154,7 +154,8 @@ class Depthwise(Method):
                     weight = sweep.taps[tap] * self.period if taps else 0
                     for lanes, rows, at, steps in self._pieces(walk.inner if alone else count, sweep.step):
                         step, y_step = (lanes, lanes) if self.runs_on else (sweep.step * lanes, sweep.apart * lanes)
-                        tile = DepthwiseTile(rows, self.vectors, lanes, step, y_step, back * self.period, self.together)
+                        vectors = self.vectors if rows > 1 else SUMS[self.machine.registers] // 2
+                        tile = DepthwiseTile(rows, vectors, lanes, step, y_step, back * self.period, self.together)
                         x_at, y_at = (at, at) if self.runs_on else (at * sweep.step, at * sweep.apart)
                         made.add(tile, x=x + x_at, weight=weight, bias=0, y=y + y_at, taps=taps, count=steps)
         return made
@@ -164,7 +165,7 @@ class Depthwise(Method):
         total = places * self.x_all
         lanes = self.period if total >= self.period else self.x_all
         steps = total // lanes
-        rows = self.rows if steps >= self.rows else 1
+        rows = min(self.rows, steps)
         block = max(BLOCK // (step * lanes * ITEM[self.problem.dtype]) // rows, 1) * rows
         for start in range(0, steps, block):
             first = max(min(start, steps - rows), 0)

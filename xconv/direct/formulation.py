@@ -91,7 +91,7 @@ class Direct(Formulation):
             few = problem.stride > 1 and problem.inner == 1 and direction != "weight_gradient"
             channels = _filled(problem.groups) if few else problem.groups
             return [places * problem.kernel * channels, 0, 0, rows * problem.kernel]
-        narrow = writes < LANES // 2 <= reads
+        narrow = writes <= LANES // 2 <= reads
         if narrow:
             reads, writes = writes, reads  # lanes run along what is summed
         products = places * problem.kernel * problem.groups * reads * _filled(writes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -33,25 +34,32 @@ class NarrowTile:
             x = code.variable(code.at(given.x, code.times(first, self.place)))
             y = code.at(given.y, code.times(first, self.y_place))
             weight = code.variable(given.weight)
-            sums = [[code.variable(code.zero()) for _ in range(self.outputs)] for _ in range(self.rows)]
+            chains = -(-LATENCY // (self.rows * self.outputs))  # a sum waits for the one before
+            sums = [
+                [[code.variable(code.zero()) for _ in range(chains)] for _ in range(self.outputs)]
+                for _ in range(self.rows)
+            ]
             with code.loop(0, given.taps):
                 reads, of_tap = code.get(x), code.get(weight)
-                for at, many in vectors:
+                for number, (at, many) in enumerate(vectors):
                     weights = [
                         code.load(code.at(of_tap, output * self.channels + at), many % code.lanes)
                         for output in range(self.outputs)
                     ]
                     for row, of_row in enumerate(sums):
                         seen = code.load(code.at(reads, row * self.place + at), many % code.lanes)
-                        for total, vector in zip(of_row, weights, strict=True):
-                            code.add_product(total, seen, vector)
+                        for parts, vector in zip(of_row, weights, strict=True):
+                            code.add_product(parts[number % chains], seen, vector)
                 code.set(x, code.at(reads, given.tap))
                 code.set(weight, code.at(of_tap, self.outputs * self.channels))
             for row, of_row in enumerate(sums):
-                for output, total in enumerate(of_row):
-                    place = code.at(y, row * self.y_place + output)
-                    code.store_sum(code.get(total), code.at(given.bias, output), place)
+                for output, parts in enumerate(of_row):
+                    total = reduce(code.add, map(code.get, parts))
+                    code.store_sum(total, code.at(given.bias, output), code.at(y, row * self.y_place + output))
 
+
+LATENCY = 4
+"""Sums that a core can begin before the first is done."""
 
 SUMS = {32: 16, 16: 8}
 """Vectors of sums in a tile."""
@@ -76,7 +84,7 @@ class Narrow(Method):
             for place, count, tap, taps in sweep.runs(walk.length):
                 for one in range(place, place + count, 1 if across else block):
                     many = walk.inner if across else min(block, place + count - one)
-                    rows = most if many >= most else 1
+                    rows = min(most, many)
                     tile = NarrowTile(rows, self.writes, self.reads, step * self.x_all, apart * self.y_all)
                     element = sweep.first + one * sweep.step + tap * sweep.spread
                     for group in range(self.groups):

@@ -35,7 +35,7 @@ def method(direction: str, problem: ConvProblem, machine: Machine) -> type[Metho
     reads, writes = problem.group_in, problem.group_out
     if direction == "input_gradient":
         reads, writes = writes, reads
-    return Narrow if writes < machine.lanes(problem.dtype) // 2 <= reads else Dense
+    return Narrow if writes <= machine.lanes(problem.dtype) // 2 <= reads else Dense
 
 
 class Prepared:

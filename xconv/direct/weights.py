@@ -77,7 +77,7 @@ class Weights(Method):
     def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
         super().__init__(direction, problem, machine)
         walk, [self.sweep] = self.walk, self.walk.sweeps
-        self.swapped = self.writes < self.lanes // 2 < self.reads
+        self.swapped = self.writes <= self.lanes // 2 < self.reads
         self.many, other = (self.writes, self.reads) if self.swapped else (self.reads, self.writes)
         self.columns = columns(other, self.lanes, self._vectors(machine))
         self.rows = ROWS[machine.registers][self.columns[0].vectors]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +14,13 @@ from torch import Tensor
 from xconv.backend import Formulation
 from xconv.direct.formulation import Direct
 from xconv.direct.team import OpenMP, Team, pool
+from xconv.direct.transposed import transpose
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.gemm import Im2col
 from xconv_torch.formulations.native import Conv2d
 from xconv_torch.formulations.shapes import empty, is_recorded
 
+_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
@@ -27,20 +31,18 @@ class Tensors:
         self.team = _team()
 
     def is_hidden(self, *arrays: Tensor | None) -> bool:
-        if is_recorded(*arrays) or torch._C._len_torch_dispatch_stack():
-            return True
-        return any(x is not None and (x.__class__ not in _PLAIN or x.device.type != "cpu") for x in arrays)
+        return is_recorded(*arrays) or not all(x is None or _has_memory(x) for x in arrays)
 
     is_watched = is_hidden
 
     def ordered(self, array: Tensor) -> Tensor:
-        return array.contiguous()
+        return in_order(array)
 
     def address(self, array: Tensor) -> int:
         return array.data_ptr()
 
     def view(self, array: Tensor) -> np.ndarray:
-        view: np.ndarray = array.detach().contiguous().numpy()
+        view: np.ndarray = in_order(array.detach()).numpy()
         return view
 
     def empty(self, like: Tensor, shape: Sequence[int]) -> Tensor:
@@ -65,6 +67,48 @@ def _team() -> Team:
         except (OSError, AttributeError):
             continue
     return pool
+
+
+def _has_memory(x: Tensor) -> bool:
+    return x.__class__ in _PLAIN and x.device.type == "cpu" and not torch._C._len_torch_dispatch_stack()
+
+
+def in_order(x: Tensor) -> Tensor:
+    """The tensor in the order of its axes, where it lies channels first for channels last or the other way round too.
+
+    Several times as fast as torch's own copy.
+    """
+    if x.is_contiguous():
+        return x
+    if x.ndim > 2 and x.dtype in _DTYPES and x.numel() and _has_memory(x) and not is_recorded(x):
+        if x.movedim(-1, 1).is_contiguous():
+            return _transposed(x, x.shape[-1], math.prod(x.shape[1:-1]))
+        if x.movedim(1, -1).is_contiguous():
+            return _transposed(x, math.prod(x.shape[2:]), x.shape[1])
+    return x.contiguous()
+
+
+def _transposed(x: Tensor, rows: int, columns: int) -> Tensor:
+    y = empty(x, x.shape)
+    size = (x.shape[0], rows, columns)
+    transpose(x.data_ptr(), y.data_ptr(), size, _DTYPES[x.dtype], torch.get_num_threads(), DIRECT.memory.team)
+    return y
+
+
+class Settled(torch.autograd.Function):
+    """A copy in the order of the axes: the same numbers, and so the same gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return in_order(x)
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> Tensor:
+        return above[0]
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return in_order(tangents[0])
 
 
 DIRECT = Direct(Tensors())
