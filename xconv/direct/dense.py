@@ -20,7 +20,7 @@ from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method
 from xconv.direct.panels import CopyTile, TransposeTile
 from xconv.direct.program import Arguments, Floats, Part, Program, Schedule, Sizes
-from xconv.direct.sweeps import Sweep
+from xconv.direct.routes import route
 from xconv.direct.team import pool
 from xconv.problem import ConvProblem
 
@@ -87,9 +87,6 @@ class DenseTile:
 ROWS = {32: {1: 12, 2: 12, 3: 8, 4: 6}, 16: {1: 8, 2: 6}}
 """Places that a tile of so many vectors has: sums, weights and a number fill the registers of the machine."""
 
-ALIASING, WAYS = 4096, 8
-"""Bytes apart at which lines of memory take each other's place in a first-level cache, and how many there find one."""
-
 BLOCK = 1 << 18
 """Bytes of what is read and written, which stay in a core's cache while all output channels are computed."""
 
@@ -104,14 +101,11 @@ class Dense(Method):
         super().__init__(direction, problem, machine)
         shapes, walk, item = ROWS[machine.registers], self.walk, ITEM[problem.dtype]
         self.columns = columns(self.writes, self.lanes, max(shapes))
-        most = shapes[self.columns[0].vectors]
-        self.along = walk.inner < 2 * most  # else the places of a tile are a row's inner elements
-        places = min((sweep.places for sweep in walk.sweeps), default=0) if self.along else walk.inner
-        self.place = self.x_all * (walk.inner * walk.sweeps[0].step if self.along else 1)
-        if self.place * item % ALIASING == 0:
-            most = min(most, WAYS)
-        self.rows = fitting(places, most)
-        self.block = max(BLOCK // ((self.place + self.y_all) * item) // self.rows, 4) * self.rows
+        self.route = route(walk, shapes[self.columns[0].vectors], self.x_all * item)
+        self.place, self.y_place = self.route.place * self.x_all, self.route.y_place * self.y_all
+        self.rows = self.route.rows
+        step = walk.sweeps[0].step * self.x_all + self.y_all
+        self.block = max(BLOCK // (step * item), 4 * self.rows)
         several = len(self.columns) * self.groups > 1
         self.packs = self.back or (several and walk.places >= REUSES * self.rows)
         self.panels: dict[tuple[int, int], int] = {}
@@ -126,54 +120,35 @@ class Dense(Method):
         del threads
         made, walk = Schedule(), self.walk
         for number, sweep in enumerate(walk.sweeps):
-            for place, inner, count, tap, taps, border in self._pieces(sweep):
-                element = sweep.first + place * sweep.step + tap * sweep.spread
-                y = ((sweep.at + place * sweep.apart) * walk.inner + inner) * self.y_all
+            for piece in self.route.pieces(sweep, self.block):
                 for group, column in product(range(self.groups), self.columns):
                     out = group * self.writes + column.first
                     if self.packs:
-                        row = (group * len(sweep.taps) + tap) * self.reads
+                        row = (group * len(sweep.taps) + piece.tap) * self.reads
                         weight = self.panels[number, column.first] + row * column.width
                     else:
-                        weight = tap * self.reads * self.y_all + out
+                        weight = piece.tap * self.reads * self.y_all + out
                     made.add(
-                        self._tile(column, sweep, border),
-                        x=(element * walk.inner + inner) * self.x_all + group * self.reads,
+                        self._tile(column, sweep.step if piece.border else 0),
+                        x=piece.x * self.x_all + group * self.reads,
                         weight=weight,
                         bias=out,
-                        y=y + out,
-                        taps=taps,
-                        count=count,
-                        place=element,
+                        y=piece.y * self.y_all + out,
+                        taps=piece.taps,
+                        count=piece.count,
+                        place=piece.place,
                     )
         if len(walk.sweeps) > 1:
-            made.by_place(self.block * self.place)
+            made.by_place(self.block * walk.sweeps[0].step * self.x_all)
         return made
 
-    def _tile(self, column: Columns, sweep: Sweep, border: bool) -> DenseTile:
-        y_place = self.y_all * (sweep.apart * self.walk.inner if self.along else 1)
-        row = column.width if self.packs else self.y_all
-        step = sweep.step if border else 0
-        return DenseTile(self.rows, column.vectors, column.tail, self.reads, self.place, y_place, row, step)
+    def parts(self, schedule: Schedule, threads: int) -> list[Part]:
+        """Some of the lines or of the entries for each thread."""
+        return schedule.parts(self.walk.lines if self.route.by_line else 1, threads)
 
-    def _pieces(self, sweep: Sweep) -> Iterator[tuple[int, int, int, int, int, bool]]:
-        """(place, inner element, places, tap, taps, whether it looks for borders) of each run of tiles."""
-        many, inner = len(sweep.taps), self.walk.inner
-        if not self.along:
-            for place, count, tap, taps in sweep.runs(self.walk.length):
-                for one in range(place, place + count):
-                    yield one, 0, inner, tap, taps, False
-            return
-        start, stop = sweep.inner(self.walk.length) if many else (0, sweep.places)
-        start = -(-start // self.rows) * self.rows  # the borders are whole tiles
-        stop = sweep.places - -(-(sweep.places - stop) // self.rows) * self.rows
-        if stop - start < self.rows:
-            start = stop = sweep.places
-        for element in range(inner):
-            for low, high, border in ((0, start, True), (start, stop, False), (stop, sweep.places, True)):
-                for first in range(low, high, self.block):
-                    first = min(first, high - self.rows)
-                    yield first, element, min(self.block, high - first), 0, many, border
+    def _tile(self, column: Columns, step: int) -> DenseTile:
+        row = column.width if self.packs else self.y_all
+        return DenseTile(self.rows, column.vectors, column.tail, self.reads, self.place, self.y_place, row, step)
 
     def pack(self, weight: Floats) -> Floats:
         """A panel for each sweep, block of output channels and group: taps, input channels, output channels."""
@@ -226,14 +201,3 @@ def columns(channels: int, lanes: int, most: int) -> list[Columns]:
         found.append(Columns(first, size, size * lanes, tail))
         first += size * lanes
     return found
-
-
-def fitting(places: int, most: int) -> int:
-    """Rows of a tile: many, and such that the last tile computes little again.
-
-    >>> fitting(17, 6), fitting(8, 6), fitting(3, 6), fitting(1000, 6)
-    (6, 4, 3, 6)
-    """
-    if places <= most:
-        return max(places, 1)
-    return min(range(most, most // 2, -1), key=lambda rows: -(-places // rows) * rows * (1 + 0.02 * (most - rows)))

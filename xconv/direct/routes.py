@@ -1,0 +1,148 @@
+"""Which places a tile of a dense layer takes together: neighbours of a signal, of a row, or the same place of each line.
+
+All give the same sums. They differ in what they compute in vain: a run of places that is no multiple of a tile's rows is
+computed twice in part, and neighbours at a border see padding where the same place of all lines sees none.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from xconv.direct.sweeps import Sweep, Walk
+
+ALIASING, WAYS = 4096, 8
+"""Bytes apart at which lines of memory take each other's place in a first-level cache, and how many there find one."""
+
+FURTHER = 1.05
+"""How much slower it is to go from line to line: neighbours share lines of memory."""
+
+
+class Piece(NamedTuple):
+    """A run of places: where it begins to read and to write, in elements of the lines, and the taps that it sees.
+
+    ``place`` is the element on the sliding axis that its first place reads; ``border`` says whether some see padding.
+    """
+
+    x: int
+    y: int
+    count: int
+    tap: int
+    taps: int
+    place: int
+    border: bool = False
+
+
+class Route(ABC):
+    """A way through the places, ``rows`` at a time; ``place`` and ``y_place`` are elements from one to the next."""
+
+    by_line = True
+    """Whether each line is gone through alone."""
+
+    def __init__(self, walk: Walk, places: int, place: int, y_place: int, most: int, size: int) -> None:
+        """``size`` is how many bytes an element of the array has that is read."""
+        self.walk, self.place, self.y_place = walk, place, y_place
+        self.rows = fitting(places, min(most, WAYS) if place * size % ALIASING == 0 else most)
+
+    @abstractmethod
+    def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
+        """The runs of places, of at most about ``block``."""
+
+    @abstractmethod
+    def products(self) -> float:
+        """Products of a place and a tap that are computed, those in vain included."""
+
+    def whole(self, places: int) -> int:
+        """Places that are computed for so many."""
+        return -(-places // self.rows) * self.rows
+
+
+class Along(Route):
+    """Neighbours on the sliding axis. At the borders a tile looks whether a place sees padding."""
+
+    def __init__(self, walk: Walk, most: int, size: int) -> None:
+        sweep = walk.sweeps[0]
+        places = min((each.places for each in walk.sweeps), default=0)
+        super().__init__(walk, places, sweep.step * walk.inner, sweep.apart * walk.inner, most, size)
+
+    def products(self) -> float:
+        walk = self.walk
+        return walk.lines * walk.inner * sum(self.whole(sweep.places) * len(sweep.taps) for sweep in walk.sweeps)
+
+    def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
+        many, inner, places = len(sweep.taps), self.walk.inner, sweep.places
+        start, stop = sweep.inner(self.walk.length) if many else (0, places)
+        start, stop = self.whole(start), places - self.whole(places - stop)  # the borders are whole tiles
+        if stop - start < self.rows:
+            start = stop = places
+        block = self.whole(block)
+        for element in range(inner):
+            for low, high, border in ((0, start, True), (start, stop, False), (stop, places, True)):
+                for at in range(low, high, block):
+                    first = min(at, high - self.rows)
+                    read = sweep.first + first * sweep.step
+                    y = (sweep.at + first * sweep.apart) * inner + element
+                    yield Piece(read * inner + element, y, min(block, high - first), 0, many, read, border)
+
+
+class Inner(Route):
+    """Neighbours in a row of a map that slides along its columns: all see the same taps."""
+
+    def __init__(self, walk: Walk, most: int, size: int) -> None:
+        super().__init__(walk, walk.inner, 1, 1, most, size)
+
+    def products(self) -> float:
+        walk = self.walk
+        seen = sum(count * taps for sweep in walk.sweeps for _, count, _, taps in sweep.runs(walk.length))
+        return walk.lines * seen * self.whole(walk.inner)
+
+    def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
+        inner = self.walk.inner
+        for place, count, tap, taps in sweep.runs(self.walk.length):
+            for one in range(place, place + count):
+                read = sweep.first + one * sweep.step + tap * sweep.spread
+                yield Piece(read * inner, (sweep.at + one * sweep.apart) * inner, inner, tap, taps, read)
+
+
+class Lines(Route):
+    """The same place of several lines: all see the same taps, and none sees padding."""
+
+    by_line = False
+
+    def __init__(self, walk: Walk, most: int, size: int) -> None:
+        super().__init__(walk, walk.lines, walk.length, walk.places // max(walk.lines, 1), most, size)
+
+    def products(self) -> float:
+        walk = self.walk
+        seen = sum(count * taps for sweep in walk.sweeps for _, count, _, taps in sweep.runs(walk.length))
+        return FURTHER * seen * self.whole(walk.lines)
+
+    def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
+        walk = self.walk
+        block = self.whole(max(block // max(sweep.places, 1), 1))
+        for at in range(0, walk.lines, block):
+            line = min(at, walk.lines - self.rows)
+            for place, count, tap, taps in sweep.runs(walk.length):
+                for one in range(place, place + count):
+                    read = sweep.first + one * sweep.step + tap * sweep.spread
+                    y = line * self.y_place + sweep.at + one * sweep.apart
+                    yield Piece(line * walk.length + read, y, min(block, walk.lines - line), tap, taps, read)
+
+
+def route(walk: Walk, most: int, size: int) -> Route:
+    """The way that computes least in vain."""
+    ways: list[Route] = [Along(walk, most, size)]
+    ways.append((Inner if walk.inner > 1 else Lines)(walk, most, size))
+    return min(ways, key=lambda way: way.products())
+
+
+def fitting(places: int, most: int) -> int:
+    """Rows of a tile: many, and such that the last tile computes little again.
+
+    >>> fitting(17, 6), fitting(8, 6), fitting(3, 6), fitting(1000, 6)
+    (6, 4, 3, 6)
+    """
+    if places <= most:
+        return max(places, 1)
+    return min(range(most, most // 2, -1), key=lambda rows: -(-places // rows) * rows * (1 + 0.02 * (most - rows)))
