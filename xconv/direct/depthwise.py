@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,6 +102,12 @@ FILLED = 8
 """Vectors of a step from which a last one that is not full costs little."""
 
 
+def beside(problem: ConvProblem) -> ConvProblem:
+    """Columns of a map as a signal with a channel for each channel of each column: they lie so in memory."""
+    channels = problem.in_channels * problem.inner
+    return replace(problem, inner=1, in_channels=channels, out_channels=channels, groups=channels)
+
+
 class Period:
     """How many numbers a step has: the channels of a place, or of as many places as fill vectors.
 
@@ -110,7 +116,7 @@ class Period:
 
     def __init__(self, walk: Walk, channels: int, lanes: int) -> None:
         sweep = walk.sweeps[0]
-        self.runs_on = walk.inner > 1 or sweep.step == sweep.apart == 1
+        self.runs_on = sweep.step == sweep.apart == 1
         self.size = math.lcm(channels, lanes) if self.runs_on and channels < FILLED * lanes else channels
 
 
@@ -118,22 +124,22 @@ class Depthwise(Method):
     """A depthwise convolution, or its input gradient."""
 
     def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
-        super().__init__(direction, problem, machine)
+        super().__init__(direction, beside(problem), machine)
         sweep, period = self.walk.sweeps[0], Period(self.walk, self.x_all, self.lanes)
-        self.runs_on, self.period = period.runs_on, period.size
-        self.packs = self.period > self.x_all
-        shared = sweep.step == sweep.spread and not self.packs and self.walk.inner == 1
+        self.runs_on, self.period, self.channels = period.runs_on, period.size, problem.in_channels
+        self.packs = self.period > self.channels
+        shared = sweep.step == sweep.spread and self.period == self.x_all
         self.rows, self.vectors = self._shape(shared)
         self.together = min(TOGETHER, self.kernel) if shared else 1
 
     def _shape(self, shared: bool) -> tuple[int, int]:
         """Steps and vectors of a tile."""
-        many, sums, sweep = -(-self.period // self.lanes), SUMS[self.machine.registers], self.walk.sweeps[0]
+        many, sums = -(-self.period // self.lanes), SUMS[self.machine.registers]
         if shared and self.kernel >= MANY:
             return sums * 3 // 4, 1
         if many <= 4:
             return sums // many, many
-        window = self.kernel * sweep.spread * self.walk.inner * self.x_all * ITEM[self.problem.dtype]
+        window = self.kernel * self.walk.sweeps[0].spread * self.x_all * ITEM[self.problem.dtype]
         return (1, sums // 2) if self.kernel <= FEW and window <= WINDOW else (sums // 4, 4)
 
     def zeros(self) -> int:
@@ -143,21 +149,20 @@ class Depthwise(Method):
     def schedule(self, threads: int) -> Schedule:
         """The tiles: a block of neighbouring places, then the next."""
         del threads
-        made, walk, row = Schedule(), self.walk, self.walk.inner * self.x_all
-        for sweep in walk.sweeps:
+        made = Schedule()
+        for sweep in self.walk.sweeps:
             back = sweep.taps[1] - sweep.taps[0] if len(sweep.taps) > 1 else 0
-            for place, count, tap, taps in sweep.runs(walk.length):
-                alone = walk.inner > 1
-                for one in range(place, place + count) if alone else [place]:
-                    x = (sweep.first + one * sweep.step + tap * sweep.spread) * row
-                    y = (sweep.at + one * sweep.apart) * row
-                    weight = sweep.taps[tap] * self.period if taps else 0
-                    for lanes, rows, at, steps in self._pieces(walk.inner if alone else count, sweep.step):
-                        step, y_step = (lanes, lanes) if self.runs_on else (sweep.step * lanes, sweep.apart * lanes)
-                        vectors = self.vectors if rows > 1 else SUMS[self.machine.registers] // 2
-                        tile = DepthwiseTile(rows, vectors, lanes, step, y_step, back * self.period, self.together)
-                        x_at, y_at = (at, at) if self.runs_on else (at * sweep.step, at * sweep.apart)
-                        made.add(tile, x=x + x_at, weight=weight, bias=0, y=y + y_at, taps=taps, count=steps)
+            ahead, y_ahead = (1, 1) if self.runs_on else (sweep.step, sweep.apart)
+            for place, count, tap, taps in sweep.runs(self.walk.length):
+                x = (sweep.first + place * sweep.step + tap * sweep.spread) * self.x_all
+                y = (sweep.at + place * sweep.apart) * self.x_all
+                weight = sweep.taps[tap] * self.period if taps else 0
+                for lanes, rows, at, steps in self._pieces(count, sweep.step):
+                    vectors = self.vectors if rows > 1 else SUMS[self.machine.registers] // 2
+                    step, y_step, row = ahead * lanes, y_ahead * lanes, back * self.period
+                    tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, self.together)
+                    x_at, y_at = x + at * ahead, y + at * y_ahead
+                    made.add(tile, x=x_at, weight=weight, bias=0, y=y_at, taps=taps, count=steps)
         return made
 
     def _pieces(self, places: int, step: int) -> Iterator[tuple[int, int, int, int]]:
@@ -175,8 +180,8 @@ class Depthwise(Method):
 
     def pack(self, weight: Floats) -> Floats:
         """The weights of each tap, again and again over a period."""
-        return np.tile(weight.reshape(self.kernel, self.x_all), self.period // self.x_all)
+        return np.tile(weight.reshape(self.kernel, self.channels), self.period // self.channels)
 
     def pack_bias(self, bias: Floats) -> Floats:
         """The bias over a period."""
-        return np.tile(bias, self.period // self.x_all)
+        return np.tile(bias, self.period // self.channels)

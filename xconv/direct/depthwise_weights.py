@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xconv.direct.code import Code, Value
-from xconv.direct.depthwise import Period
+from xconv.direct.depthwise import Period, beside
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method
 from xconv.direct.program import Arguments, Floats, Part, Schedule
@@ -70,6 +70,9 @@ SUMS = {32: 24, 16: 12}
 TALL = 12
 """Taps of a tile, at the most."""
 
+LEAST = 2
+"""Places of a block, at the least: a tile's sums are read and written once for each."""
+
 BLOCK = 1 << 17
 """Bytes of both arrays, which stay in a core's cache while all taps read them."""
 
@@ -78,12 +81,12 @@ class DepthwiseWeights(Method):
     """A depthwise weight gradient; its sums are (thread, tap, number of a period)."""
 
     def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
-        super().__init__(direction, problem, machine)
-        [self.sweep] = self.walk.sweeps
+        super().__init__(direction, beside(problem), machine)
+        [self.sweep], self.channels = self.walk.sweeps, problem.in_channels
         self.period = Period(self.walk, self.x_all, self.lanes)
         self.taps = -(-self.kernel // -(-self.kernel // TALL))
         self.vectors = min(SUMS[machine.registers] // self.taps, 4)
-        self.block = max(BLOCK // (ITEM[problem.dtype] * self.walk.inner * self.x_all * (self.sweep.step + 1)), 1)
+        self.block = max(BLOCK // (ITEM[problem.dtype] * self.x_all * (self.sweep.step + 1)), LEAST)
 
     def schedule(self, threads: int) -> Schedule:
         """The tiles: for a block of places all taps, then the next block."""
@@ -98,24 +101,19 @@ class DepthwiseWeights(Method):
         return made
 
     def _add(self, made: Schedule, tap: int, taps: int, low: int, high: int) -> None:
-        row, sweep, period = self.walk.inner * self.x_all, self.sweep, self.period
-        alone = self.walk.inner > 1
-        for place in range(low, high) if alone else [low]:
-            total = row if alone else (high - low) * self.x_all
-            whole = total // period.size * period.size
-            for lanes, begin, numbers in ((period.size, 0, whole), (self.x_all, whole, total - whole)):
-                if numbers:
-                    ahead = 1 if period.runs_on else sweep.step
-                    tile = DepthwiseWeightTile(taps, self.vectors, lanes, ahead * lanes, lanes, period.size)
-                    made.add(
-                        tile,
-                        x=(sweep.first + place * sweep.step + tap * sweep.spread) * row + begin * ahead,
-                        weight=place * row + begin,
-                        bias=0,
-                        y=tap * period.size,
-                        taps=taps,
-                        count=numbers // lanes,
-                    )
+        sweep, period, total = self.sweep, self.period, (high - low) * self.x_all
+        whole, ahead = total // period.size * period.size, 1 if period.runs_on else sweep.step
+        for lanes, begin, numbers in ((period.size, 0, whole), (self.x_all, whole, total - whole)):
+            if numbers:
+                made.add(
+                    DepthwiseWeightTile(taps, self.vectors, lanes, ahead * lanes, lanes, period.size),
+                    x=(sweep.first + low * sweep.step + tap * sweep.spread) * self.x_all + begin * ahead,
+                    weight=low * self.x_all + begin,
+                    bias=0,
+                    y=tap * period.size,
+                    taps=taps,
+                    count=numbers // lanes,
+                )
 
     def parts(self, schedule: Schedule, threads: int) -> list[Part]:
         """Some of the places for each thread, with sums of its own."""
@@ -126,5 +124,5 @@ class DepthwiseWeights(Method):
 
     def result(self, sums: Floats) -> Floats:
         """The gradient as (tap, 1, channel)."""
-        found: Floats = sums.reshape(-1, self.kernel, self.period.size // self.x_all, self.x_all).sum((0, 2))
+        found: Floats = sums.reshape(-1, self.kernel, self.period.size // self.channels, self.channels).sum((0, 2))
         return found[:, None]

@@ -112,9 +112,7 @@ class Schedule:
 
     def parts(self, lines: int, threads: int) -> list[Part]:
         """As many parts as there are threads, with about as many products each: of the lines if there are enough."""
-        if len(self.cuts) > 1:
-            parts = [Part(0, lines, start, stop) for start, stop in pairwise(self.cuts)]
-        elif lines >= 4 * threads or len(self.entries) < threads:
+        if lines >= 4 * threads or len(self.entries) < threads:
             cuts = [lines * thread // threads for thread in range(threads + 1)]
             parts = [Part(start, stop, 0, len(self.entries)) for start, stop in pairwise(cuts)]
         else:

@@ -6,7 +6,7 @@ while a block of places goes by.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -15,7 +15,7 @@ from xconv.direct.code import Code
 from xconv.direct.dense import ROWS, Columns, columns
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method
-from xconv.direct.program import Arguments, Floats, Schedule
+from xconv.direct.program import Arguments, Floats, Part, Schedule, Sizes
 from xconv.direct.sweeps import seen
 from xconv.problem import ConvProblem
 
@@ -26,7 +26,8 @@ class WeightTile:
 
     ``place`` and ``other_place`` are elements from one place to the next in the two arrays that are read, ``y_row``
     elements from one row of the result to the next. It is added to what is there. An entry's taps are how many such
-    tiles there are, each a tile's rows further.
+    tiles there are, each a tile's rows further; its place is how many times its places come, each ``tap`` and
+    ``spread`` elements further in the two arrays.
     """
 
     rows: tuple[int, ...]
@@ -44,15 +45,18 @@ class WeightTile:
             y = code.at(given.y, code.times(tile, many * self.y_row))
             at = [[(code.at(y, row * self.y_row + n), tail) for n, tail in columns] for row in range(many)]
             sums = [[code.variable(code.load(place, tail)) for place, tail in of_row] for of_row in at]
-            x, other = code.variable(code.at(given.x, code.times(tile, many))), code.variable(given.weight)
-            with code.loop(0, given.count):
-                vectors = [code.load(code.at(code.get(other), n), tail) for n, tail in columns]
-                for offset, of_row in zip(self.rows, sums, strict=True):
-                    number = code.spread(code.at(code.get(x), offset))
-                    for total, vector in zip(of_row, vectors, strict=True):
-                        code.add_product(total, number, vector)
-                code.set(x, code.at(code.get(x), self.place))
-                code.set(other, code.at(code.get(other), self.other_place))
+            x_first = code.at(given.x, code.times(tile, many))
+            with code.loop(0, given.place) as turn:
+                x = code.variable(code.at(x_first, code.times(turn, given.tap)))
+                other = code.variable(code.at(given.weight, code.times(turn, given.spread)))
+                with code.loop(0, given.count):
+                    vectors = [code.load(code.at(code.get(other), n), tail) for n, tail in columns]
+                    for offset, of_row in zip(self.rows, sums, strict=True):
+                        number = code.spread(code.at(code.get(x), offset))
+                        for total, vector in zip(of_row, vectors, strict=True):
+                            code.add_product(total, number, vector)
+                    code.set(x, code.at(code.get(x), self.place))
+                    code.set(other, code.at(code.get(other), self.other_place))
             for of_row, places in zip(sums, at, strict=True):
                 for total, (place, tail) in zip(of_row, places, strict=True):
                     code.store(code.get(total), place, tail)
@@ -83,12 +87,18 @@ class Weights(Method):
         self.rows = ROWS[machine.registers][self.columns[0].vectors]
         self.along = walk.inner < ALONG
         self.tap = self.sweep.spread * walk.inner * self.x_all
-        x_place, dy_place = self.x_all, self.y_all
-        if self.along:
-            x_place, dy_place = self.sweep.step * walk.inner * x_place, walk.inner * dy_place
-        self.places = (dy_place, x_place) if self.swapped else (x_place, dy_place)
-        bytes_of_row = ITEM[problem.dtype] * walk.inner * (self.sweep.step * self.x_all + self.y_all)
-        self.block = max(BLOCK // bytes_of_row, LEAST if self.along else 1)
+        ahead = self.sweep.step * walk.inner * self.x_all, walk.inner * self.y_all  # on the sliding axis
+        beside = self.x_all, self.y_all
+        self.places, self.turns = (ahead, beside) if self.along else (beside, ahead)
+        bytes_of_place = ITEM[problem.dtype] * sum(ahead)
+        self.block = max(BLOCK // bytes_of_place, LEAST if self.along else 1)
+        self.together = 1  # short signals have their turns
+        if walk.inner == 1:
+            most = max(self.block // max(self.sweep.places, 1), 1)
+            self.together = max(n for n in range(1, most + 1) if walk.lines % n == 0)
+            self.turns = walk.length * self.x_all, self.sweep.places * self.y_all
+        if self.swapped:
+            self.places, self.turns = self.places[::-1], self.turns[::-1]
         self.sums = self.kernel * self.reads * self.y_all
 
     def _vectors(self, machine: Machine) -> int:
@@ -108,13 +118,7 @@ class Weights(Method):
                 stop = min(start + self.block, self.sweep.places)
                 for group, column, (tap, taps) in mine:
                     for first, many, low, high in seen(self.sweep, self.walk.length, tap, taps, start, stop):
-                        inner = self.walk.inner
-                        if self.along:
-                            for element in range(inner):
-                                self._add(made, group, column, first, many, low, element, high - low)
-                        else:
-                            for place in range(low, high):
-                                self._add(made, group, column, first, many, place, 0, inner)
+                        self._add(made, group, column, first, many, low, high - low)
             made.cut()
         return made
 
@@ -126,11 +130,13 @@ class Weights(Method):
         return [(low, high - low) for low, high in pairwise(cuts)]
 
     def _add(
-        self, made: Schedule, group: int, column: Columns, tap: int, taps: int, place: int, inner: int, count: int
+        self, made: Schedule, group: int, column: Columns, tap: int, taps: int, place: int, places: int
     ) -> None:
         element = self.sweep.first + place * self.sweep.step + tap * self.sweep.spread
-        x = (element * self.walk.inner + inner) * self.x_all + group * self.reads
-        dy = (place * self.walk.inner + inner) * self.y_all + group * self.writes
+        x = element * self.walk.inner * self.x_all + group * self.reads
+        dy = place * self.walk.inner * self.y_all + group * self.writes
+        beside = self.walk.inner if self.walk.inner > 1 else self.together
+        count, turns = (places, beside) if self.along else (beside, places)
         if self.swapped:
             x, dy = dy, x
             y, y_row = (tap * self.groups + group) * self.writes * self.reads, self.reads
@@ -153,7 +159,18 @@ class Weights(Method):
                     y=y + row * y_row + column.first,
                     taps=times,
                     count=count,
+                    place=turns,
                 )
+
+    def parts(self, schedule: Schedule, threads: int) -> list[Part]:
+        """The tiles of each thread, over all lines."""
+        return [Part(0, self.walk.lines // self.together, *cut) for cut in pairwise(schedule.cuts)]
+
+    def sizes(self) -> Sizes:
+        """The steps of the arrays: from one turn to the next too."""
+        found = super().sizes()
+        x_line, other_line = found.x_line * self.together, found.weight_line * self.together
+        return replace(found, x_line=x_line, weight_line=other_line, tap=self.turns[0], spread=self.turns[1])
 
     def result(self, sums: Floats) -> Floats:
         """The gradient as (tap, input channel, output channel)."""

@@ -20,6 +20,9 @@ from xconv_tensorflow.rules import ranked
 ALIGNED = 64
 """Bytes to which TensorFlow's own kernels want memory to be aligned; they abort the process else."""
 
+LARGE = 1 << 24
+"""Bytes from which TensorFlow's own memory is taken: an op takes longer than NumPy, but it keeps pages that it had."""
+
 _EAGER: Any = tf.__internal__.EagerTensor
 
 
@@ -48,6 +51,8 @@ class EagerTensors:
     def empty(self, like: Tensor, shape: Sequence[int]) -> Tensor:
         dtype = like.dtype.as_numpy_dtype
         size = prod(shape) * np.dtype(dtype).itemsize
+        if size >= LARGE:
+            return tf.raw_ops.Empty(shape=tf.constant(shape), dtype=like.dtype, init=False)
         memory = np.empty(size + ALIGNED, np.uint8)
         start = -memory.ctypes.data % ALIGNED
         array = memory[start : start + size].view(dtype).reshape(shape)
