@@ -155,6 +155,12 @@ class Code:
         what = ir.FunctionType(ir.VoidType(), [self.vector, place.type, _INDEX, self._mask_type])
         self._call("llvm.masked.store", what, ".p0", vector, place, self._align, self._mask(tail))
 
+    def stream(self, vector: Value, pointer: Value) -> None:
+        """A whole line of memory, past the caches: what is not read again soon need not be read before it is written."""
+        stored = self.builder.store(vector, self.builder.bitcast(pointer, self.vector.as_pointer()))
+        stored.align = self.lanes * ITEM[self.dtype]
+        stored.set_metadata("nontemporal", self.function.module.add_metadata([ir.Constant(_INDEX, 1)]))
+
     def copy(self, pointer: Value, to: Value) -> None:
         """A single number."""
         self.builder.store(self.builder.load(pointer), to)

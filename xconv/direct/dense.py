@@ -17,7 +17,7 @@ import numpy as np
 
 from xconv.direct.code import Code, Value
 from xconv.direct.machine import ITEM, Machine
-from xconv.direct.method import Method
+from xconv.direct.method import Method, streams
 from xconv.direct.panels import CopyTile, TransposeTile
 from xconv.direct.program import Arguments, Floats, Part, Program, Schedule, Sizes
 from xconv.direct.routes import route
@@ -31,7 +31,8 @@ class DenseTile:
 
     ``channels`` are a group's input channels; ``place`` and ``y_place`` elements from one place to the next where it
     reads and writes; ``weight_row`` from one input channel's weights to the next one's. ``step`` is for places at the
-    borders: elements on the sliding axis from one to the next; 0 elsewhere.
+    borders: elements on the sliding axis from one to the next; 0 elsewhere. ``streams`` is for results that no cache
+    holds.
     """
 
     rows: int
@@ -42,6 +43,7 @@ class DenseTile:
     y_place: int
     weight_row: int
     step: int = 0
+    streams: bool = False
 
     def write(self, code: Code, given: Arguments) -> None:
         """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
@@ -65,7 +67,11 @@ class DenseTile:
                 self._tap(code, rows, weight, sums)
             for row, of_row in enumerate(sums):
                 for (at, tail), total in zip(self._columns(code), of_row, strict=True):
-                    code.store(code.get(total), code.at(y, row * self.y_place + at), tail)
+                    place = code.at(y, row * self.y_place + at)
+                    if self.streams:
+                        code.stream(code.get(total), place)
+                    else:
+                        code.store(code.get(total), place, tail)
 
     def _tap(self, code: Code, rows: list[Value], weight: Value, sums: list[list[Value]]) -> None:
         def channel(index: Value) -> None:
@@ -106,6 +112,7 @@ class Dense(Method):
         self.rows = self.route.rows
         step = walk.sweeps[0].step * self.x_all + self.y_all
         self.block = max(BLOCK // (step * item), 4 * self.rows)
+        self.streams = streams(self, self.writes)
         several = len(self.columns) * self.groups > 1
         self.packs = self.back or (several and walk.places >= REUSES * self.rows)
         self.panels: dict[tuple[int, int], int] = {}
@@ -148,7 +155,7 @@ class Dense(Method):
 
     def _tile(self, column: Columns, step: int) -> DenseTile:
         row = column.width if self.packs else self.y_all
-        return DenseTile(self.rows, column.vectors, column.tail, self.reads, self.place, self.y_place, row, step)
+        return DenseTile(self.rows, column.vectors, column.tail, self.reads, self.place, self.y_place, row, step, self.streams)
 
     def pack(self, weight: Floats) -> Floats:
         """A panel for each sweep, block of output channels and group: taps, input channels, output channels."""

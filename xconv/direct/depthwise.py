@@ -15,7 +15,7 @@ import numpy as np
 
 from xconv.direct.code import Code, Value
 from xconv.direct.machine import ITEM, Machine
-from xconv.direct.method import Method
+from xconv.direct.method import Method, streams
 from xconv.direct.program import Arguments, Floats, Schedule
 from xconv.direct.sweeps import Walk
 from xconv.problem import ConvProblem
@@ -37,6 +37,7 @@ class DepthwiseTile:
     y_step: int
     weight_row: int
     together: int
+    streams: bool = False
 
     def write(self, code: Code, given: Arguments) -> None:
         """The steps, some at a time, and for each all vectors; the last steps may overlap those before."""
@@ -80,7 +81,11 @@ class DepthwiseTile:
                 taps(1)
         for row, of_row in enumerate(sums):
             for (column, end), total in zip(columns, of_row, strict=True):
-                code.store(code.get(total), code.at(y, row * self.y_step + column), end)
+                place = code.at(y, row * self.y_step + column)
+                if self.streams:
+                    code.stream(code.get(total), place)
+                else:
+                    code.store(code.get(total), place, end)
 
 
 SUMS = {32: 16, 16: 8}
@@ -160,7 +165,7 @@ class Depthwise(Method):
                 for lanes, rows, at, steps in self._pieces(count, sweep.step):
                     vectors = self.vectors if rows > 1 else SUMS[self.machine.registers] // 2
                     step, y_step, row = ahead * lanes, y_ahead * lanes, back * self.period
-                    tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, self.together)
+                    tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, self.together, streams(self, self.x_all))
                     x_at, y_at = x + at * ahead, y + at * y_ahead
                     made.add(tile, x=x_at, weight=weight, bias=0, y=y_at, taps=taps, count=steps)
         return made

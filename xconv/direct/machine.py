@@ -11,6 +11,9 @@ from typing import Any
 ITEM = {"float32": 4, "float64": 8}
 """Bytes of the element types that are computed in."""
 
+LINE = 64
+"""Bytes of a line of memory; every array of a framework begins with one."""
+
 
 @dataclass(frozen=True)
 class Machine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from xconv.direct.machine import Machine
+from xconv.direct.machine import ITEM, LINE, Machine
 from xconv.direct.program import Floats, Part, Schedule, Sizes
 from xconv.direct.sweeps import Walk
 from xconv.problem import ConvProblem
@@ -67,3 +67,14 @@ class Method(ABC):
     def result(self, sums: Floats) -> Floats:
         """The weight gradient, from what the tiles added up."""
         return sums.reshape(self.problem.weight_shape)
+
+
+STREAMED = 1 << 25
+"""Bytes of a result from which it is written past the caches, which would not hold it until it is read."""
+
+
+def streams(method: Method, channels: int) -> bool:
+    """Whether each vector of so many channels is a whole line of memory, of a large result."""
+    whole = channels % method.lanes == method.y_all % method.lanes == 0
+    large = method.walk.places * method.y_all * ITEM[method.problem.dtype] >= STREAMED
+    return whole and large and method.machine.vector == LINE

@@ -182,6 +182,7 @@ def written(tiles: tuple[Tile, ...], dtype: str, machine: Machine) -> ir.Module:
             code.at(y, code.times(line, y_line), y_at),
         ]
         code.switch(which, [lambda made=made: builder.call(made, [*given, *own, *shared, zeros]) for made in functions])
+    builder.fence("seq_cst")  # what was streamed is there for other threads too
     code.finish()
     _team(module, run, number)
     return module
