@@ -76,7 +76,7 @@ class Direct(Formulation):
         reason = unavailable()
         if reason is not None:
             return f"no code can be compiled here ({reason})"
-        if 1 < problem.groups and max(problem.group_in, problem.group_out) > 1:
+        if problem.groups > 1 and max(problem.group_in, problem.group_out) > 1:
             if problem.groups > MOST_GROUPS or max(problem.group_in, problem.group_out) < 8:
                 return "its groups are many, or too small to fill a vector"
         return None

@@ -6,26 +6,19 @@ from collections.abc import Mapping
 
 from xconv.backend import Formulation
 from xconv.problem import DIRECTIONS, ConvProblem
-from xconv_torch.formulations.blocked import Blocked
 from xconv_torch.formulations.direct import DIRECT
-from xconv_torch.formulations.folded import Folded, Phases, Wide
 from xconv_torch.formulations.fourier import OverlapSave
-from xconv_torch.formulations.gemm import Im2col, Toeplitz
+from xconv_torch.formulations.im2col import Im2col
 from xconv_torch.formulations.native import Conv1d, Conv2d, overrun
 from xconv_torch.formulations.taps import Taps
 
 FORMULATIONS: tuple[Formulation, ...] = (
     Conv2d(),
     Conv1d(),
-    Blocked(),
-    Taps(),
-    Folded(),
-    Wide(),
-    Phases(),
-    Im2col(),
-    Toeplitz(),
-    OverlapSave(),
     DIRECT,
+    OverlapSave(),
+    Im2col(),
+    Taps(),
 )
 
 

@@ -16,7 +16,7 @@ from xconv.direct.formulation import Direct
 from xconv.direct.team import OpenMP, Team, pool
 from xconv.direct.transposed import transpose
 from xconv.problem import ConvProblem
-from xconv_torch.formulations.gemm import Im2col
+from xconv_torch.formulations.im2col import Im2col
 from xconv_torch.formulations.native import Conv2d
 from xconv_torch.formulations.shapes import empty, is_recorded
 

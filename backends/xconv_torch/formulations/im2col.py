@@ -1,8 +1,7 @@
-"""Matrix products: of the windows, or of blocks of the signal with a Toeplitz matrix of the kernel."""
+"""The windows of a signal, side by side, as one matrix product."""
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from xconv.backend import Formulation
@@ -98,83 +97,3 @@ class Im2col(Formulation):
                     rows = seen[n, start:stop].reshape(-1, terms)
                     found.addmm_(rows.t(), grad[n, start:stop].reshape(-1, problem.out_channels))
         return found.unflatten(0, (problem.kernel, problem.in_channels))
-
-
-class Toeplitz(Formulation):
-    """Several outputs at a time: blocks of the signal times the kernel, written once for each output of a block.
-
-    It trades a few more multiplications for products whose inner dimension is long enough.
-    """
-
-    name = "toeplitz"
-    is_local = False
-
-    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
-        if not problem.is_static:
-            return "sizes are not known yet"
-        if problem.groups > 1 or problem.inner > 1 or problem.dilation > 1:
-            return "it is for one group, no dilation, and signals"
-        if direction == "weight_gradient":
-            return "its matrix holds each tap many times"
-        if direction == "input_gradient" and problem.stride > 1:
-            return "its blocks overlap in the result"
-        if problem.kernel * problem.in_channels * problem.out_channels > 1 << 16:
-            return "its matrix would be large"
-        return None
-
-    def workspace(self, direction: str, problem: ConvProblem) -> int:
-        many, width = toeplitz_block(problem)
-        matrix = width * problem.in_channels * many * problem.out_channels
-        signal = problem.outer * problem.output_length * problem.in_channels * (width + 1) // many
-        return 4 * int(matrix + 2 * signal + problem.outer * many * problem.out_channels)
-
-    def work(self, direction: str, problem: ConvProblem) -> list[float]:
-        many, width = toeplitz_block(problem)
-        seen = problem.outer * problem.output_length * width * problem.in_channels
-        matrix = many * width * problem.in_channels * problem.out_channels
-        return [seen * problem.out_channels, seen / many, matrix]
-
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        many, width = toeplitz_block(problem)
-        signal, channels = canonical(x, axis).squeeze(2), problem.in_channels
-        count = -(-problem.output_length // many)
-        needed = (count - 1) * many * problem.stride + width
-        low = problem.padding[0]
-        padded = pad(signal, 1, (low, needed - low - problem.length)).contiguous()
-        outer = padded.shape[0]
-        step = many * problem.stride * channels
-        seen = padded.as_strided((outer, count, width * channels), (padded.stride(0), step, 1))
-        y = affine(
-            seen.reshape(-1, width * channels),
-            toeplitz_matrix(weight, many, width, problem.stride),
-            None if bias is None else bias.repeat(many),
-        )
-        y = y.view(outer, count * many, problem.out_channels)
-        if count * many != problem.output_length:
-            y = y[:, : problem.output_length].contiguous()
-        return from_canonical(y.unsqueeze(2), x, axis)
-
-    def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
-        return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight), None)
-
-
-def toeplitz_block(problem: ConvProblem) -> tuple[int, int]:
-    """How many outputs a block computes, and how many inputs it sees.
-
-    A divisor of the output length, if there is one near, leaves no part of a block over.
-    """
-    wanted = max(64 // problem.out_channels, (problem.kernel + 1) // (2 * problem.stride), 2)
-    wanted = min(wanted, problem.output_length)
-    near = [n for n in range(wanted, 2 * wanted) if problem.output_length % n == 0]
-    many = near[0] if near else wanted
-    return many, (many - 1) * problem.stride + problem.kernel
-
-
-def toeplitz_matrix(weight: Tensor, many: int, width: int, stride: int) -> Tensor:
-    """(width * in, many * out): column block ``t`` holds the kernel ``t * stride`` rows further down."""
-    kernel, inputs, outputs = weight.shape
-    # each block of (width + stride) * in rows starts with the kernel; read with the shorter period it slides down
-    tall = F.pad(weight.flatten(0, 1), (0, 0, 0, (width + stride - kernel) * inputs))
-    stacked = tall.expand(many, *tall.shape).reshape(-1, outputs)
-    matrix = stacked[: many * width * inputs].view(many, width * inputs, outputs)
-    return matrix.transpose(0, 1).reshape(width * inputs, many * outputs)
