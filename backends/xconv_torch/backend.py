@@ -19,9 +19,9 @@ from xconv.call import Call
 from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
 from xconv_torch import rules
-from xconv_torch.autograd import apart, computed, is_differentiated
+from xconv_torch.autograd import Settled, apart, computed, is_differentiated
 from xconv_torch.formulations import FORMULATIONS, own_adjoints, shapes
-from xconv_torch.formulations.direct import Settled, in_order
+from xconv_torch.formulations.direct import in_order
 from xconv_torch.lowered import lowered, packed
 
 _NAMES = {

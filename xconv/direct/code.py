@@ -156,7 +156,7 @@ class Code:
         self._call("llvm.masked.store", what, ".p0", vector, place, self._align, self._mask(tail))
 
     def stream(self, vector: Value, pointer: Value) -> None:
-        """A whole line of memory, past the caches: what is not read again soon need not be read before it is written."""
+        """A whole line of memory, past the caches: it is not read before it is written."""
         stored = self.builder.store(vector, self.builder.bitcast(pointer, self.vector.as_pointer()))
         stored.align = self.lanes * ITEM[self.dtype]
         stored.set_metadata("nontemporal", self.function.module.add_metadata([ir.Constant(_INDEX, 1)]))
@@ -174,10 +174,7 @@ class Code:
 
     def spread(self, pointer: Value) -> Value:
         """The number at a pointer, in every lane."""
-        none = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(none, self.builder.load(pointer), ir.Constant(_INDEX, 0))
-        lanes = ir.Constant(ir.VectorType(_INDEX, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, none, lanes)
+        return self._spread(self.vector, self.builder.load(pointer))
 
     # --- arithmetic ---
 
@@ -186,7 +183,7 @@ class Code:
         return ir.Constant(self.vector, [0.0] * self.lanes)
 
     def transposed(self, rows: Sequence[Value]) -> list[Value]:
-        """The columns of as many vectors as each has lanes: halves are interleaved until each lane has been everywhere."""
+        """The columns of as many vectors as each has lanes: halves are interleaved, as often as a lane has bits."""
         half, pairs = self.lanes // 2, ir.VectorType(_INDEX, self.lanes)
         low = ir.Constant(pairs, [lane // 2 + self.lanes * (lane % 2) for lane in range(self.lanes)])
         high = ir.Constant(pairs, [lane // 2 + half + self.lanes * (lane % 2) for lane in range(self.lanes)])
@@ -226,11 +223,15 @@ class Code:
     def _mask(self, count: Value) -> Value:
         if isinstance(count, int):
             return ir.Constant(self._mask_type, [lane < count for lane in range(self.lanes)])
-        number = self.builder.trunc(count, _INDEX)
         lanes = ir.VectorType(_INDEX, self.lanes)
-        limit = self.builder.insert_element(ir.Constant(lanes, ir.Undefined), number, ir.Constant(_INDEX, 0))
-        limit = self.builder.shuffle_vector(limit, ir.Constant(lanes, ir.Undefined), ir.Constant(lanes, [0] * self.lanes))
+        limit = self._spread(lanes, self.builder.trunc(count, _INDEX))
         return self.builder.icmp_signed("<", ir.Constant(lanes, list(range(self.lanes))), limit)
+
+    def _spread(self, vector: Any, number: Value) -> Value:
+        none = ir.Constant(vector, ir.Undefined)
+        first = self.builder.insert_element(none, number, ir.Constant(_INDEX, 0))
+        lanes = ir.Constant(ir.VectorType(_INDEX, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, none, lanes)
 
     def _call(self, name: str, what: Any, suffix: str, *arguments: Value, flags: tuple[str, ...] = ()) -> Value:
         return self._function(f"{name}.v{self.lanes}{_SUFFIX[self.dtype]}{suffix}", what, *arguments, flags=flags)

@@ -31,7 +31,8 @@ class DenseTile:
 
     ``channels`` are a group's input channels; ``place`` and ``y_place`` elements from one place to the next where it
     reads and writes; ``weight_row`` from one input channel's weights to the next one's. ``step`` is for places at the
-    borders: elements on the sliding axis from one to the next; 0 elsewhere. ``streams`` is for results that no cache
+    borders: elements on the sliding axis from one to the next; 0 elsewhere. An entry's extra number is the element that
+    the first tap of its first place reads. ``streams`` is for results that no cache
     holds.
     """
 
@@ -47,11 +48,11 @@ class DenseTile:
 
     def write(self, code: Code, given: Arguments) -> None:
         """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
-        with code.loop(0, given.count, self.rows) as start:
-            first = code.least(start, code.plus(given.count, -self.rows))
+        with code.loop(0, given.places, self.rows) as start:
+            first = code.least(start, code.plus(given.places, -self.rows))
             x = code.at(given.x, code.times(first, self.place))
             y = code.at(given.y, code.times(first, self.y_place))
-            seen = code.plus(given.place, code.times(first, self.step))
+            seen = code.plus(given.extra, code.times(first, self.step))
             begin = [code.load(code.at(given.bias, at), tail) for at, tail in self._columns(code)]
             sums = [[code.variable(vector) for vector in begin] for _ in range(self.rows)]
             weight = code.variable(given.weight)
@@ -142,8 +143,8 @@ class Dense(Method):
                         bias=out,
                         y=piece.y * self.y_all + out,
                         taps=piece.taps,
-                        count=piece.count,
-                        place=piece.place,
+                        places=piece.places,
+                        extra=piece.place,
                     )
         if len(walk.sweeps) > 1:
             made.by_place(self.block * walk.sweeps[0].step * self.x_all)
@@ -154,8 +155,9 @@ class Dense(Method):
         return schedule.parts(self.walk.lines if self.route.by_line else 1, threads)
 
     def _tile(self, column: Columns, step: int) -> DenseTile:
+        shape = self.rows, column.vectors, column.tail, self.reads
         row = column.width if self.packs else self.y_all
-        return DenseTile(self.rows, column.vectors, column.tail, self.reads, self.place, self.y_place, row, step, self.streams)
+        return DenseTile(*shape, self.place, self.y_place, row, step, self.streams)
 
     def pack(self, weight: Floats) -> Floats:
         """A panel for each sweep, block of output channels and group: taps, input channels, output channels."""
@@ -172,13 +174,13 @@ class Dense(Method):
                 panel = self.panels[number, column.first] + group * len(sweep.taps) * self.reads * column.width
                 for index, tap in enumerate(sweep.taps):
                     x, y = tap * self.problem.group_in * outputs, panel + index * self.reads * column.width
-                    where = {"weight": 0, "bias": 0, "y": y, "place": column.width}
+                    where = {"weight": 0, "bias": 0, "y": y, "extra": column.width}
                     if self.back:
                         x += column.first * outputs + group * self.reads
-                        made.add(TransposeTile(), x=x, taps=self.reads, count=width, **where)
+                        made.add(TransposeTile(), x=x, taps=self.reads, places=width, **where)
                     else:
                         x += group * self.writes + column.first
-                        made.add(CopyTile(), x=x, taps=width, count=self.reads, **where)
+                        made.add(CopyTile(), x=x, taps=width, places=self.reads, **where)
         whole = [Part(0, 1, 0, len(made.entries))]
         return Program(made, Sizes(0, 0, 0, outputs, 0, 0), whole, self.problem.dtype, self.machine, 1)
 

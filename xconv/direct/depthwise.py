@@ -44,8 +44,8 @@ class DepthwiseTile:
         whole, tail = divmod(self.lanes, code.lanes)
         blocks = whole // self.vectors
         rest = whole - blocks * self.vectors + (tail > 0)
-        with code.loop(0, given.count, self.rows) as start:
-            first = code.least(start, code.plus(given.count, -self.rows))
+        with code.loop(0, given.places, self.rows) as start:
+            first = code.least(start, code.plus(given.places, -self.rows))
             x = code.at(given.x, code.times(first, self.step))
             y = code.at(given.y, code.times(first, self.y_step))
             with code.loop(0, blocks) as block:
@@ -136,6 +136,7 @@ class Depthwise(Method):
         shared = sweep.step == sweep.spread and self.period == self.x_all
         self.rows, self.vectors = self._shape(shared)
         self.together = min(TOGETHER, self.kernel) if shared else 1
+        self.streams = streams(self, self.x_all)
 
     def _shape(self, shared: bool) -> tuple[int, int]:
         """Steps and vectors of a tile."""
@@ -165,9 +166,9 @@ class Depthwise(Method):
                 for lanes, rows, at, steps in self._pieces(count, sweep.step):
                     vectors = self.vectors if rows > 1 else SUMS[self.machine.registers] // 2
                     step, y_step, row = ahead * lanes, y_ahead * lanes, back * self.period
-                    tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, self.together, streams(self, self.x_all))
+                    tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, self.together, self.streams)
                     x_at, y_at = x + at * ahead, y + at * y_ahead
-                    made.add(tile, x=x_at, weight=weight, bias=0, y=y_at, taps=taps, count=steps)
+                    made.add(tile, x=x_at, weight=weight, bias=0, y=y_at, taps=taps, places=steps)
         return made
 
     def _pieces(self, places: int, step: int) -> Iterator[tuple[int, int, int, int]]:

@@ -46,8 +46,8 @@ class DepthwiseWeightTile:
         at = [[(code.at(given.y, first, tap * self.y_row + n), end) for n, end in columns] for tap in range(self.taps)]
         sums = [[code.variable(code.load(place, end)) for place, end in of_tap] for of_tap in at]
         x, other = code.variable(code.at(given.x, first)), code.variable(code.at(given.weight, first))
-        ahead = code.times(given.count, self.step), code.times(given.count, self.other_step)
-        with code.loop(0, given.count):
+        ahead = code.times(given.places, self.step), code.times(given.places, self.other_step)
+        with code.loop(0, given.places):
             if vectors * code.lanes < self.lanes:  # while these are summed, the next block's come from memory
                 for n, _ in columns:
                     code.fetch(code.at(code.get(x), n, ahead[0]))
@@ -112,7 +112,7 @@ class DepthwiseWeights(Method):
                     bias=0,
                     y=tap * period.size,
                     taps=taps,
-                    count=numbers // lanes,
+                    places=numbers // lanes,
                 )
 
     def parts(self, schedule: Schedule, threads: int) -> list[Part]:

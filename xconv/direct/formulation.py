@@ -71,17 +71,20 @@ class Direct(Formulation):
         self.memory = memory
 
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
+        """Sizes that are not known, groups that fill no vector, or a process that may not compile."""
+        del direction
         if not problem.is_static:
             return "sizes are not known yet"
         reason = unavailable()
         if reason is not None:
             return f"no code can be compiled here ({reason})"
-        if problem.groups > 1 and max(problem.group_in, problem.group_out) > 1:
-            if problem.groups > MOST_GROUPS or max(problem.group_in, problem.group_out) < 8:
-                return "its groups are many, or too small to fill a vector"
+        most = max(problem.group_in, problem.group_out)
+        if problem.groups > 1 and most > 1 and (problem.groups > MOST_GROUPS or most < LANES // 2):
+            return "its groups are many, or too small to fill a vector"
         return None
 
     def work(self, direction: str, problem: ConvProblem) -> Sequence[float]:
+        """Products of whole vectors, sums of lanes, rows of a weight gradient, runs of tiles."""
         reads, writes = problem.group_in, problem.group_out
         if direction == "input_gradient":
             reads, writes = writes, reads
@@ -100,16 +103,19 @@ class Direct(Formulation):
         return [products, sums, tiles if direction == "weight_gradient" else 0, rows * problem.groups]
 
     def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None) -> Array:
+        """The convolution of ``x``."""
         if self.memory.is_hidden(x, weight, bias):
             return self.memory.otherwise("forward", problem).forward(problem, axis, x, weight, bias)
         return self._signal("forward", problem, axis, x, weight, bias)
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Array, weight: Array) -> Array:
+        """The adjoint with respect to ``x``."""
         if self.memory.is_hidden(dy, weight):
             return self.memory.otherwise("input_gradient", problem).input_gradient(problem, axis, dy, weight)
         return self._signal("input_gradient", problem, axis, dy, weight, None)
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Array, dy: Array) -> Array:
+        """The adjoint with respect to the weight."""
         memory = self.memory
         if memory.is_hidden(x, dy):
             return memory.otherwise("weight_gradient", problem).weight_gradient(problem, axis, x, dy)

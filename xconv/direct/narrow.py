@@ -29,8 +29,8 @@ class NarrowTile:
     def write(self, code: Code, given: Arguments) -> None:
         """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
         vectors = [(at, min(self.channels - at, code.lanes)) for at in range(0, self.channels, code.lanes)]
-        with code.loop(0, given.count, self.rows) as start:
-            first = code.least(start, code.plus(given.count, -self.rows))
+        with code.loop(0, given.places, self.rows) as start:
+            first = code.least(start, code.plus(given.places, -self.rows))
             x = code.variable(code.at(given.x, code.times(first, self.place)))
             y = code.at(given.y, code.times(first, self.y_place))
             weight = code.variable(given.weight)
@@ -96,7 +96,7 @@ class Narrow(Method):
                             bias=group * self.writes,
                             y=(sweep.at + one * sweep.apart) * walk.inner * self.y_all + group * self.writes,
                             taps=taps,
-                            count=many,
+                            places=many,
                         )
             at += self.groups * len(sweep.taps) * self.writes * self.reads
         if len(walk.sweeps) > 1:

@@ -1,7 +1,7 @@
 """Rows of numbers brought into another order: copied, or transposed a square of vectors at a time.
 
-An entry's taps are the numbers in a row, its count the rows, its place the numbers from one row to the next where it
-writes; a program's ``tap`` is the same where it reads. So both are compiled once for all sizes.
+An entry's taps are the numbers in a row, its places the rows, its extra number the numbers from one row to the next
+where it writes; a program's ``tap`` is the same where it reads. So both are compiled once for all sizes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class CopyTile:
     def write(self, code: Code, given: Arguments) -> None:
         """Copy each row."""
         whole = code.whole(given.taps, code.lanes)
-        with code.loop(0, given.count) as row:
-            x, y = code.at(given.x, code.times(row, given.tap)), code.at(given.y, code.times(row, given.place))
+        with code.loop(0, given.places) as row:
+            x, y = code.at(given.x, code.times(row, given.tap)), code.at(given.y, code.times(row, given.extra))
             with code.loop(0, whole, code.lanes) as at:
                 code.store(code.load(code.at(x, at)), code.at(y, at))
             rest = code.minus(given.taps, whole)
@@ -33,10 +33,10 @@ class TransposeTile:
 
     def write(self, code: Code, given: Arguments) -> None:
         """Transpose the squares that are full, and those at the edges."""
-        rows, columns = code.whole(given.count, code.lanes), code.whole(given.taps, code.lanes)
+        rows, columns = code.whole(given.places, code.lanes), code.whole(given.taps, code.lanes)
         with code.loop(0, rows, code.lanes) as top, code.loop(0, columns, code.lanes) as left:
             self._square(code, given, top, left)
-        with code.loop(0, given.count, code.lanes) as top:
+        with code.loop(0, given.places, code.lanes) as top:
             start = code.either(code.smaller(top, rows), columns, 0)
             with code.loop(start, given.taps, code.lanes) as left:
                 self._edge(code, given, top, left)
@@ -45,15 +45,15 @@ class TransposeTile:
         x, y = self._corners(code, given, top, left)
         read = [code.load(code.at(x, code.times(given.tap, row))) for row in range(code.lanes)]
         for column, vector in enumerate(code.transposed(read)):
-            code.store(vector, code.at(y, code.times(given.place, column)))
+            code.store(vector, code.at(y, code.times(given.extra, column)))
 
     def _edge(self, code: Code, given: Arguments, top: Value, left: Value) -> None:
         x, y = self._corners(code, given, top, left)
-        with code.loop(0, code.least(code.minus(given.count, top), code.lanes)) as row:
-            with code.loop(0, code.least(code.minus(given.taps, left), code.lanes)) as column:
-                from_ = code.at(x, code.times(row, given.tap), column)
-                code.copy(from_, code.at(y, code.times(column, given.place), row))
+        rows, columns = code.least(code.minus(given.places, top), code.lanes), code.minus(given.taps, left)
+        with code.loop(0, rows) as row, code.loop(0, code.least(columns, code.lanes)) as column:
+            number = code.at(x, code.times(row, given.tap), column)
+            code.copy(number, code.at(y, code.times(column, given.extra), row))
 
     def _corners(self, code: Code, given: Arguments, top: Value, left: Value) -> tuple[Value, Value]:
         x = code.at(given.x, code.times(top, given.tap), left)
-        return x, code.at(given.y, code.times(left, given.place), top)
+        return x, code.at(given.y, code.times(left, given.extra), top)

@@ -47,9 +47,7 @@ class Prepared:
         schedule = self.method.schedule(threads)
         parts = self.method.parts(schedule, threads)
         self.packs, self.swapped, self.sums = self.method.packs, self.method.swapped, self.method.sums
-        self.run = Program(
-            schedule, self.method.sizes(), parts, problem.dtype, machine, self.method.zeros()
-        )
+        self.run = Program(schedule, self.method.sizes(), parts, problem.dtype, machine, self.method.zeros())
 
     def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:
         """Compute it, where ``run`` computes a result or the gradient for x."""

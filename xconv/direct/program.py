@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -28,7 +28,7 @@ KEPT = 512
 class Entry(NamedTuple):
     """A run of tiles: which kind, where it reads and writes (in elements), how many taps and places it has.
 
-    ``place`` is the element on the sliding axis that the first tap of its first place reads.
+    ``extra`` is one more number, whose meaning the tile has.
     """
 
     tile: int
@@ -37,8 +37,8 @@ class Entry(NamedTuple):
     bias: int
     y: int
     taps: int
-    count: int
-    place: int = 0
+    places: int
+    extra: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Arguments(NamedTuple):
     bias: Value
     y: Value
     taps: Value
-    count: Value
-    place: Value
+    places: Value
+    extra: Value
     tap: Value
     spread: Value
     length: Value
@@ -116,7 +116,7 @@ class Schedule:
             cuts = [lines * thread // threads for thread in range(threads + 1)]
             parts = [Part(start, stop, 0, len(self.entries)) for start, stop in pairwise(cuts)]
         else:
-            done = np.cumsum([0, *(max(entry.taps, 1) * entry.count for entry in self.entries)])
+            done = np.cumsum([0, *(max(entry.taps, 1) * entry.places for entry in self.entries)])
             cuts = np.searchsorted(done, done[-1] * np.arange(threads + 1) / threads).tolist()
             parts = [Part(0, lines, start, stop) for start, stop in pairwise(cuts)]
         return [part for part in parts if part.last_line > part.first_line and part.last_entry > part.first_entry]
@@ -181,7 +181,8 @@ def written(tiles: tuple[Tile, ...], dtype: str, machine: Machine) -> ir.Module:
             code.at(bias, bias_at),
             code.at(y, code.times(line, y_line), y_at),
         ]
-        code.switch(which, [lambda made=made: builder.call(made, [*given, *own, *shared, zeros]) for made in functions])
+        arguments = [*given, *own, *shared, zeros]
+        code.switch(which, [partial(builder.call, made, arguments) for made in functions])
     builder.fence("seq_cst")  # what was streamed is there for other threads too
     code.finish()
     _team(module, run, number)

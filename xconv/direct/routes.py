@@ -1,7 +1,7 @@
-"""Which places a tile of a dense layer takes together: neighbours of a signal, of a row, or the same place of each line.
+"""Which places a tile of a dense layer takes together: neighbours of a signal or a row, or the same place of each line.
 
-All give the same sums. They differ in what they compute in vain: a run of places that is no multiple of a tile's rows is
-computed twice in part, and neighbours at a border see padding where the same place of all lines sees none.
+All give the same sums. They differ in what they compute in vain: a run of places that is no multiple of a tile's rows
+is computed twice in part, and neighbours at a border see padding where the same place of all lines sees none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Piece(NamedTuple):
 
     x: int
     y: int
-    count: int
+    places: int
     tap: int
     taps: int
     place: int
@@ -67,10 +67,12 @@ class Along(Route):
         super().__init__(walk, places, sweep.step * walk.inner, sweep.apart * walk.inner, most, size)
 
     def products(self) -> float:
+        """Whole tiles, padding included."""
         walk = self.walk
-        return walk.lines * walk.inner * sum(self.whole(sweep.places) * len(sweep.taps) for sweep in walk.sweeps)
+        return float(walk.lines * walk.inner * sum(self.whole(s.places) * len(s.taps) for s in walk.sweeps))
 
     def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
+        """The borders, and what is between them."""
         many, inner, places = len(sweep.taps), self.walk.inner, sweep.places
         start, stop = sweep.inner(self.walk.length) if many else (0, places)
         start, stop = self.whole(start), places - self.whole(places - stop)  # the borders are whole tiles
@@ -93,11 +95,14 @@ class Inner(Route):
         super().__init__(walk, walk.inner, 1, 1, most, size)
 
     def products(self) -> float:
+        """Of the taps that are seen, whole tiles."""
         walk = self.walk
         seen = sum(count * taps for sweep in walk.sweeps for _, count, _, taps in sweep.runs(walk.length))
-        return walk.lines * seen * self.whole(walk.inner)
+        return float(walk.lines * seen * self.whole(walk.inner))
 
     def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
+        """One row after the other."""
+        del block
         inner = self.walk.inner
         for place, count, tap, taps in sweep.runs(self.walk.length):
             for one in range(place, place + count):
@@ -114,11 +119,13 @@ class Lines(Route):
         super().__init__(walk, walk.lines, walk.length, walk.places // max(walk.lines, 1), most, size)
 
     def products(self) -> float:
+        """Of the taps that are seen, whole tiles."""
         walk = self.walk
         seen = sum(count * taps for sweep in walk.sweeps for _, count, _, taps in sweep.runs(walk.length))
         return FURTHER * seen * self.whole(walk.lines)
 
     def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
+        """A block of lines, place by place, then the next block."""
         walk = self.walk
         block = self.whole(max(block // max(sweep.places, 1), 1))
         for at in range(0, walk.lines, block):

@@ -44,19 +44,16 @@ class OpenMP:
     """
 
     def __init__(self, library: Path) -> None:
-        """Raises:
-        OSError: it cannot be loaded.
-        AttributeError: it has not GNU's entry points.
-        """
+        """Raises OSError if it cannot be loaded, AttributeError if it has not GNU's entry points."""
         omp = ctypes.CDLL(str(library))
         self._parallel: Any = omp.GOMP_parallel
         self._parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
         self._parallel.restype = None
-        self._asks = [
-            ctypes.cast(ask, ctypes.c_void_p).value for ask in (omp.omp_get_thread_num, omp.omp_get_num_threads)
-        ]
+        asks = omp.omp_get_thread_num, omp.omp_get_num_threads
+        self._asks = [ctypes.cast(ask, ctypes.c_void_p).value or 0 for ask in asks]
 
     def __call__(self, function: Function, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
+        """Run the parts."""
         work = (*self._asks, len(parts), *arrays, *parts)
         given = (ctypes.c_int64 * len(work))(*work)
         self._parallel(function.team, ctypes.addressof(given), len(parts), 0)

@@ -28,7 +28,7 @@ def _program(lines: int, rows: int, columns: int, dtype: str, threads: int) -> P
     step = max(BLOCK // rows // lanes, 1) * lanes
     for start in range(0, columns, step):
         taps = min(step, columns - start)
-        made.add(TransposeTile(), x=start, weight=0, bias=0, y=start * rows, taps=taps, count=rows, place=rows)
+        made.add(TransposeTile(), x=start, weight=0, bias=0, y=start * rows, taps=taps, places=rows, extra=rows)
     sizes = Sizes(rows * columns, 0, rows * columns, columns, 0, 0)
     threads = max(1, min(threads, lines * rows * columns // BLOCK))
     return Program(made, sizes, made.parts(lines, threads), dtype, machine, 1)

@@ -26,8 +26,8 @@ class WeightTile:
 
     ``place`` and ``other_place`` are elements from one place to the next in the two arrays that are read, ``y_row``
     elements from one row of the result to the next. It is added to what is there. An entry's taps are how many such
-    tiles there are, each a tile's rows further; its place is how many times its places come, each ``tap`` and
-    ``spread`` elements further in the two arrays.
+    tiles there are, each a tile's rows further; its extra number is how many times its places come, each time ``tap``
+    and ``spread`` elements further in the two arrays.
     """
 
     rows: tuple[int, ...]
@@ -46,10 +46,10 @@ class WeightTile:
             at = [[(code.at(y, row * self.y_row + n), tail) for n, tail in columns] for row in range(many)]
             sums = [[code.variable(code.load(place, tail)) for place, tail in of_row] for of_row in at]
             x_first = code.at(given.x, code.times(tile, many))
-            with code.loop(0, given.place) as turn:
+            with code.loop(0, given.extra) as turn:
                 x = code.variable(code.at(x_first, code.times(turn, given.tap)))
                 other = code.variable(code.at(given.weight, code.times(turn, given.spread)))
-                with code.loop(0, given.count):
+                with code.loop(0, given.places):
                     vectors = [code.load(code.at(code.get(other), n), tail) for n, tail in columns]
                     for offset, of_row in zip(self.rows, sums, strict=True):
                         number = code.spread(code.at(code.get(x), offset))
@@ -89,7 +89,8 @@ class Weights(Method):
         self.tap = self.sweep.spread * walk.inner * self.x_all
         ahead = self.sweep.step * walk.inner * self.x_all, walk.inner * self.y_all  # on the sliding axis
         beside = self.x_all, self.y_all
-        self.places, self.turns = (ahead, beside) if self.along else (beside, ahead)
+        self.places: tuple[int, int] = ahead if self.along else beside
+        self.turns: tuple[int, int] = beside if self.along else ahead
         bytes_of_place = ITEM[problem.dtype] * sum(ahead)
         self.block = max(BLOCK // bytes_of_place, LEAST if self.along else 1)
         self.together = 1  # short signals have their turns
@@ -98,7 +99,7 @@ class Weights(Method):
             self.together = max(n for n in range(1, most + 1) if walk.lines % n == 0)
             self.turns = walk.length * self.x_all, self.sweep.places * self.y_all
         if self.swapped:
-            self.places, self.turns = self.places[::-1], self.turns[::-1]
+            self.places, self.turns = (self.places[1], self.places[0]), (self.turns[1], self.turns[0])
         self.sums = self.kernel * self.reads * self.y_all
 
     def _vectors(self, machine: Machine) -> int:
@@ -129,9 +130,7 @@ class Weights(Method):
         cuts = [self.kernel * n // many for n in range(many + 1)]
         return [(low, high - low) for low, high in pairwise(cuts)]
 
-    def _add(
-        self, made: Schedule, group: int, column: Columns, tap: int, taps: int, place: int, places: int
-    ) -> None:
+    def _add(self, made: Schedule, group: int, column: Columns, tap: int, taps: int, place: int, places: int) -> None:
         element = self.sweep.first + place * self.sweep.step + tap * self.sweep.spread
         x = element * self.walk.inner * self.x_all + group * self.reads
         dy = place * self.walk.inner * self.y_all + group * self.writes
@@ -150,7 +149,7 @@ class Weights(Method):
             pieces = [(0, tuple(range(rows)), whole), (whole * rows, tuple(range(rest)), 1 if rest else 0)]
         for row, rows_of, times in pieces:
             if times:
-                tile = WeightTile(rows_of, column.vectors, column.tail, *self.places, y_row)
+                tile = WeightTile(rows_of, column.vectors, column.tail, self.places[0], self.places[1], y_row)
                 made.add(
                     tile,
                     x=x + row,
@@ -158,12 +157,13 @@ class Weights(Method):
                     bias=0,
                     y=y + row * y_row + column.first,
                     taps=times,
-                    count=count,
-                    place=turns,
+                    places=count,
+                    extra=turns,
                 )
 
     def parts(self, schedule: Schedule, threads: int) -> list[Part]:
         """The tiles of each thread, over all lines."""
+        del threads
         return [Part(0, self.walk.lines // self.together, *cut) for cut in pairwise(schedule.cuts)]
 
     def sizes(self) -> Sizes:

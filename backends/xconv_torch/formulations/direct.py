@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -93,22 +92,6 @@ def _transposed(x: Tensor, rows: int, columns: int) -> Tensor:
     size = (x.shape[0], rows, columns)
     transpose(x.data_ptr(), y.data_ptr(), size, _DTYPES[x.dtype], torch.get_num_threads(), DIRECT.memory.team)
     return y
-
-
-class Settled(torch.autograd.Function):
-    """A copy in the order of the axes: the same numbers, and so the same gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return in_order(x)
-
-    @staticmethod
-    def backward(ctx: Any, *above: Tensor) -> Tensor:
-        return above[0]
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
-        return in_order(tangents[0])
 
 
 DIRECT = Direct(Tensors())
