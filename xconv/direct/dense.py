@@ -20,7 +20,7 @@ from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method, streams
 from xconv.direct.panels import CopyTile, TransposeTile
 from xconv.direct.program import Arguments, Floats, Part, Program, Schedule, Sizes
-from xconv.direct.routes import route
+from xconv.direct.routes import Room, route
 from xconv.direct.team import pool
 from xconv.problem import ConvProblem
 
@@ -108,7 +108,8 @@ class Dense(Method):
         super().__init__(direction, problem, machine)
         shapes, walk, item = ROWS[machine.registers], self.walk, ITEM[problem.dtype]
         self.columns = columns(self.writes, self.lanes, max(shapes))
-        self.route = route(walk, shapes[self.columns[0].vectors], self.x_all * item)
+        vectors = self.columns[0].vectors
+        self.route = route(walk, Room(vectors, shapes[vectors], self.x_all * item))
         self.place, self.y_place = self.route.place * self.x_all, self.route.y_place * self.y_all
         self.rows = self.route.rows
         step = walk.sweeps[0].step * self.x_all + self.y_all

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
 from xconv.backend import Array, Formulation
 from xconv.call import Call
 from xconv.direct.machine import ITEM, unavailable
-from xconv.direct.prepared import Prepared, prepared
 from xconv.direct.team import Team
 from xconv.estimate import LANES
 from xconv.problem import ConvProblem
+
+if TYPE_CHECKING:
+    from xconv.direct.prepared import Prepared
 
 Ready: TypeAlias = Callable[[Array, Array, Array | None], Array]
 
@@ -119,14 +121,14 @@ class Direct(Formulation):
         memory = self.memory
         if memory.is_hidden(x, dy):
             return memory.otherwise("weight_gradient", problem).weight_gradient(problem, axis, x, dy)
-        ready = prepared("weight_gradient", problem, memory.threads())
+        ready = _prepared("weight_gradient", problem, memory.threads())
         x, dy = memory.ordered(x), memory.ordered(dy)
         return memory.from_numpy(ready.weight_gradient(memory.address(x), memory.address(dy), memory.team))
 
     def _signal(
         self, direction: str, problem: ConvProblem, axis: int, a: Array, weight: Array, bias: Array | None
     ) -> Array:
-        ready = prepared(direction, problem, self.memory.threads())
+        ready = _prepared(direction, problem, self.memory.threads())
         return self._run(ready, axis, _sizes(direction, problem), a, weight, bias)
 
     def _run(
@@ -158,7 +160,8 @@ class Direct(Formulation):
         if not _is_plain(call):
             return None
         direction, problem, axis, memory = call.direction, call.problem, call.axis, self.memory
-        sizes, by_threads = _sizes(direction, problem), dict[int, Prepared]()
+        sizes = _sizes(direction, problem)
+        by_threads: dict[int, Prepared] = {}
 
         def computed(x: Array, weight: Array, bias: Array | None) -> Array:
             if memory.is_watched(x, weight, bias):
@@ -166,7 +169,7 @@ class Direct(Formulation):
             threads = memory.threads()
             ready = by_threads.get(threads)
             if ready is None:
-                ready = by_threads[threads] = prepared(direction, problem, threads)
+                ready = by_threads[threads] = _prepared(direction, problem, threads)
             return self._run(ready, axis, sizes, x, weight, bias)
 
         return computed
@@ -176,12 +179,13 @@ class Direct(Formulation):
         if not _is_plain(call) or self.memory.is_hidden(weight):
             return None
         memory, axis, sizes = self.memory, call.axis, _sizes(call.direction, call.problem)
-        fixed, kernels = memory.view(weight).copy(), dict[int, tuple[Prepared, np.ndarray]]()
+        fixed = memory.view(weight).copy()
+        kernels: dict[int, tuple[Prepared, np.ndarray]] = {}
 
         def with_weight(x: Array, bias: Array | None = None) -> Array:
             threads = memory.threads()
             if threads not in kernels:
-                made = prepared(call.direction, call.problem, threads)
+                made = _prepared(call.direction, call.problem, threads)
                 kernels[threads] = made, made.method.pack(fixed) if made.packs else fixed
             ready, kernel = kernels[threads]
             return self._with(ready, axis, sizes, x, kernel.ctypes.data, bias)
@@ -192,6 +196,12 @@ class Direct(Formulation):
 def _filled(channels: int) -> int:
     """Channels, and what is left of their last vector."""
     return -(-channels // LANES) * LANES
+
+
+def _prepared(direction: str, problem: ConvProblem, threads: int) -> Prepared:
+    from xconv.direct.prepared import prepared  # what cannot compile cannot even import it
+
+    return prepared(direction, problem, threads)
 
 
 def _sizes(direction: str, problem: ConvProblem) -> tuple[int, int]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from llvmlite import ir
 
 from xconv.direct.code import INT, NUMBER, Code, Value
-from xconv.direct.machine import Function, Machine
+from xconv.direct.machine import LINE, Function, Machine
 from xconv.direct.team import Team
 
 KEPT = 512
@@ -140,10 +140,17 @@ class Program:
         self._zeros = np.zeros(zeros, dtype)
         shared = [self.schedule.ctypes.data, self._zeros.ctypes.data, *astuple(sizes)]
         self._parts = [np.array([*shared, *part], np.int64) for part in parts]
+        self._align = LINE if any(getattr(tile, "streams", False) for tile in schedule.tiles) else 1
         self._nothing, self._calls = self._zeros.ctypes.data, [part.ctypes.data for part in self._parts]
 
     def __call__(self, x: int, weight: int, bias: int | None, y: int, team: Team) -> None:
-        """Compute, each part by a thread of the team."""
+        """Compute, each part by a thread of the team; a large result has to begin with a line of memory.
+
+        Raises:
+            ValueError: it does not.
+        """
+        if y % self._align:
+            raise ValueError(f"a result at address {y:#x}, expected a multiple of {self._align}")
         bias = self._nothing if bias is None else bias
         if len(self._calls) == 1:
             self._function.run(self._calls[0], x, weight, bias, y)

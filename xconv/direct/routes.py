@@ -15,8 +15,14 @@ from xconv.direct.sweeps import Sweep, Walk
 ALIASING, WAYS = 4096, 8
 """Bytes apart at which lines of memory take each other's place in a first-level cache, and how many there find one."""
 
+LONG = 8
+"""Tiles from which it does not matter what the last one computes again."""
+
 FURTHER = 1.05
-"""How much slower it is to go from line to line: neighbours share lines of memory."""
+"""How much slower it is to go from line to line."""
+
+LATENCY = 8
+"""Sums that must be on their way for none to be waited for."""
 
 
 class Piece(NamedTuple):
@@ -34,24 +40,36 @@ class Piece(NamedTuple):
     border: bool = False
 
 
+class Room(NamedTuple):
+    """The registers: vectors of output channels, and rows at the most; and bytes of an element that is read."""
+
+    vectors: int
+    rows: int
+    element: int
+
+
 class Route(ABC):
     """A way through the places, ``rows`` at a time; ``place`` and ``y_place`` are elements from one to the next."""
 
     by_line = True
     """Whether each line is gone through alone."""
 
-    def __init__(self, walk: Walk, places: int, place: int, y_place: int, most: int, size: int) -> None:
-        """``size`` is how many bytes an element of the array has that is read."""
-        self.walk, self.place, self.y_place = walk, place, y_place
-        self.rows = fitting(places, min(most, WAYS) if place * size % ALIASING == 0 else most)
+    def __init__(self, walk: Walk, places: int, place: int, y_place: int, room: Room) -> None:
+        self.walk, self.place, self.y_place, self.vectors = walk, place, y_place, room.vectors
+        self.rows = fitting(places, min(room.rows, WAYS) if place * room.element % ALIASING == 0 else room.rows)
 
     @abstractmethod
     def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
         """The runs of places, of at most about ``block``."""
 
     @abstractmethod
-    def products(self) -> float:
+    def products(self) -> int:
         """Products of a place and a tap that are computed, those in vain included."""
+
+    def cost(self) -> float:
+        """Products, and what a tile of few rows waits: for weights to be read, for sums to be ready."""
+        sums = self.rows * self.vectors
+        return self.products() * max(sums + self.vectors / 2, LATENCY) / sums
 
     def whole(self, places: int) -> int:
         """Places that are computed for so many."""
@@ -61,15 +79,15 @@ class Route(ABC):
 class Along(Route):
     """Neighbours on the sliding axis. At the borders a tile looks whether a place sees padding."""
 
-    def __init__(self, walk: Walk, most: int, size: int) -> None:
+    def __init__(self, walk: Walk, room: Room) -> None:
         sweep = walk.sweeps[0]
         places = min((each.places for each in walk.sweeps), default=0)
-        super().__init__(walk, places, sweep.step * walk.inner, sweep.apart * walk.inner, most, size)
+        super().__init__(walk, places, sweep.step * walk.inner, sweep.apart * walk.inner, room)
 
-    def products(self) -> float:
+    def products(self) -> int:
         """Whole tiles, padding included."""
         walk = self.walk
-        return float(walk.lines * walk.inner * sum(self.whole(s.places) * len(s.taps) for s in walk.sweeps))
+        return int(walk.lines * walk.inner * sum(self.whole(s.places) * len(s.taps) for s in walk.sweeps))
 
     def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
         """The borders, and what is between them."""
@@ -91,14 +109,14 @@ class Along(Route):
 class Inner(Route):
     """Neighbours in a row of a map that slides along its columns: all see the same taps."""
 
-    def __init__(self, walk: Walk, most: int, size: int) -> None:
-        super().__init__(walk, walk.inner, 1, 1, most, size)
+    def __init__(self, walk: Walk, room: Room) -> None:
+        super().__init__(walk, walk.inner, 1, 1, room)
 
-    def products(self) -> float:
+    def products(self) -> int:
         """Of the taps that are seen, whole tiles."""
         walk = self.walk
         seen = sum(count * taps for sweep in walk.sweeps for _, count, _, taps in sweep.runs(walk.length))
-        return float(walk.lines * seen * self.whole(walk.inner))
+        return int(walk.lines * seen * self.whole(walk.inner))
 
     def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
         """One row after the other."""
@@ -115,14 +133,18 @@ class Lines(Route):
 
     by_line = False
 
-    def __init__(self, walk: Walk, most: int, size: int) -> None:
-        super().__init__(walk, walk.lines, walk.length, walk.places // max(walk.lines, 1), most, size)
+    def __init__(self, walk: Walk, room: Room) -> None:
+        super().__init__(walk, walk.lines, walk.length, walk.places // max(walk.lines, 1), room)
 
-    def products(self) -> float:
+    def products(self) -> int:
         """Of the taps that are seen, whole tiles."""
         walk = self.walk
         seen = sum(count * taps for sweep in walk.sweeps for _, count, _, taps in sweep.runs(walk.length))
-        return FURTHER * seen * self.whole(walk.lines)
+        return seen * self.whole(walk.lines)
+
+    def cost(self) -> float:
+        """A little more: neighbours share lines of memory."""
+        return FURTHER * super().cost()
 
     def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
         """A block of lines, place by place, then the next block."""
@@ -137,11 +159,10 @@ class Lines(Route):
                     yield Piece(line * walk.length + read, y, min(block, walk.lines - line), tap, taps, read)
 
 
-def route(walk: Walk, most: int, size: int) -> Route:
+def route(walk: Walk, room: Room) -> Route:
     """The way that computes least in vain."""
-    ways: list[Route] = [Along(walk, most, size)]
-    ways.append((Inner if walk.inner > 1 else Lines)(walk, most, size))
-    return min(ways, key=lambda way: way.products())
+    ways = Along(walk, room), (Inner if walk.inner > 1 else Lines)(walk, room)
+    return min(ways, key=lambda way: way.cost())
 
 
 def fitting(places: int, most: int) -> int:
@@ -152,4 +173,6 @@ def fitting(places: int, most: int) -> int:
     """
     if places <= most:
         return max(places, 1)
+    if places >= LONG * most:  # the same for all lengths, so that one more needs no code of its own
+        return most
     return min(range(most, most // 2, -1), key=lambda rows: -(-places // rows) * rows * (1 + 0.02 * (most - rows)))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from xconv.backend import Formulation
 from xconv.direct.formulation import Direct
+from xconv.direct.machine import unavailable
 from xconv.direct.team import OpenMP, Team, pool
-from xconv.direct.transposed import transpose
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.im2col import Im2col
 from xconv_torch.formulations.native import Conv2d
@@ -79,7 +79,8 @@ def in_order(x: Tensor) -> Tensor:
     """
     if x.is_contiguous():
         return x
-    if x.ndim > 2 and x.dtype in _DTYPES and x.numel() and _has_memory(x) and not is_recorded(x):
+    plain = x.ndim > 2 and x.dtype in _DTYPES and _has_memory(x) and not is_recorded(x)
+    if plain and x.numel() and unavailable() is None:
         if x.movedim(-1, 1).is_contiguous():
             return _transposed(x, x.shape[-1], math.prod(x.shape[1:-1]))
         if x.movedim(1, -1).is_contiguous():
@@ -88,6 +89,8 @@ def in_order(x: Tensor) -> Tensor:
 
 
 def _transposed(x: Tensor, rows: int, columns: int) -> Tensor:
+    from xconv.direct.transposed import transpose
+
     y = empty(x, x.shape)
     size = (x.shape[0], rows, columns)
     transpose(x.data_ptr(), y.data_ptr(), size, _DTYPES[x.dtype], torch.get_num_threads(), DIRECT.memory.team)

@@ -1,0 +1,314 @@
+"""Sums in registers: every bit right for any geometry, machine and number of threads, and nothing beyond the arrays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+import xconv
+from xconv import reference
+from xconv.direct.dense import Dense
+from xconv.direct.depthwise import Depthwise
+from xconv.direct.depthwise_weights import DepthwiseWeights
+from xconv.direct.machine import LINE, Machine, here, unavailable
+from xconv.direct.method import streams
+from xconv.direct.narrow import Narrow
+from xconv.direct.prepared import Prepared, method, prepared
+from xconv.direct.program import compiled
+from xconv.direct.routes import Along, Inner, Lines, Room, route
+from xconv.direct.sweeps import Walk
+from xconv.direct.team import pool
+from xconv.direct.transposed import transpose
+from xconv.direct.weights import Weights
+from xconv.problem import DIRECTIONS, ConvProblem
+
+MACHINES = [here(), Machine(32, 16, "x86-64-v3"), Machine(16, 16)] if here().vector > 16 else [here()]
+"""This processor, and what older ones have: their code runs here too."""
+
+LARGEST = 3
+"""Operands are integers up to this, so that every sum is exact."""
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> ConvProblem:
+    """Small problems of every kind."""
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    channels = st.sampled_from([1, 2, 3, 5, 8, 9, 16, 20, 33, 70])
+    inputs, outputs = draw(channels) * groups, draw(channels) * groups
+    if draw(st.integers(0, 2)) == 0:
+        groups = inputs = outputs = draw(st.sampled_from([1, 3, 7, 16, 25, 48, 130, 200]))
+    kernel, dilation = draw(st.sampled_from([1, 2, 3, 5, 8, 13, 30])), draw(st.sampled_from([1, 1, 2, 3, 7]))
+    extent = (kernel - 1) * dilation + 1
+    padding = draw(st.integers(0, extent + 1)), draw(st.integers(0, extent + 1))
+    length = draw(st.integers(max(extent - sum(padding), 1), max(extent - sum(padding), 1) + 70))
+    inner = draw(st.sampled_from([1, 1, 1, 2, 5, 17, 40]))
+    stride, outer = draw(st.sampled_from([1, 1, 2, 3, 5])), draw(st.sampled_from([1, 2, 7]))
+    dtype = draw(st.sampled_from(["float32", "float32", "float64"]))
+    return ConvProblem(outer, length, inner, inputs, outputs, kernel, stride, dilation, groups, padding, dtype=dtype)
+
+
+def integers(shape: tuple[int, ...], dtype: str, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).integers(-LARGEST, LARGEST + 1, shape).astype(dtype)
+
+
+def aligned(shape: tuple[int, ...], dtype: str) -> Any:
+    """An array of nothing yet, that begins with a line of memory, as a framework's does."""
+    memory = np.empty(int(np.prod(shape)) * np.dtype(dtype).itemsize + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    array = memory[start : memory.size - LINE + start].view(dtype).reshape(shape)
+    array[...] = np.nan
+    return array
+
+
+def compute(ready: Prepared, a: Any, b: Any, bias: Any, result: Any) -> Any:
+    """A direction by arrays, as a formulation does it by addresses."""
+    if ready.sums:
+        return ready.weight_gradient(a.ctypes.data, b.ctypes.data, pool)
+    kernel = ready.method.pack(b) if ready.packs else b
+    begin = None if bias is None else ready.method.pack_bias(bias)
+    ready.run(a.ctypes.data, kernel.ctypes.data, None if begin is None else begin.ctypes.data, result.ctypes.data, pool)
+    return result
+
+
+def check(problem: ConvProblem, direction: str, machine: Machine, threads: int, biased: bool) -> type:
+    x, dy = integers(problem.input_shape, problem.dtype), integers(problem.output_shape, problem.dtype, 1)
+    weight = integers(problem.weight_shape, problem.dtype, 2)
+    a, b = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
+    wanted = getattr(reference, direction)(problem, 1, a, b)
+    bias = integers(wanted.shape[-1:], problem.dtype, 3) if biased and direction != "weight_gradient" else None
+    ready = Prepared(direction, problem, threads, machine)
+    got = compute(ready, a, b, bias, aligned(wanted.shape, problem.dtype))
+    assert got.shape == wanted.shape
+    assert np.array_equal(got, wanted if bias is None else wanted + bias)
+    return type(ready.method)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(problems(), st.sampled_from(MACHINES), st.sampled_from([1, 2, 3]), st.booleans())
+@example(ConvProblem(1, 40, 1, 8, 70, kernel=3, stride=2, dilation=2, padding=(3, 1)), MACHINES[0], 2, True)
+@example(ConvProblem(9, 8, 1, 20, 70, kernel=3, padding=(1, 1)), MACHINES[0], 1, True)
+@example(ConvProblem(2, 30, 3, 1, 1, kernel=5, groups=1, padding=(4, 0)), MACHINES[0], 3, True)
+@example(ConvProblem(2, 60, 1, 33, 1, kernel=7, dilation=3, padding=(9, 9)), MACHINES[0], 2, False)
+def test_every_bit_is_right(problem: ConvProblem, machine: Machine, threads: int, biased: bool) -> None:
+    if problem.output_length < 1:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xconv.direct.prepared.SHARE", 0.01)  # threads have something to do in small problems too
+        for direction in DIRECTIONS:
+            check(problem, direction, machine, threads, biased)
+
+
+def test_each_kind_of_layer_has_its_method() -> None:
+    dense, depthwise = ConvProblem(1, 40, 1, 16, 32, kernel=3), ConvProblem(1, 40, 1, 16, 16, kernel=3, groups=16)
+    to_one, single = ConvProblem(1, 40, 1, 32, 1, kernel=3), ConvProblem(1, 40, 1, 1, 1, kernel=3)
+    kinds = {(problem, each): method(each, problem, here()) for problem in (dense, depthwise, to_one, single)
+             for each in DIRECTIONS}  # fmt: skip
+    assert [kinds[dense, each] for each in DIRECTIONS] == [Dense, Dense, Weights]
+    assert [kinds[to_one, each] for each in DIRECTIONS] == [Narrow, Dense, Weights]
+    for problem in (depthwise, single):
+        assert [kinds[problem, each] for each in DIRECTIONS] == [Depthwise, Depthwise, DepthwiseWeights]
+
+
+def test_each_way_through_the_places_is_taken() -> None:
+    signal = ConvProblem(1, 400, 1, 16, 64, kernel=3, padding=(1, 1))
+    rows = ConvProblem(60, 7, 1, 16, 64, kernel=7, padding=(3, 3))  # a third of the taps would be padding
+    columns = ConvProblem(1, 20, 60, 16, 64, kernel=3, padding=(1, 1))
+    taken = [type(route(Walk("forward", problem), Room(4, 6, 64))) for problem in (signal, rows, columns)]
+    assert taken == [Along, Lines, Inner]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_threads_and_batch_do_not_change_a_bit(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xconv.direct.prepared.SHARE", 1)
+    problem = ConvProblem(6, 50, 1, 24, 40, kernel=5, padding=(2, 2))
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal(shape, "float32") for shape in (problem.input_shape, problem.output_shape))
+    weight = rng.standard_normal(problem.weight_shape, "float32")
+    a, b = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
+    shape = {"forward": problem.output_shape, "input_gradient": problem.input_shape}.get(direction, ())
+    by_threads = [
+        compute(Prepared(direction, problem, threads, here()), a, b, None, np.empty(shape, "float32"))
+        for threads in (1, 2, 5)
+    ]
+    assert all(np.array_equal(by_threads[0], other) for other in by_threads[1:])
+    if direction != "weight_gradient":
+        alone = Prepared(direction, replace(problem, outer=1), 1, here())
+        found = compute(alone, a[2:3].copy(), b, None, np.empty((1, *shape[1:]), "float32"))
+        assert np.array_equal(found, by_threads[0][2:3])
+
+
+def test_large_results_are_written_past_the_caches() -> None:
+    problem = ConvProblem(3, 50_000, 1, 2, 64, kernel=3)  # 38 MB
+    assert streams(Dense("forward", problem, here()), 64) == (here().vector == 64)
+    assert not streams(Dense("forward", replace(problem, outer=1), here()), 64)
+    assert not streams(Dense("forward", replace(problem, out_channels=65), here()), 65)
+    assert check(problem, "forward", here(), 2, biased=False) is Dense
+    if here().vector == LINE:
+        ready = Prepared("forward", problem, 1, here())
+        with pytest.raises(ValueError, match="a multiple of 64"):
+            ready.run(0, 0, None, LINE + 4, pool)
+    wide = ConvProblem(1, 5000, 1, 2048, 2048, kernel=2, groups=2048, padding=(1, 0))
+    assert check(wide, "forward", here(), 2, biased=True) is Depthwise
+
+
+def test_a_layer_is_compiled_once_for_all_lengths_and_batches() -> None:
+    def layer(outer: int, length: int) -> ConvProblem:
+        return ConvProblem(outer, length, 1, 11, 23, kernel=9, stride=2, dilation=3)
+
+    for direction in DIRECTIONS:
+        prepared(direction, layer(2, 500), 1)
+    before = compiled.cache_info().misses
+    for outer, length in ((2, 501), (5, 4000), (1, 460)):
+        for direction in DIRECTIONS:
+            prepared(direction, layer(outer, length), 1)
+    assert compiled.cache_info().misses == before
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 5), (2, 16, 16), (3, 33, 20), (5, 7, 100), (2, 100, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transposed(shape: tuple[int, int, int], dtype: str) -> None:
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    y = np.full((shape[0], shape[2], shape[1]), np.nan, dtype)
+    transpose(x.ctypes.data, y.ctypes.data, shape, dtype, 2, pool)
+    assert np.array_equal(y, x.transpose(0, 2, 1))
+
+
+EDGES = """
+import ctypes, mmap, sys
+import numpy as np
+from tests.test_direct import MACHINES, compute
+from xconv import reference
+from xconv.direct.prepared import Prepared
+from xconv.direct.transposed import transpose
+from xconv.direct.team import pool
+from xconv.problem import DIRECTIONS, ConvProblem
+
+libc, page, kept = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE, []
+
+def at_the_edge(array, end):
+    # between two pages that must not be touched, up against the one before or the one behind
+    inside = -(-array.nbytes // page) * page
+    area = mmap.mmap(-1, inside + 2 * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(area))
+    for guard in (start, start + page + inside):
+        assert libc.mprotect(ctypes.c_void_p(guard), page, 0) == 0
+    kept.append(area)
+    offset = page + (inside - array.nbytes if end else 0)
+    placed = np.frombuffer(area, array.dtype, array.size, offset).reshape(array.shape)
+    placed[...] = array
+    return placed
+
+for problem in (
+    ConvProblem(2, 37, 1, 5, 37, kernel=4, dilation=2, padding=(3, 5)),
+    ConvProblem(2, 41, 1, 7, 9, kernel=5, stride=3, padding=(2, 2)),
+    ConvProblem(1, 33, 3, 4, 19, kernel=3, padding=(1, 1)),
+    ConvProblem(5, 8, 1, 6, 18, kernel=3, padding=(1, 1)),
+    ConvProblem(1, 12, 29, 3, 21, kernel=3, padding=(1, 1)),
+    ConvProblem(2, 40, 1, 19, 2, kernel=7, dilation=2, padding=(6, 6)),
+    ConvProblem(2, 53, 1, 1, 1, kernel=9, padding=(4, 4)),
+    ConvProblem(2, 53, 1, 3, 3, kernel=9, groups=3, padding=(8, 0)),
+    ConvProblem(1, 30, 1, 135, 135, kernel=4, groups=135, padding=(3, 0)),
+    ConvProblem(1, 30, 1, 21, 21, kernel=4, stride=2, groups=21, padding=(1, 1)),
+    ConvProblem(1, 15, 7, 3, 3, kernel=5, groups=3, padding=(2, 2)),
+):
+    for machine in MACHINES:
+        for direction in DIRECTIONS:
+            rng = np.random.default_rng(0)
+            draw = lambda shape: rng.integers(-3, 4, shape).astype("float32")
+            x, dy, weight = draw(problem.input_shape), draw(problem.output_shape), draw(problem.weight_shape)
+            a, b = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
+            wanted = getattr(reference, direction)(problem, 1, a, b)
+            for end in (False, True):
+                a, b = at_the_edge(a, end), at_the_edge(b, end)
+                result = at_the_edge(np.zeros(wanted.shape, "float32"), end)
+                got = compute(Prepared(direction, problem, 1, machine), a, b, None, result)
+                assert np.array_equal(got, wanted), (problem, direction, machine.vector)
+for shape in ((1, 19, 35), (2, 3, 50), (1, 64, 7)):
+    for end in (False, True):
+        x = at_the_edge(np.random.default_rng(0).standard_normal(shape, "float32"), end)
+        y = at_the_edge(np.zeros((shape[0], shape[2], shape[1]), "float32"), end)
+        transpose(x.ctypes.data, y.ctypes.data, shape, "float32", 1, pool)
+        assert np.array_equal(y, x.transpose(0, 2, 1))
+print("whole")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no such memory here")
+def test_nothing_beyond_the_arrays_is_touched() -> None:
+    """Memory next to each array that ends the process if it is read or written."""
+    done = subprocess.run([sys.executable, "-c", EDGES], capture_output=True, text=True, check=False, timeout=200)
+    assert done.stdout == "whole\n", (done.returncode, done.stderr[-2000:])
+
+
+WITHOUT = """
+import sys
+sys.modules["llvmlite"] = None
+import numpy as np, xconv
+x, w = np.ones((1, 60, 8), "float32"), np.ones((3, 8, 16), "float32")
+print(xconv.conv1d(x, w, backend="{name}").sum())
+try:
+    xconv.conv1d(x, w, backend="{name}", formulation="direct")
+except xconv.UnsupportedError as error:
+    print(error)
+"""
+
+
+def test_without_the_compiler_there_are_the_other_formulations(backend: Any) -> None:
+    if "direct" not in [form.name for form in backend.formulations]:
+        return
+    program = [sys.executable, "-c", WITHOUT.format(name=backend.name)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=200)
+    value, said = done.stdout.splitlines()
+    assert float(value) == 58 * 16 * 24
+    assert "no code can be compiled here" in said
+    assert "llvmlite" in said
+
+
+FORKED = """
+import os
+import numpy as np
+from tests.test_direct import compute
+from xconv.direct.machine import here
+from xconv.direct.prepared import Prepared
+from xconv.problem import ConvProblem
+import xconv.direct.prepared as module
+module.SHARE = 1
+problem = ConvProblem(8, 50, 1, 4, 16, kernel=3)
+ready = Prepared("forward", problem, 2, here())
+x, w = np.ones(problem.input_shape, "float32"), np.ones(problem.weight_shape, "float32")
+run = lambda: float(compute(ready, x, w, None, np.empty(problem.output_shape, "float32")).sum())
+first = run()
+child = os.fork()
+if child == 0:
+    os._exit(0 if run() == first else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no such memory here")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "0\n", done.stderr
+
+
+def test_it_is_available_where_the_tests_run() -> None:
+    assert unavailable() is None
+
+
+def test_groups_that_fill_no_vector_are_refused(backend: Any) -> None:
+    forms = {form.name: form for form in backend.formulations}
+    if "direct" in forms:
+        few, many = ConvProblem(1, 50, 1, 8, 8, kernel=3, groups=4), ConvProblem(1, 50, 1, 32, 32, kernel=3, groups=2)
+        assert "fill a vector" in (forms["direct"].unsupported("forward", few) or "")
+        assert forms["direct"].unsupported("forward", many) is None
+        with pytest.raises(xconv.UnsupportedError, match="fill a vector"):
+            xconv.conv1d(np.ones((1, 50, 8), "f"), np.ones((3, 2, 8), "f"), groups=4, formulation="direct",
+                         backend=backend.name)  # fmt: skip
