@@ -31,6 +31,8 @@ __all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_
 NEEDED = {
     "test_torch.py": {"torch"},
     "test_apart.py": {"torch"},
+    "test_direct_torch.py": {"torch"},
+    "test_direct_tensorflow.py": {"tensorflow"},
     "test_to_1d_torch.py": {"torch"},
     "test_to_1d_torch_models.py": {"torch"},
     "test_to_1d_torch_refusals.py": {"torch"},
@@ -67,6 +69,7 @@ SKIPS = (
     NO_DEVICE,
     "is not installed (pip install",
     "no pipes with names here",
+    "no such memory here",
     "this kernel counts no page faults",
     "freed memory cannot be kept",
     "no C compiler",

@@ -23,7 +23,7 @@ from xconv.doctor import process as processes
 from xconv.doctor.advice import advice
 from xconv.doctor.capabilities import Probe
 from xconv.doctor.features import FEATURES, OPERATIONS
-from xconv.doctor.found import VERSION, Allocator, Machine, Wisdom
+from xconv.doctor.found import VERSION, Allocator, Compiler, Machine, Wisdom
 from xconv.doctor.text import WIDTH, shown
 from xconv.wisdomfile import to_text
 
@@ -38,8 +38,14 @@ def a_framework(name: str = "torch", **other: Any) -> Framework:
     return dataclasses.replace(found, **other)
 
 
-def a_report(*cells: Cell, frameworks: tuple[Framework, ...] = (), environment: dict[str, str] | None = None) -> Report:
-    here = a_machine(), frameworks, Allocator(None, "madvise"), Wisdom("w.json", False, 0, 0, None, 0)
+def a_report(
+    *cells: Cell,
+    frameworks: tuple[Framework, ...] = (),
+    environment: dict[str, str] | None = None,
+    without: str | None = None,
+) -> Report:
+    compiler = Compiler(without, None if without else "0.50.0", "znver4", 64)
+    here = a_machine(), frameworks, Allocator(None, "madvise"), compiler, Wisdom("w.json", False, 0, 0, None, 0)
     variables = environment or {}
     return Report(VERSION, *here, variables, cells, advice(*here, variables, cells))
 
@@ -65,6 +71,16 @@ def test_the_report_knows_what_the_process_knows(loaded: dict[str, Backend]) -> 
         assert framework.settings
         assert "tf32" in framework.settings
     assert report.cells == ()
+
+
+def test_without_the_compiler_it_says_what_to_install() -> None:
+    without = a_report(frameworks=(a_framework(),), without="ModuleNotFoundError: no llvmlite")
+    [said] = [one for one in without.advice if "direct" in one.what]
+    assert (said.kind, said.do) == ("warning", "pip install llvmlite")
+    assert "no: ModuleNotFoundError" in shown(without)
+    assert not a_report(frameworks=(a_framework(),)).advice
+    assert "for znver4, vectors of 64 bytes" in shown(a_report())
+    assert examine([], capabilities=False).compiler.unavailable is None
 
 
 def test_json_comes_back_as_it_was() -> None:

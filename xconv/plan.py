@@ -166,7 +166,7 @@ def decide(
     known = wisdom.find(wisdom.Key(*backend.here(device), layout, direction, problem))
     if known is not None and known.formulation in able:
         why = f"measured {known.own_seconds / known.seconds:.2f} times as fast as the framework's own"
-        return Choice(known.formulation, why, seconds, "wisdom")
+        return Choice(known.formulation, why, {known.formulation: known.seconds, **seconds}, "wisdom")
     ruled, why = backend.rule(direction, problem, layout)
     if not seconds:
         return Choice(ruled, why, {}, "rule")

@@ -77,7 +77,7 @@ class Direct(Formulation):
         del direction
         if not problem.is_static:
             return "sizes are not known yet"
-        reason = unavailable()
+        reason = None if self.memory.is_hidden() else unavailable()
         if reason is not None:
             return f"no code can be compiled here ({reason})"
         most = max(problem.group_in, problem.group_out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from xconv.doctor.found import Advice, Allocator, Cell, Framework, Machine, Wisdom
+from xconv.doctor.found import Advice, Allocator, Cell, Compiler, Framework, Machine, Wisdom
 from xconv.doctor.frameworks import is_older, oldest
 from xconv.doctor.machine import meaning
 
@@ -15,6 +15,7 @@ def advice(
     machine: Machine,
     frameworks: Sequence[Framework],
     allocator: Allocator,
+    compiler: Compiler,
     wisdom: Wisdom,
     environment: dict[str, str],
     cells: Sequence[Cell],
@@ -23,7 +24,7 @@ def advice(
     found = [*_of_cells(cells)]
     for framework in frameworks:
         found += _of_framework(framework, machine, environment)
-    found += _of_memory(allocator, wisdom)
+    found += [*_of_compiler(compiler, frameworks), *_of_memory(allocator, wisdom)]
     return tuple(sorted(found, key=lambda one: one.kind != "problem"))
 
 
@@ -152,6 +153,14 @@ def _of_threads(framework: Framework, machine: Machine, environment: dict[str, s
         f"{because}: threads wait for each other",
         THREADS.get(framework.backend, "set OMP_NUM_THREADS={0}").format(whole),
     )
+
+
+def _of_compiler(compiler: Compiler, frameworks: Sequence[Framework]) -> Iterator[Advice]:
+    if compiler.unavailable and any(framework.state == "ready" for framework in frameworks):
+        yield _warning(
+            f'the formulation "direct", the fastest one for most layers, cannot be compiled: {compiler.unavailable}',
+            "pip install llvmlite" if compiler.llvmlite is None else "see docs/direct.md; all else works without",
+        )
 
 
 def _of_memory(allocator: Allocator, wisdom: Wisdom) -> Iterator[Advice]:

@@ -60,7 +60,8 @@ def examine(
         for worker in workers.values():
             worker.close()
     described = tuple(framework for framework in found.values() if framework is not None)
-    here = machine.machine(), described, machine.allocator(), _wisdom(described), machine.environment()
+    memory, compiler = machine.allocator(), machine.compiler()
+    here = machine.machine(), described, memory, compiler, _wisdom(described), machine.environment()
     return Report(VERSION, *here, cells, advice(*here, cells))
 
 

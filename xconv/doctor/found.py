@@ -59,6 +59,19 @@ class Allocator:
 
 
 @dataclass(frozen=True)
+class Compiler:
+    """What makes the code of the formulation "direct": why it cannot, or None; and for what it makes it.
+
+    ``vector`` counts the bytes of a vector register.
+    """
+
+    unavailable: str | None
+    llvmlite: str | None
+    processor: str | None
+    vector: int | None
+
+
+@dataclass(frozen=True)
 class Wisdom:
     """The file of wisdom; ``stale`` are its entries for other versions of the frameworks than are ready here."""
 
@@ -105,6 +118,7 @@ class Report:
     machine: Machine
     frameworks: tuple[Framework, ...]
     allocator: Allocator
+    compiler: Compiler
     wisdom: Wisdom
     environment: dict[str, str]
     cells: tuple[Cell, ...]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import xconv
 from xconv.allocator import unavailable
-from xconv.doctor.found import Allocator, Machine
+from xconv.doctor.found import Allocator, Compiler, Machine
 
 INSTRUCTIONS = {
     "avx2": "AVX2",
@@ -95,6 +95,17 @@ def allocator() -> Allocator:
     """Whether freed memory can be kept, and the kernel's setting of transparent huge pages."""
     said = _read(Path("/sys/kernel/mm/transparent_hugepage/enabled"))
     return Allocator(unavailable(), said.partition("[")[2].partition("]")[0] or None)
+
+
+def compiler() -> Compiler:
+    """Whether code can be compiled in this process, and for what."""
+    from xconv.direct.machine import here
+    from xconv.direct.machine import unavailable as without
+
+    reason, version = without(), installed_version("llvmlite")
+    if reason is not None:
+        return Compiler(reason, version, None, None)
+    return Compiler(None, version, here().cpu, here().vector)
 
 
 def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -66,7 +66,9 @@ def _summary(report: Report) -> str:
 
 
 def _machine(report: Report) -> str:
-    machine, allocator, wisdom = report.machine, report.allocator, report.wisdom
+    machine, allocator, compiler, wisdom = report.machine, report.allocator, report.compiler, report.wisdom
+    llvm = f"llvmlite {compiler.llvmlite}"
+    made = compiler.unavailable or f"compiled by {llvm} for {compiler.processor}, vectors of {compiler.vector} bytes"
     cores = f"{machine.cores:g} of {machine.cores_present}"
     memory = "unknown" if machine.memory is None else f"{machine.memory / 2**30:.1f} GiB"
     kept = "no: " + allocator.unavailable if allocator.unavailable else "yes, with xconv.keep_freed_memory()"
@@ -78,6 +80,7 @@ def _machine(report: Report) -> str:
         ["CPU", f"{machine.cpu} ({', '.join(machine.instructions) or 'instruction sets unknown'})"],
         ["cores, memory to use", f"{cores} cores, {memory}"],
         ["freed memory can be kept", kept],
+        ['formulation "direct"', f"no: {made}" if compiler.unavailable else made],
         ["large pages of the kernel", allocator.large_pages or "unknown"],
         ["wisdom", f"{wisdom.file} ({entries}; {loaded})" if wisdom.exists else f"{wisdom.file} (no file yet)"],
     ]

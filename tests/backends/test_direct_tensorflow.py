@@ -1,0 +1,110 @@
+"""TensorFlow: compiled sums on eager tensors' own memory; a graph has its own ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import xconv
+from xconv import dispatch
+from xconv.problem import ConvProblem
+from xconv_tensorflow.formulations.direct import ALIGNED, DIRECT, LARGE
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which directions were computed in memory."""
+    from xconv.direct import formulation
+
+    dispatch.forget()
+    found: list[str] = []
+    right = formulation._prepared
+
+    def spy(direction: str, problem: ConvProblem, threads: int) -> Any:
+        found.append(direction)
+        return right(direction, problem, threads)
+
+    monkeypatch.setattr(formulation, "_prepared", spy)
+    return found
+
+
+def integers(*shape: int) -> Any:
+    return tf.constant(np.random.default_rng(0).integers(-3, 4, shape), tf.float32)
+
+
+def direct(x: Any, w: Any) -> Any:
+    return xconv.conv1d(x, w, padding=1, formulation="direct")
+
+
+def test_eager_calls_and_their_gradients_are_computed_in_memory(computed: list[str]) -> None:
+    x, w = integers(2, 40, 16), integers(3, 16, 24)
+    y = direct(x, w)
+    assert computed == ["forward"]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, w])
+        mine = tf.reduce_sum(direct(x, w) ** 2)
+        own = tf.reduce_sum(xconv.conv1d(x, w, padding=1, formulation="conv2d") ** 2)
+    np.testing.assert_array_equal(y, xconv.conv1d(x, w, padding=1, formulation="conv2d"))
+    for got, wanted in zip(tape.gradient(mine, [x, w]), tape.gradient(own, [x, w]), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    assert "forward" in computed
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_graph_has_its_own_ops(jit: bool, computed: list[str]) -> None:
+    x, w = integers(2, 40, 16), integers(3, 16, 24)
+    compiled = tf.function(direct, jit_compile=jit)
+    got = compiled(x, w)
+    assert not computed
+    np.testing.assert_array_equal(got, direct(x, w))
+    assert not [op.type for op in compiled.get_concrete_function(x, w).graph.get_operations() if "Py" in op.type]
+
+
+def test_no_plan_for_a_graph_names_what_needs_memory() -> None:
+    problem = ConvProblem(1, 4000, 1, 256, 256, kernel=4, groups=256, padding=(3, 0))
+    taken: list[str] = []
+
+    @tf.function
+    def build(x: Any) -> Any:
+        choice = xconv.plan(problem, backend="tensorflow").choices["forward"]
+        taken.extend([choice.formulation, *choice.alternatives])
+        return x
+
+    build(tf.zeros(1))
+    assert taken
+    assert "direct" not in taken
+    choice = xconv.plan(problem, backend="tensorflow").choices["forward"]
+    assert "direct" in (choice.formulation, *choice.alternatives)
+
+
+@pytest.mark.parametrize("size", [8, LARGE // 4])
+def test_results_are_tensors_as_any_other(size: int) -> None:
+    """Aligned for every kernel of TensorFlow's, and theirs to keep."""
+    made = DIRECT.memory.empty(tf.zeros(1), (2, size))
+    assert DIRECT.memory.address(made) % ALIGNED == 0
+    assert made.device.endswith("CPU:0")
+    x, w = tf.ones((1, size // 8 + 2, 8)), tf.ones((3, 8, 8))
+    y = xconv.conv1d(x, w, formulation="direct")
+    again = tf.nn.relu(y) @ tf.eye(8)
+    del y
+    assert float(tf.reduce_min(again)) == float(tf.reduce_max(again)) == 24
+
+
+def test_a_variable_and_a_tape_of_a_tape(computed: list[str]) -> None:
+    x, w = tf.Variable(integers(1, 12, 8)), tf.Variable(integers(3, 8, 8))
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            y = tf.reduce_sum(direct(x, w) ** 2)
+        first = inner.gradient(y, x)
+        total = tf.reduce_sum(first)
+    second = outer.gradient(total, w)
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            y = tf.reduce_sum(xconv.conv1d(x, w, padding=1, formulation="conv2d") ** 2)
+        first = inner.gradient(y, x)
+        total = tf.reduce_sum(first)
+    np.testing.assert_array_equal(second, outer.gradient(total, w))
+    assert computed

@@ -1,0 +1,189 @@
+"""torch: compiled sums on tensors' own memory, where nobody must see what is done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch._subclasses import FakeTensorMode
+from torch.autograd import gradcheck, gradgradcheck
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils.flop_counter import FlopCounterMode
+
+import xconv
+from xconv import dispatch, wisdom
+from xconv.direct.team import OpenMP
+from xconv.problem import ConvProblem
+from xconv_torch.autograd import Settled
+from xconv_torch.formulations.direct import DIRECT, in_order
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    dispatch.forget()
+    yield
+    dispatch.forget()
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which directions were computed in memory."""
+    from xconv.direct import formulation
+
+    found: list[str] = []
+    right = formulation._prepared
+
+    def spy(direction: str, problem: ConvProblem, threads: int) -> Any:
+        found.append(direction)
+        return right(direction, problem, threads)
+
+    monkeypatch.setattr(formulation, "_prepared", spy)
+    return found
+
+
+def integers(*shape: int) -> torch.Tensor:
+    return torch.randint(-3, 4, shape, generator=GENERATOR).float()
+
+
+def direct(x: torch.Tensor, w: torch.Tensor, **options: Any) -> torch.Tensor:
+    y: torch.Tensor = xconv.conv1d(x, w, formulation="direct", **options)
+    return y
+
+
+def test_every_gradient_of_a_named_direct_is_computed_in_memory(computed: list[str]) -> None:
+    x, w = integers(2, 40, 16).requires_grad_(), integers(3, 16, 24).requires_grad_()
+    y = direct(x, w, padding=1)
+    dx, dw = torch.autograd.grad(y.square().sum(), (x, w), create_graph=True)
+    assert computed == ["forward", "input_gradient", "weight_gradient"]
+    own = xconv.conv1d(x, w, padding=1, formulation="conv2d")
+    for mine, other in zip((dx, dw), torch.autograd.grad(own.square().sum(), (x, w)), strict=True):
+        assert torch.equal(mine, other)
+    (dx.sum() + dw.sum()).backward()
+    assert computed[3:]
+
+
+def test_gradients_of_every_order() -> None:
+    def function(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> Any:
+        return xconv.conv1d(x, w, b, stride=2, padding=(2, 1), formulation="direct")
+
+    inputs = [torch.randn(*s, dtype=torch.float64).requires_grad_() for s in ((2, 11, 3), (4, 3, 9), (9,))]
+    assert gradcheck(function, inputs, check_forward_ad=True)
+    assert gradgradcheck(function, inputs)
+
+
+def _compiled(x: torch.Tensor, w: torch.Tensor) -> Any:
+    return torch.compile(direct, fullgraph=True, backend="aot_eager")(x, w)
+
+
+def _counted(x: torch.Tensor, w: torch.Tensor) -> Any:
+    with FlopCounterMode(display=False) as counter:
+        y = direct(x, w)
+    assert counter.get_total_flops() == 2 * 2 * 38 * 3 * 16 * 24
+    return y
+
+
+WATCHED = {
+    "compile": _compiled,
+    "vmap": lambda x, w: torch.func.vmap(lambda one: direct(one[None], w)[0])(x),
+    "grad of func": lambda x, w: torch.func.grad(lambda x: direct(x, w).sum())(x),
+    "jvp": lambda x, w: torch.func.jvp(lambda x: direct(x, w), (x,), (x,))[1],
+    "make_fx": lambda x, w: make_fx(lambda x, w: direct(x, w) * 1)(x, w)(x, w),
+    "a counter": _counted,
+}
+
+
+@pytest.mark.parametrize("how", WATCHED)
+def test_who_looks_on_sees_the_framework_s_own_op(how: str, computed: list[str]) -> None:
+    x, w = integers(2, 40, 16), integers(3, 16, 24)
+    got = WATCHED[how](x, w)
+    assert not computed
+    wanted = torch.autograd.functional.vjp(lambda x: direct(x, w).sum(), x)[1] if "grad" in how else direct(x, w)
+    assert torch.equal(got, wanted)
+
+
+def test_tensors_without_memory_have_shapes() -> None:
+    x, w = torch.empty(2, 40, 16, device="meta"), torch.empty(3, 16, 24, device="meta")
+    assert direct(x, w).shape == (2, 38, 24)
+    with FakeTensorMode() as mode:
+        fake = direct(mode.from_tensor(integers(2, 40, 16)), mode.from_tensor(integers(3, 16, 24)))
+    assert fake.shape == (2, 38, 24)
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 7), (2, 33, 40), (2, 6, 5, 18), (1, 40, 17)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_order_of_memory(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x = torch.randn(*shape).to(dtype)
+    views = {
+        "last": x.movedim(1, -1),
+        "first": x.movedim(-1, 1),
+        "sliced": x[:, ::2],
+        "spread": x[:, :1].expand(*shape),
+    }
+    for name, view in views.items():
+        assert in_order(view).is_contiguous(), name
+        assert torch.equal(in_order(view), view), name
+        assert torch.equal(Settled.apply(view), view)
+    leaf = x.clone().requires_grad_()
+    above = torch.randn_like(views["first"])
+    assert torch.equal(torch.autograd.grad(Settled.apply(leaf.movedim(-1, 1)), leaf, above)[0], above.movedim(1, -1))
+
+
+@pytest.mark.parametrize("layout", ["NWC", "NCW"])
+def test_results_lie_in_memory_as_the_input_did(layout: str, computed: list[str]) -> None:
+    x, w = integers(2, 40, 16), integers(3, 16, 24)
+    if layout == "NCW":
+        x, w = x.transpose(1, 2).contiguous(), w.permute(2, 1, 0).contiguous()
+    for _ in range(2):
+        y = direct(x, w, layout=layout)
+        assert y.is_contiguous()
+    assert torch.equal(y, xconv.conv1d(x, w, layout=layout, formulation="conv1d"))
+    y.sum()
+    assert computed
+
+
+def test_the_threads_are_torch_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xconv.direct.prepared.SHARE", 1)
+    before = torch.get_num_threads()
+    assert isinstance(DIRECT.memory.team, OpenMP)
+    x, w = integers(5, 64, 16), integers(3, 16, 24)
+    wanted = xconv.conv1d(x, w, formulation="conv2d")
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            assert torch.equal(direct(x, w), wanted)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_packed_weight_is_a_copy() -> None:
+    x, w, b = integers(1, 300, 16), integers(3, 16, 200), integers(200)
+    problem = xconv.resolve("conv1d", x.shape, w.shape)
+    key = wisdom.Key(*xconv.get_backend("torch").here("cpu"), "NWC", "forward", problem.problem)
+    wisdom.remember(key, wisdom.Entry("direct", 1e-3, 2e-3, "2026-11-29"))
+    plan = xconv.plan(problem, backend="torch")
+    wisdom.forget()
+    assert plan.choices["forward"].formulation == "direct"
+    fixed = plan.pack(w)
+    wanted = xconv.conv1d(x, w, b, formulation="conv2d")
+    w.zero_()
+    assert torch.equal(fixed(x, b), wanted)
+    assert torch.equal(fixed(x), wanted - b)
+
+
+def test_views_are_read_in_place_or_copied(computed: list[str]) -> None:
+    base, w = integers(2, 41, 17), integers(3, 16, 24)
+    for x in (base[:, 1:, 1:], base.flip(1)[:, :40, :16], integers(2, 16, 40).transpose(1, 2)):
+        assert torch.equal(direct(x, w), xconv.conv1d(x.contiguous(), w, formulation="conv2d"))
+    strided = integers(24, 16, 3).permute(2, 1, 0)
+    assert torch.equal(direct(base[:, :, :16], strided), xconv.conv1d(base[:, :, :16], strided, formulation="conv2d"))
+    assert computed
+
+
+def test_in_numpy_out_numpy() -> None:
+    x, w = np.ones((1, 30, 8), "float32"), np.ones((3, 8, 16), "float32")
+    assert xconv.conv1d(x, w, formulation="direct").sum() == 28 * 16 * 24
