@@ -9,6 +9,7 @@ import numpy as np
 
 from xconv.backend import Array, Formulation
 from xconv.call import Call
+from xconv.cost import ITEM_SIZE
 from xconv.direct.machine import ITEM, unavailable
 from xconv.direct.team import Team
 from xconv.estimate import LANES
@@ -40,6 +41,12 @@ class Memory(Protocol):
 
     def ordered(self, array: Array) -> Array:
         """The array, or a copy of it in the order of its axes."""
+
+    def permuted(self, array: Array, axes: tuple[int, ...]) -> Array:
+        """The array with its axes in another order."""
+
+    def settled(self, array: Array, like: Array) -> Array:
+        """The array in the order of its axes in memory, if ``like`` is."""
 
     def address(self, array: Array) -> int:
         """Where it lies."""
@@ -84,6 +91,14 @@ class Direct(Formulation):
         if problem.groups > 1 and most > 1 and (problem.groups > MOST_GROUPS or most < LANES // 2):
             return "its groups are many, or too small to fill a vector"
         return None
+
+    def workspace(self, direction: str, problem: ConvProblem) -> int:
+        """The weight in the order of the tiles, or the sums that become its gradient."""
+        del direction
+        weights = problem.kernel * problem.group_in * problem.out_channels
+        if problem.group_in == problem.group_out == 1:
+            weights *= max(problem.inner, LANES)  # over a period
+        return int(weights) * ITEM_SIZE[problem.dtype]
 
     def work(self, direction: str, problem: ConvProblem) -> Sequence[float]:
         """Products of whole vectors, sums of lanes, rows of a weight gradient, runs of tiles."""
@@ -160,7 +175,9 @@ class Direct(Formulation):
         if not _is_plain(call):
             return None
         direction, problem, axis, memory = call.direction, call.problem, call.axis, self.memory
+        layout, of_weight = call.layout, call.weight_axes
         sizes = _sizes(direction, problem)
+        last, to_last, from_last = layout.channels_last, layout.to_channels_last, layout.from_channels_last
         by_threads: dict[int, Prepared] = {}
 
         def computed(x: Array, weight: Array, bias: Array | None) -> Array:
@@ -170,13 +187,16 @@ class Direct(Formulation):
             ready = by_threads.get(threads)
             if ready is None:
                 ready = by_threads[threads] = _prepared(direction, problem, threads)
-            return self._run(ready, axis, sizes, x, weight, bias)
+            if last:
+                return self._run(ready, axis, sizes, x, weight, bias)
+            y = self._run(ready, axis, sizes, memory.permuted(x, to_last), memory.permuted(weight, of_weight), bias)
+            return memory.settled(memory.permuted(y, from_last), x)
 
         return computed
 
     def packed(self, call: Call, weight: Array) -> Callable[..., Array] | None:
         """A function of ``(x, bias=None)`` with the weight in the order of the tiles, where that is another."""
-        if not _is_plain(call) or self.memory.is_hidden(weight):
+        if not _is_plain(call) or not call.layout.channels_last or self.memory.is_hidden(weight):
             return None
         memory, axis, sizes = self.memory, call.axis, _sizes(call.direction, call.problem)
         fixed = memory.view(weight).copy()
@@ -216,4 +236,4 @@ def _is_plain(call: Call) -> bool:
     problem = call.problem
     known = problem.is_static and not problem.is_empty and not problem.decimates
     zeros = problem.padding_mode == "zeros" and problem.dtype in ITEM
-    return known and zeros and call.layout.channels_last and call.direction != "weight_gradient"
+    return known and zeros and call.direction != "weight_gradient"

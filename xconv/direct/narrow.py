@@ -106,5 +106,6 @@ class Narrow(Method):
     def pack(self, weight: Floats) -> Floats:
         """For each sweep and group: taps, output channels, input channels."""
         by_group = weight.reshape(self.kernel, -1, self.groups, weight.shape[2] // self.groups)
-        order = (2, 0, 1, 3) if self.back else (2, 0, 3, 1)
-        return np.concatenate([by_group[list(sweep.taps)].transpose(order).ravel() for sweep in self.walk.sweeps])
+        by_group = by_group.transpose((0, 2, 1, 3) if self.back else (0, 2, 3, 1))
+        panels = [by_group[sweep.of_kernel].swapaxes(0, 1).ravel() for sweep in self.walk.sweeps]
+        return panels[0] if len(panels) == 1 else np.concatenate(panels)

@@ -29,6 +29,18 @@ class Sweep:
     at: int = 0
     apart: int = 1
 
+    @property
+    def of_kernel(self) -> slice:
+        """The taps, as a slice of the kernel.
+
+        >>> list(range(5))[Sweep(first=0, step=1, spread=1, taps=(4, 2, 0), places=1).of_kernel]
+        [4, 2, 0]
+        """
+        if len(self.taps) < 2:
+            return slice(*(self.taps[0], self.taps[0] + 1) if self.taps else (0, 0))
+        apart = self.taps[1] - self.taps[0]
+        return slice(self.taps[0], None if apart < 0 else self.taps[-1] + 1, apart)
+
     def runs(self, length: int) -> list[tuple[int, int, int, int]]:
         """(place, places, tap, taps): neighbours whose taps meet the ``length`` elements and not the padding.
 

@@ -42,6 +42,13 @@ class EagerTensors:
     def ordered(self, array: Tensor) -> Tensor:
         return array  # it has no other order
 
+    def permuted(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
+        return tf.transpose(array, axes)
+
+    def settled(self, array: Tensor, like: Tensor) -> Tensor:
+        del like
+        return array
+
     def address(self, array: Tensor) -> int:
         return int(np.asarray(array).ctypes.data)
 

@@ -37,6 +37,12 @@ class Tensors:
     def ordered(self, array: Tensor) -> Tensor:
         return in_order(array)
 
+    def permuted(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
+        return array.permute(axes)
+
+    def settled(self, array: Tensor, like: Tensor) -> Tensor:
+        return in_order(array) if like.is_contiguous() else array
+
     def address(self, array: Tensor) -> int:
         return array.data_ptr()
 
@@ -60,7 +66,8 @@ class Tensors:
 
 def _team() -> Team:
     """The OpenMP threads that torch's own loops run on."""
-    for library in (Path(torch.__file__).parent / "lib").glob("lib*omp*"):
+    home = Path(torch.__file__).parent
+    for library in [*home.glob("lib/lib*omp*"), *home.parent.glob("torch.libs/lib*omp*")]:
         try:
             return OpenMP(library)
         except (OSError, AttributeError):
