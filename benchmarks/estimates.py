@@ -32,7 +32,7 @@ from tqdm import tqdm
 import xconv
 from xconv.backend import Backend, Formulation
 from xconv.bench import catalogue
-from xconv.estimate import Model, kind, quantities
+from xconv.estimate import ANY, Model, kind, quantities
 from xconv.files import write_whole
 from xconv.plan import preferred
 from xconv.problem import DIRECTIONS, ConvProblem
@@ -233,12 +233,17 @@ def fit(backend: Backend, timings: list[Timing]) -> Model:
     for (name, direction), kinds in cells.items():
         every = [row for rows in kinds.values() for row in rows]
         common = _units(every, np.zeros(len(every[0][0])), RIDGE)
+        model.setdefault(name, {}).setdefault(direction, {})[ANY] = _rounded(common * _level(every, common))
         for which, rows in kinds.items():
             if len(rows) >= FOLDS:
                 units = _units(rows, common * _level(rows, common), HELD / math.sqrt(len(rows)))
                 units = units * _level(rows, units)
-                model.setdefault(name, {}).setdefault(direction, {})[which] = [float(f"{unit:.3g}") for unit in units]
+                model[name][direction][which] = _rounded(units)
     return model
+
+
+def _rounded(units: np.ndarray) -> list[float]:
+    return [float(f"{unit:.3g}") for unit in units]
 
 
 def _units(rows: list[tuple[list[float], float]], held_to: np.ndarray, ridge: float) -> np.ndarray:
@@ -265,7 +270,8 @@ def choose(backend: Backend, model: Model, timing: Timing) -> str:
     forms, own = {form.name: form for form in backend.formulations}, backend.own(timing.direction, timing.problem, "")
     expected: dict[str, float] = {}
     for name in timing.seconds:
-        units = model.get(name, {}).get(timing.direction, {}).get(kind(timing.problem))
+        kinds = model.get(name, {}).get(timing.direction, {})
+        units = kinds.get(kind(timing.problem), kinds.get(ANY))
         if units is not None and name in forms and not backend.is_trap(name, timing.direction, timing.problem):
             amounts = quantities(forms[name], timing.direction, timing.problem, timing.layout)
             expected[name] = sum(a * u for a, u in zip(amounts, units, strict=True))

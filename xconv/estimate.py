@@ -23,6 +23,9 @@ Model: TypeAlias = dict[str, dict[str, dict[str, list[float]]]]
 """Formulation, direction and kind of problem to the seconds of one unit of each quantity."""
 
 
+ANY = "any"
+"""The seconds per unit of all kinds together, for a kind of which too few were measured."""
+
 FEW, LONG, SHORT = 4, 64, 256
 """Channels that fill no vector, taps from which libraries take other ways, positions that fill no matrix."""
 
@@ -122,7 +125,8 @@ def seconds(
     fitted, which = model(package), kind(problem)
     found: dict[str, float] = {}
     for formulation in formulations:
-        units = fitted.get(formulation.name, {}).get(direction, {}).get(which)
+        kinds = fitted.get(formulation.name, {}).get(direction, {})
+        units = kinds.get(which, kinds.get(ANY))
         if units is not None and formulation.unsupported(direction, problem) is None:
             amounts = quantities(formulation, direction, problem, layout)
             found[formulation.name] = sum(a * u for a, u in zip(amounts, units, strict=True))

@@ -21,13 +21,13 @@ from xconv.problem import DIRECTIONS, ConvProblem
 if TYPE_CHECKING:
     from xconv.backend import Backend, Formulation
 
-CLEARLY, CLEARLY_FIRST, HARDLY = 1.2, 1.4, 1.1
+CLEARLY, CLEARLY_FIRST, HARDLY = 1.2, 1.15, 1.1
 """How much faster than the framework's own ops something must be expected to be: gradients that are computed apart; a
 formulation for channels first, which those ops are made for (for channels last ``Backend.clearly``); another of them.
 """
 
-LEAST_GAIN = 30e-6
-"""Seconds that another must save: a framework's own op, called again, is called without the steps in between."""
+LEAST_GAIN = 5e-6
+"""Seconds that another must save."""
 
 LEAST_WORKSPACE = 64 << 20
 """Bytes that every formulation may hold beside its operands and result."""
