@@ -329,11 +329,14 @@ def main() -> None:
             sub.add_argument("--seed", type=int, default=0)
             sub.add_argument("--large", action="store_true", help="only results of 40 to 200 MB")
             sub.add_argument("--catalogue", action="store_true")
+            sub.add_argument("--channels", choices=("first", "last"), help="only callers who have them there")
     given = parser.parse_args()
     backend = xconv.get_backend(given.backend)
     if given.command == "measure":
         backend.set_threads(1)
         wanted = [*geometries(given.geometries, given.seed, given.large), *(layers() if given.catalogue else ())]
+        if given.channels:
+            wanted = [one for one in wanted if one.layout.endswith("C") == (given.channels == "last")]
         with Path(given.files[0]).open("a", encoding="utf-8") as file, backend.exact_float32():
             for geometry in tqdm(wanted, unit="geometry"):
                 for timing in measure(backend, geometry):

@@ -74,7 +74,8 @@ def quantities(formulation: Formulation, direction: str, problem: ConvProblem, l
     padded = inputs if any(problem.padding) else 0
     first = 0 if layout.endswith("C") else 1  # one of the layouts is copied, or read against the grain
     common = [1, problem.macs, inputs, outputs, weights, padded]
-    common += [first * inputs, first * outputs, first * problem.macs, (1 - first) * inputs, (1 - first) * outputs]
+    common += [first, first * inputs, first * outputs, first * weights, first * problem.macs]
+    common += [(1 - first) * inputs, (1 - first) * outputs]
     result = {"forward": outputs, "input_gradient": inputs, "weight_gradient": weights}[direction]
     common += [amount if amount > FRESH else 0 for amount in (result, padded)]
     common += [weights if weights > UNCACHED else 0, problem.outer * weights]

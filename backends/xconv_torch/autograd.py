@@ -11,7 +11,6 @@ from torch import Tensor
 from xconv.adjoints import ADJOINTS, operands
 from xconv.backend import Formulation
 from xconv.problem import ConvProblem
-from xconv_torch.formulations.direct import in_order
 
 
 class Apart(torch.autograd.Function):
@@ -51,22 +50,6 @@ class Apart(torch.autograd.Function):
         if db is not None:
             parts.append(computed(forms[direction], direction, problem, axis, a, db))
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
-
-
-class Settled(torch.autograd.Function):
-    """A copy in the order of the axes: the same numbers, and so the same gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return in_order(x)
-
-    @staticmethod
-    def backward(ctx: Any, *above: Tensor) -> Tensor:
-        return above[0]
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
-        return in_order(tangents[0])
 
 
 def apart(

@@ -19,9 +19,8 @@ from xconv.call import Call
 from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
 from xconv_torch import rules
-from xconv_torch.autograd import Settled, apart, computed, is_differentiated
+from xconv_torch.autograd import apart, computed, is_differentiated
 from xconv_torch.formulations import FORMULATIONS, own_adjoints, shapes
-from xconv_torch.formulations.direct import in_order
 from xconv_torch.lowered import lowered, packed
 
 _NAMES = {
@@ -95,10 +94,7 @@ class TorchBackend(Backend):
 
     def settle(self, array: Tensor, like: Tensor) -> Tensor:
         # torch's own ops give channels-last memory for channels-last memory; a compiler settles that itself
-        if is_compiling() or not like.is_contiguous() or array.is_contiguous():
-            return array
-        settled: Tensor = Settled.apply(array) if is_differentiated(array) else in_order(array)
-        return settled
+        return array if is_compiling() or not like.is_contiguous() else array.contiguous()
 
     def narrow(self, array: Tensor, axis: int, start: Size, size: Size) -> Tensor:
         return array.narrow(axis, start, size)

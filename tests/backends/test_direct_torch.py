@@ -18,7 +18,7 @@ from xconv import dispatch, wisdom
 from xconv.direct.team import OpenMP
 from xconv.problem import ConvProblem
 from xconv_torch.autograd import Settled
-from xconv_torch.formulations.direct import DIRECT, in_order
+from xconv_torch.formulations.direct import DIRECT, MANY, in_order
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -114,9 +114,13 @@ def test_tensors_without_memory_have_shapes() -> None:
     assert fake.shape == (2, 38, 24)
 
 
-@pytest.mark.parametrize("shape", [(3, 20, 7), (2, 33, 40), (2, 6, 5, 18), (1, 40, 17)])
+@pytest.mark.parametrize("shape", [(3, 20, 7), (2, 33, 40), (2, 6, 5, 18), (1, 40, 17), (3, 200, 37), (5, 7, 600)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_order_of_memory(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("many", [1, MANY])
+def test_order_of_memory(
+    shape: tuple[int, ...], dtype: torch.dtype, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xconv_torch.formulations.direct.MANY", many)
     x = torch.randn(*shape).to(dtype)
     views = {
         "last": x.movedim(1, -1),
@@ -124,6 +128,8 @@ def test_order_of_memory(shape: tuple[int, ...], dtype: torch.dtype) -> None:
         "sliced": x[:, ::2],
         "spread": x[:, :1].expand(*shape),
     }
+    if len(shape) == 3:
+        views["kernel"] = x.permute(2, 1, 0)
     for name, view in views.items():
         assert in_order(view).is_contiguous(), name
         assert torch.equal(in_order(view), view), name

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
-import numpy as np
-
 from xconv.direct.code import Code, Value
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method, streams
 from xconv.direct.panels import CopyTile, TransposeTile
 from xconv.direct.program import Arguments, Floats, Part, Program, Schedule, Sizes
 from xconv.direct.routes import Room, route
+from xconv.direct.scratch import scratch
 from xconv.direct.team import pool
 from xconv.problem import ConvProblem
 
@@ -161,8 +160,11 @@ class Dense(Method):
         return DenseTile(*shape, self.place, self.y_place, row, step, self.streams)
 
     def pack(self, weight: Floats) -> Floats:
-        """A panel for each sweep, block of output channels and group: taps, input channels, output channels."""
-        packed = np.empty(self.packed_size, weight.dtype)
+        """A panel for each sweep, block of output channels and group: taps, input channels, output channels.
+
+        They last until this thread packs another weight.
+        """
+        packed = scratch("panels", self.packed_size, self.problem.dtype)
         self._packing(weight.ctypes.data, packed.ctypes.data, None, packed.ctypes.data, pool)
         return packed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -11,6 +12,8 @@ from xconv.backend import Array, Formulation
 from xconv.call import Call
 from xconv.cost import ITEM_SIZE
 from xconv.direct.machine import ITEM, unavailable
+from xconv.direct.order import FIRST, IN_ORDER, channels_last, from_channels_last, kernel
+from xconv.direct.scratch import scratch
 from xconv.direct.team import Team
 from xconv.estimate import LANES
 from xconv.problem import ConvProblem
@@ -39,14 +42,14 @@ class Memory(Protocol):
     def is_watched(self, *arrays: Array | None) -> bool:
         """Whether it is hidden, or a gradient may be asked for."""
 
+    def lies(self, array: Array) -> str:
+        """In which order it lies in memory: IN_ORDER, FIRST, BACKWARDS, or another, which is an empty text."""
+
     def ordered(self, array: Array) -> Array:
         """The array, or a copy of it in the order of its axes."""
 
     def permuted(self, array: Array, axes: tuple[int, ...]) -> Array:
         """The array with its axes in another order."""
-
-    def settled(self, array: Array, like: Array) -> Array:
-        """The array in the order of its axes in memory, if ``like`` is."""
 
     def address(self, array: Array) -> int:
         """Where it lies."""
@@ -137,8 +140,11 @@ class Direct(Formulation):
         if memory.is_hidden(x, dy):
             return memory.otherwise("weight_gradient", problem).weight_gradient(problem, axis, x, dy)
         ready = _prepared("weight_gradient", problem, memory.threads())
-        x, dy = memory.ordered(x), memory.ordered(dy)
-        return memory.from_numpy(ready.weight_gradient(memory.address(x), memory.address(dy), memory.team))
+        dtype = ready.method.problem.dtype
+        (x, x_at), (dy, dy_at) = (
+            channels_last(memory, array, dtype, name) for array, name in ((x, "first"), (dy, "second"))
+        )
+        return memory.from_numpy(ready.weight_gradient(x_at, dy_at, memory.team))
 
     def _signal(
         self, direction: str, problem: ConvProblem, axis: int, a: Array, weight: Array, bias: Array | None
@@ -149,25 +155,30 @@ class Direct(Formulation):
     def _run(
         self, ready: Prepared, axis: int, sizes: tuple[int, int], a: Array, weight: Array, bias: Array | None
     ) -> Array:
-        if ready.packs:
-            kernel = ready.method.pack(self.memory.view(weight))
-            return self._with(ready, axis, sizes, a, kernel.ctypes.data, bias)
-        weight = self.memory.ordered(weight)
-        return self._with(ready, axis, sizes, a, self.memory.address(weight), bias)
+        memory = self.memory
+        if not ready.packs and memory.lies(weight) == IN_ORDER:
+            return self._with(ready, axis, sizes, a, memory.address(weight), bias)
+        ordered = kernel(memory, weight, ready.method.problem.dtype)
+        packed = ready.method.pack(ordered) if ready.packs else ordered
+        return self._with(ready, axis, sizes, a, packed.ctypes.data, bias)
 
     def _with(
         self, ready: Prepared, axis: int, sizes: tuple[int, int], a: Array, weight: int, bias: Array | None
     ) -> Array:
         """With the address of a weight in the order of the tiles."""
-        memory = self.memory
-        a, shape = memory.ordered(a), list(a.shape)
+        memory, dtype, shape = self.memory, ready.method.problem.dtype, list(a.shape)
         shape[axis], shape[-1] = sizes
+        begin = None if bias is None else ready.method.pack_bias(memory.view(bias))
+        begin_at = None if begin is None else begin.ctypes.data
+        if memory.lies(a) == FIRST:
+            given, at = channels_last(memory, a, dtype, "first")
+            last = scratch("result", prod(shape), dtype)
+            ready.run(at, weight, begin_at, last.ctypes.data, memory.team)
+            del given
+            return from_channels_last(memory, last.ctypes.data, a, shape, dtype)
+        a = memory.ordered(a)
         y = memory.empty(a, shape)
-        if bias is None:
-            ready.run(memory.address(a), weight, None, memory.address(y), memory.team)
-        else:
-            begin = ready.method.pack_bias(memory.view(bias))
-            ready.run(memory.address(a), weight, begin.ctypes.data, memory.address(y), memory.team)
+        ready.run(memory.address(a), weight, begin_at, memory.address(y), memory.team)
         return y
 
     def lowered(self, call: Call, whole: Ready) -> Ready | None:
@@ -190,7 +201,7 @@ class Direct(Formulation):
             if last:
                 return self._run(ready, axis, sizes, x, weight, bias)
             y = self._run(ready, axis, sizes, memory.permuted(x, to_last), memory.permuted(weight, of_weight), bias)
-            return memory.settled(memory.permuted(y, from_last), x)
+            return memory.permuted(y, from_last)
 
         return computed
 
@@ -206,7 +217,7 @@ class Direct(Formulation):
             threads = memory.threads()
             if threads not in kernels:
                 made = _prepared(call.direction, call.problem, threads)
-                kernels[threads] = made, made.method.pack(fixed) if made.packs else fixed
+                kernels[threads] = made, made.method.pack(fixed).copy() if made.packs else fixed
             ready, kernel = kernels[threads]
             return self._with(ready, axis, sizes, x, kernel.ctypes.data, bias)
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from xconv.backend import Formulation
 from xconv.direct.formulation import Direct
+from xconv.direct.order import IN_ORDER
 from xconv.direct.team import pool
 from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.shapes import Tensor, may_be_differentiated
@@ -39,15 +40,15 @@ class EagerTensors:
     def is_watched(self, *arrays: Tensor | None) -> bool:
         return may_be_differentiated() or self.is_hidden(*arrays)
 
+    def lies(self, array: Tensor) -> str:
+        del array
+        return IN_ORDER  # it has no other
+
     def ordered(self, array: Tensor) -> Tensor:
-        return array  # it has no other order
+        return array
 
     def permuted(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
         return tf.transpose(array, axes)
-
-    def settled(self, array: Tensor, like: Tensor) -> Tensor:
-        del like
-        return array
 
     def address(self, array: Tensor) -> int:
         return int(np.asarray(array).ctypes.data)

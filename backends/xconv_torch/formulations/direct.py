@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,14 +11,13 @@ from torch import Tensor
 
 from xconv.backend import Formulation
 from xconv.direct.formulation import Direct
-from xconv.direct.machine import unavailable
+from xconv.direct.order import BACKWARDS, FIRST, IN_ORDER
 from xconv.direct.team import OpenMP, Team, pool
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.im2col import Im2col
 from xconv_torch.formulations.native import Conv2d
 from xconv_torch.formulations.shapes import empty, is_recorded
 
-_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
@@ -34,20 +32,24 @@ class Tensors:
 
     is_watched = is_hidden
 
+    def lies(self, array: Tensor) -> str:
+        if array.is_contiguous():
+            return IN_ORDER
+        if array.ndim > 2 and array.movedim(-1, 1).is_contiguous():
+            return FIRST
+        return BACKWARDS if array.ndim == 3 and array.permute(2, 1, 0).is_contiguous() else ""
+
     def ordered(self, array: Tensor) -> Tensor:
-        return in_order(array)
+        return array.contiguous()
 
     def permuted(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
         return array.permute(axes)
-
-    def settled(self, array: Tensor, like: Tensor) -> Tensor:
-        return in_order(array) if like.is_contiguous() else array
 
     def address(self, array: Tensor) -> int:
         return array.data_ptr()
 
     def view(self, array: Tensor) -> np.ndarray:
-        view: np.ndarray = in_order(array.detach()).numpy()
+        view: np.ndarray = array.detach().contiguous().numpy()
         return view
 
     def empty(self, like: Tensor, shape: Sequence[int]) -> Tensor:
@@ -77,31 +79,6 @@ def _team() -> Team:
 
 def _has_memory(x: Tensor) -> bool:
     return x.__class__ in _PLAIN and x.device.type == "cpu" and not torch._C._len_torch_dispatch_stack()
-
-
-def in_order(x: Tensor) -> Tensor:
-    """The tensor in the order of its axes, where it lies channels first for channels last or the other way round too.
-
-    Several times as fast as torch's own copy.
-    """
-    if x.is_contiguous():
-        return x
-    plain = x.ndim > 2 and x.dtype in _DTYPES and _has_memory(x) and not is_recorded(x)
-    if plain and x.numel() and unavailable() is None:
-        if x.movedim(-1, 1).is_contiguous():
-            return _transposed(x, x.shape[-1], math.prod(x.shape[1:-1]))
-        if x.movedim(1, -1).is_contiguous():
-            return _transposed(x, math.prod(x.shape[2:]), x.shape[1])
-    return x.contiguous()
-
-
-def _transposed(x: Tensor, rows: int, columns: int) -> Tensor:
-    from xconv.direct.transposed import transpose
-
-    y = empty(x, x.shape)
-    size = (x.shape[0], rows, columns)
-    transpose(x.data_ptr(), y.data_ptr(), size, _DTYPES[x.dtype], torch.get_num_threads(), DIRECT.memory.team)
-    return y
 
 
 DIRECT = Direct(Tensors())
