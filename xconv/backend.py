@@ -168,8 +168,8 @@ class Backend(ABC):
         del direction, problem, layout
         return "conv1d"
 
-    clearly = 1.4
-    """How much faster than the framework's own ops a formulation must be expected to be, in channels last."""
+    clearly_first = 1.15
+    """How much faster than the framework's own ops a formulation must be expected to be for channels first."""
 
     differentiated: Sequence[str] = ()
     """The formulations that the framework differentiates as well as it computes them."""

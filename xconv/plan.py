@@ -21,9 +21,9 @@ from xconv.problem import DIRECTIONS, ConvProblem
 if TYPE_CHECKING:
     from xconv.backend import Backend, Formulation
 
-CLEARLY, CLEARLY_FIRST, HARDLY = 1.2, 1.15, 1.1
+APART, LAST, HARDLY = 1.2, 1.1, 1.1
 """How much faster than the framework's own ops something must be expected to be: gradients that are computed apart; a
-formulation for channels first, which those ops are made for (for channels last ``Backend.clearly``); another of them.
+formulation for channels last (for channels first ``Backend.clearly_first``); another of those ops.
 """
 
 LEAST_GAIN = 5e-6
@@ -135,7 +135,7 @@ def chosen_from(backend: Backend, direction: str, apart: Mapping[str, Choice]) -
         for name in backend.differentiated
         if all(name in choice.seconds for choice in apart.values())
     }
-    if native and min(native.values()) < together * CLEARLY:
+    if native and min(native.values()) < together * APART:
         return Chosen(best, forms[min(native, key=native.__getitem__)])
     return Chosen(best, best, adjoints)
 
@@ -193,7 +193,7 @@ def preferred(backend: Backend, direction: str, problem: ConvProblem, layout: st
     kept = min(native, key=seconds.__getitem__, default=fastest)
     if own in native and seconds[own] < HARDLY * seconds[kept]:
         kept = own
-    clearly = backend.clearly if last else CLEARLY_FIRST
+    clearly = LAST if last else backend.clearly_first
     faster = seconds[kept] >= max(clearly * seconds[fastest], seconds[fastest] + LEAST_GAIN)
     return fastest if faster else kept
 

@@ -15,10 +15,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import xconv
 from xconv import dispatch, wisdom
+from xconv.direct.order import BACKWARDS, FIRST, IN_ORDER, channels_last, from_channels_last, kernel
+from xconv.direct.scratch import release, scratch
 from xconv.direct.team import OpenMP
 from xconv.problem import ConvProblem
-from xconv_torch.autograd import Settled
-from xconv_torch.formulations.direct import DIRECT, MANY, in_order
+from xconv_torch.formulations.direct import DIRECT
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -115,28 +116,38 @@ def test_tensors_without_memory_have_shapes() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 7), (2, 33, 40), (2, 6, 5, 18), (1, 40, 17), (3, 200, 37), (5, 7, 600)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("many", [1, MANY])
-def test_order_of_memory(
-    shape: tuple[int, ...], dtype: torch.dtype, many: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("xconv_torch.formulations.direct.MANY", many)
-    x = torch.randn(*shape).to(dtype)
-    views = {
-        "last": x.movedim(1, -1),
-        "first": x.movedim(-1, 1),
-        "sliced": x[:, ::2],
-        "spread": x[:, :1].expand(*shape),
-    }
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arrays_in_another_order_are_turned(shape: tuple[int, ...], dtype: str) -> None:
+    memory = DIRECT.memory
+    first = torch.randn(*shape).to(getattr(torch, dtype))
+    last = first.movedim(1, -1)
+    assert memory.lies(first) == IN_ORDER
+    assert memory.lies(last) == FIRST
+    holder, address = channels_last(memory, last, dtype, "test")
+    assert np.array_equal(np.asarray(holder).reshape(last.shape), last.numpy())
+    back = from_channels_last(memory, address, last, last.shape, dtype)
+    assert torch.equal(back, last)
+    assert back.movedim(-1, 1).is_contiguous()
     if len(shape) == 3:
-        views["kernel"] = x.permute(2, 1, 0)
-    for name, view in views.items():
-        assert in_order(view).is_contiguous(), name
-        assert torch.equal(in_order(view), view), name
-        assert torch.equal(Settled.apply(view), view)
-    leaf = x.clone().requires_grad_()
-    above = torch.randn_like(views["first"])
-    assert torch.equal(torch.autograd.grad(Settled.apply(leaf.movedim(-1, 1)), leaf, above)[0], above.movedim(1, -1))
+        backwards = first.permute(2, 1, 0)
+        assert memory.lies(backwards) == BACKWARDS
+        assert np.array_equal(kernel(memory, backwards, dtype), backwards.numpy())
+    assert memory.lies(first[:, 1:, ::2]) == ""
+
+
+def test_what_is_kept_is_bounded_and_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xconv.direct.scratch.KEPT", 1000)
+    release()
+    small, large = scratch("small", 200, "float32"), scratch("large", 400, "float32")
+    assert scratch("small", 100, "float32").ctypes.data == small.ctypes.data
+    large[:] = 1
+    other = scratch("large", 400, "float32")
+    other[:] = 2
+    assert large[0] == 1  # nothing else holds it
+    release()
+    small[:] = 1
+    scratch("small", 200, "float32")[:] = 2
+    assert small[0] == 1
 
 
 @pytest.mark.parametrize("layout", ["NWC", "NCW"])
