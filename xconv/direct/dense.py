@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+
+import numpy as np
 
 from xconv.direct.code import Code, Value
 from xconv.direct.machine import ITEM, Machine
@@ -127,27 +128,34 @@ class Dense(Method):
         """The tiles: for a block of places all output channels, then the next block."""
         del threads
         made, walk = Schedule(), self.walk
+        columns = np.array([column.first for column in self.columns])
+        width = np.array([column.width for column in self.columns])
+        group = np.arange(self.groups)[:, None]
+        out = group * self.writes + columns
         for number, sweep in enumerate(walk.sweeps):
-            for piece in self.route.pieces(sweep, self.block):
-                for group, column in product(range(self.groups), self.columns):
-                    out = group * self.writes + column.first
-                    if self.packs:
-                        row = (group * len(sweep.taps) + piece.tap) * self.reads
-                        weight = self.panels[number, column.first] + row * column.width
-                    else:
-                        weight = piece.tap * self.reads * self.y_all + out
-                    made.add(
-                        self._tile(column, sweep.step if piece.border else 0),
-                        x=piece.x * self.x_all + group * self.reads,
-                        weight=weight,
-                        bias=out,
-                        y=piece.y * self.y_all + out,
-                        taps=piece.taps,
-                        places=piece.places,
-                        extra=piece.place,
-                    )
+            found = [field[:, None, None] for field in self.route.pieces(sweep, self.block)]
+            x, y, places, tap, taps, place, border = found
+            tile = [
+                [made.number(self._tile(c, step)) for c in self.columns] for step in (0, sweep.step)[: 1 + border.any()]
+            ]
+            if self.packs:
+                panels = np.array([self.panels[number, first] for first in columns.tolist()])
+                weight = panels + (group * len(sweep.taps) + tap) * self.reads * width
+            else:
+                weight = tap * self.reads * self.y_all + out
+            made.add(
+                tile=np.array(tile)[border, np.arange(len(columns))],
+                x=x * self.x_all + group * self.reads,
+                weight=weight,
+                bias=out,
+                y=y * self.y_all + out,
+                taps=taps,
+                places=places,
+                extra=place,
+                turn=x // (self.block * sweep.step),
+            )
         if len(walk.sweeps) > 1:
-            made.by_place(self.block * walk.sweeps[0].step * self.x_all)
+            made.in_turn()
         return made
 
     def parts(self, schedule: Schedule, threads: int) -> list[Part]:
@@ -171,19 +179,22 @@ class Dense(Method):
     @cached_property
     def _packing(self) -> Program:
         made, outputs = Schedule(), self.problem.out_channels
+        tile = made.number(TransposeTile() if self.back else CopyTile())
         for number, sweep in enumerate(self.walk.sweeps):
-            for column, group in product(self.columns, range(self.groups)):
+            taps, index = np.array(sweep.taps, np.int64), np.arange(len(sweep.taps))
+            group = np.arange(self.groups)[:, None]
+            for column in self.columns:
                 width = min(column.width, self.writes - column.first)
-                panel = self.panels[number, column.first] + group * len(sweep.taps) * self.reads * column.width
-                for index, tap in enumerate(sweep.taps):
-                    x, y = tap * self.problem.group_in * outputs, panel + index * self.reads * column.width
-                    where = {"weight": 0, "bias": 0, "y": y, "extra": column.width}
-                    if self.back:
-                        x += column.first * outputs + group * self.reads
-                        made.add(TransposeTile(), x=x, taps=self.reads, places=width, **where)
-                    else:
-                        x += group * self.writes + column.first
-                        made.add(CopyTile(), x=x, taps=width, places=self.reads, **where)
+                row = (group * len(sweep.taps) + index) * self.reads
+                first = column.first * outputs + group * self.reads if self.back else group * self.writes + column.first
+                made.add(
+                    tile=tile,
+                    x=taps * self.problem.group_in * outputs + first,
+                    y=self.panels[number, column.first] + row * column.width,
+                    taps=self.reads if self.back else width,
+                    places=width if self.back else self.reads,
+                    extra=column.width,
+                )
         whole = [Part(0, 1, 0, len(made.entries))]
         return Program(made, Sizes(0, 0, 0, outputs, 0, 0), whole, self.problem.dtype, self.machine, 1)
 

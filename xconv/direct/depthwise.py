@@ -16,7 +16,7 @@ import numpy as np
 from xconv.direct.code import Code, Value
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method, streams
-from xconv.direct.program import Arguments, Floats, Schedule
+from xconv.direct.program import Arguments, Floats, Integers, Schedule
 from xconv.direct.sweeps import Walk
 from xconv.problem import ConvProblem
 
@@ -159,30 +159,37 @@ class Depthwise(Method):
         for sweep in self.walk.sweeps:
             back = sweep.taps[1] - sweep.taps[0] if len(sweep.taps) > 1 else 0
             ahead, y_ahead = (1, 1) if self.runs_on else (sweep.step, sweep.apart)
-            for place, count, tap, taps in sweep.runs(self.walk.length):
+            kernel = np.array([*sweep.taps, 0])  # a run without taps has no first one
+            runs = np.array(sweep.runs(self.walk.length)).reshape(-1, 4)
+            for count in np.unique(runs[:, 1]).tolist():
+                place, _, tap, taps = (field[:, None] for field in runs[runs[:, 1] == count].T)
                 x = (sweep.first + place * sweep.step + tap * sweep.spread) * self.x_all
                 y = (sweep.at + place * sweep.apart) * self.x_all
-                weight = sweep.taps[tap] * self.period if taps else 0
                 for lanes, rows, at, steps in self._pieces(count, sweep.step):
                     vectors = self.vectors if rows > 1 else SUMS[self.machine.registers] // 2
                     step, y_step, row = ahead * lanes, y_ahead * lanes, back * self.period
                     tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, self.together, self.streams)
-                    x_at, y_at = x + at * ahead, y + at * y_ahead
-                    made.add(tile, x=x_at, weight=weight, bias=0, y=y_at, taps=taps, places=steps)
+                    made.add(
+                        tile=made.number(tile),
+                        x=x + at * ahead,
+                        weight=kernel[tap] * self.period,
+                        y=y + at * y_ahead,
+                        taps=taps,
+                        places=steps,
+                    )
         return made
 
-    def _pieces(self, places: int, step: int) -> Iterator[tuple[int, int, int, int]]:
-        """(lanes of a step, rows of a tile, first number, steps) for places that lie in a row."""
+    def _pieces(self, places: int, step: int) -> Iterator[tuple[int, int, Integers, Integers]]:
+        """(lanes of a step, rows of a tile, first numbers, steps) for places that lie in a row."""
         total = places * self.x_all
         lanes = self.period if total >= self.period else self.x_all
         steps = total // lanes
         rows = min(self.rows, steps)
         block = max(BLOCK // (step * lanes * ITEM[self.problem.dtype]) // rows, 1) * rows
-        for start in range(0, steps, block):
-            first = max(min(start, steps - rows), 0)
-            yield lanes, rows, first * lanes, min(block, steps - first)
+        first = np.minimum(np.arange(0, steps, block), steps - rows)
+        yield lanes, rows, first * lanes, np.minimum(block, steps - first)
         if total % lanes:  # the last step overlaps the one before
-            yield lanes, 1, total - lanes, 1
+            yield lanes, 1, np.array([total - lanes]), np.array([1])
 
     def pack(self, weight: Floats) -> Floats:
         """The weights of each tap, again and again over a period."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from xconv.direct.code import Code, Value
 from xconv.direct.depthwise import Period, beside
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method
-from xconv.direct.program import Arguments, Floats, Part, Schedule
-from xconv.direct.sweeps import seen
+from xconv.direct.program import Arguments, Floats, Integers, Part, Schedule
+from xconv.direct.sweeps import whole_and_partly
 from xconv.problem import ConvProblem
 
 
@@ -92,27 +94,32 @@ class DepthwiseWeights(Method):
         """The tiles: for a block of places all taps, then the next block."""
         del threads
         made = Schedule()
-        for start in range(0, self.sweep.places, self.block):
-            stop = min(start + self.block, self.sweep.places)
-            for tap in range(0, self.kernel, self.taps):
-                taps = min(self.taps, self.kernel - tap)
-                for first, many, low, high in seen(self.sweep, self.walk.length, tap, taps, start, stop):
-                    self._add(made, first, many, low, high)
+        starts = np.arange(0, self.sweep.places, self.block)
+        stops = np.minimum(starts + self.block, self.sweep.places)
+        for tap in range(0, self.kernel, self.taps):
+            taps = min(self.taps, self.kernel - tap)
+            for part in whole_and_partly(self.sweep, self.walk.length, tap, taps, starts, stops):
+                self._add(made, *part)
+        made.in_turn()
         return made
 
-    def _add(self, made: Schedule, tap: int, taps: int, low: int, high: int) -> None:
-        sweep, period, total = self.sweep, self.period, (high - low) * self.x_all
+    def _add(self, made: Schedule, tap: Integers, taps: int, low: Integers, high: Integers) -> None:
+        sweep, period, total = self.sweep, self.period, np.maximum(high - low, 0) * self.x_all
         whole, ahead = total // period.size * period.size, 1 if period.runs_on else sweep.step
-        for lanes, begin, numbers in ((period.size, 0, whole), (self.x_all, whole, total - whole)):
-            if numbers:
+        block = np.broadcast_to(np.arange(low.shape[1]), low.shape)
+        for lanes, begin, numbers in ((period.size, 0 * whole, whole), (self.x_all, whole, total - whole)):
+            some = numbers > 0
+            if some.any():
+                tile = DepthwiseWeightTile(taps, self.vectors, lanes, ahead * lanes, lanes, period.size)
+                x = (sweep.first + low * sweep.step + tap * sweep.spread) * self.x_all + begin * ahead
                 made.add(
-                    DepthwiseWeightTile(taps, self.vectors, lanes, ahead * lanes, lanes, period.size),
-                    x=(sweep.first + low * sweep.step + tap * sweep.spread) * self.x_all + begin * ahead,
-                    weight=low * self.x_all + begin,
-                    bias=0,
-                    y=tap * period.size,
+                    tile=made.number(tile),
+                    x=x[some],
+                    weight=(low * self.x_all + begin)[some],
+                    y=np.broadcast_to(tap * period.size, low.shape)[some],
                     taps=taps,
-                    places=numbers // lanes,
+                    places=numbers[some] // lanes,
+                    turn=block[some],
                 )
 
     def parts(self, schedule: Schedule, threads: int) -> list[Part]:

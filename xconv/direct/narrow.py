@@ -76,31 +76,34 @@ class Narrow(Method):
     def schedule(self, threads: int) -> Schedule:
         """The tiles, one run of places after the other."""
         del threads
-        made, walk, at = Schedule(), self.walk, 0
+        made, walk, panel = Schedule(), self.walk, 0
         across, most = walk.inner > 1, SUMS[self.machine.registers] // self.writes
         block = max(BLOCK // (self.x_all * walk.sweeps[0].step * ITEM[self.problem.dtype]), most)
+        group = np.arange(self.groups)[:, None]
         for sweep in walk.sweeps:
             step, apart = (1, 1) if across else (sweep.step, sweep.apart)
             for place, count, tap, taps in sweep.runs(walk.length):
-                for one in range(place, place + count, 1 if across else block):
-                    many = walk.inner if across else min(block, place + count - one)
-                    rows = min(most, many)
-                    tile = NarrowTile(rows, self.writes, self.reads, step * self.x_all, apart * self.y_all)
-                    element = sweep.first + one * sweep.step + tap * sweep.spread
-                    for group in range(self.groups):
-                        panel = at + group * len(sweep.taps) * self.writes * self.reads
-                        made.add(
-                            tile,
-                            x=element * walk.inner * self.x_all + group * self.reads,
-                            weight=panel + tap * self.writes * self.reads,
-                            bias=group * self.writes,
-                            y=(sweep.at + one * sweep.apart) * walk.inner * self.y_all + group * self.writes,
-                            taps=taps,
-                            places=many,
-                        )
-            at += self.groups * len(sweep.taps) * self.writes * self.reads
+                first = place + np.arange(0, count, 1 if across else block)
+                places = np.full_like(first, walk.inner) if across else np.minimum(block, place + count - first)
+                rows = [min(most, many) for many in places.tolist()]
+                tiles = {
+                    many: made.number(NarrowTile(many, self.writes, self.reads, step * self.x_all, apart * self.y_all))
+                    for many in set(rows)
+                }
+                x = (sweep.first + first * sweep.step + tap * sweep.spread) * walk.inner * self.x_all
+                made.add(
+                    tile=np.array([tiles[many] for many in rows]),
+                    x=x + group * self.reads,
+                    weight=panel + (group * len(sweep.taps) + tap) * self.writes * self.reads,
+                    bias=group * self.writes,
+                    y=(sweep.at + first * sweep.apart) * walk.inner * self.y_all + group * self.writes,
+                    taps=taps,
+                    places=places,
+                    turn=x // (block * self.x_all),
+                )
+            panel += self.groups * len(sweep.taps) * self.writes * self.reads
         if len(walk.sweeps) > 1:
-            made.by_place(block * self.x_all)
+            made.in_turn()
         return made
 
     def pack(self, weight: Floats) -> Floats:

@@ -33,11 +33,11 @@ class Entry(NamedTuple):
 
     tile: int
     x: int
-    weight: int
-    bias: int
-    y: int
-    taps: int
-    places: int
+    weight: int = 0
+    bias: int = 0
+    y: int = 0
+    taps: int = 1
+    places: int = 1
     extra: int = 0
 
 
@@ -90,33 +90,54 @@ class Tile(Protocol):
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
 
+Integers: TypeAlias = npt.NDArray[np.int64]
+
+
 class Schedule:
     """The entries of a program, and the tiles that they name."""
 
     def __init__(self) -> None:
         self.tiles: dict[Tile, int] = {}
-        self.entries: list[Entry] = []
-        self.cuts = [0]
+        self._added: list[Integers] = []
 
-    def add(self, tile: Tile, **where: int) -> None:
-        """One more run of tiles."""
-        self.entries.append(Entry(self.tiles.setdefault(tile, len(self.tiles)), **where))
+    def number(self, tile: Tile) -> int:
+        """What entries call a tile."""
+        return self.tiles.setdefault(tile, len(self.tiles))
 
-    def by_place(self, block: int) -> None:
-        """Bring together what reads the same ``block`` elements of a line: they stay in a core's cache."""
-        self.entries.sort(key=lambda entry: entry.x // block)
+    def add(self, *, turn: Integers | int = 0, **fields: Integers | int) -> None:
+        """Runs of tiles: an integer or an array for each field of an entry, all of which are broadcast together.
 
-    def cut(self) -> None:
-        """What comes now is for the next thread."""
-        self.cuts.append(len(self.entries))
+        They come in the order of the arrays, or in that of their ``turn`` after :meth:`in_turn`.
+        """
+        values = [fields[name] if name in fields else Entry._field_defaults[name] for name in Entry._fields]
+        together = np.broadcast_arrays(*(np.asarray(value) for value in (*values, turn)))
+        self._added.append(np.stack([array.ravel() for array in together], axis=-1).astype(np.int64))
+
+    @property
+    def entries(self) -> Integers:
+        """All entries, a row each."""
+        return np.concatenate(self._added)[:, :-1] if self._added else np.zeros((0, len(Entry._fields)), np.int64)
+
+    def in_turn(self) -> None:
+        """Bring all entries into the order of their turns."""
+        if self._added:
+            rows = np.concatenate(self._added)
+            self._added = [rows[np.argsort(rows[:, -1], kind="stable")]]
+
+    def cuts(self, turns: int, threads: int) -> list[int]:
+        """Where the entries of each thread begin, and the end, if each has so many turns."""
+        turn = np.concatenate(self._added)[:, -1] if self._added else np.zeros(0, np.int64)
+        return [int(start) for start in np.searchsorted(turn, turns * np.arange(threads + 1))]
 
     def parts(self, lines: int, threads: int) -> list[Part]:
         """As many parts as there are threads, with about as many products each: of the lines if there are enough."""
-        if lines >= 4 * threads or len(self.entries) < threads:
+        entries = self.entries
+        if lines >= 4 * threads or len(entries) < threads:
             cuts = [lines * thread // threads for thread in range(threads + 1)]
-            parts = [Part(start, stop, 0, len(self.entries)) for start, stop in pairwise(cuts)]
+            parts = [Part(start, stop, 0, len(entries)) for start, stop in pairwise(cuts)]
         else:
-            done = np.cumsum([0, *(max(entry.taps, 1) * entry.places for entry in self.entries)])
+            taps, places = (entries[:, Entry._fields.index(name)] for name in ("taps", "places"))
+            done = np.concatenate([[0], np.cumsum(np.maximum(taps, 1) * places)])
             cuts = np.searchsorted(done, done[-1] * np.arange(threads + 1) / threads).tolist()
             parts = [Part(0, lines, start, stop) for start, stop in pairwise(cuts)]
         return [part for part in parts if part.last_line > part.first_line and part.last_entry > part.first_entry]
@@ -135,7 +156,7 @@ class Program:
         zeros: int,
     ) -> None:
         """``zeros`` is how many numbers of padding or missing bias a tile may read."""
-        self.schedule = np.array(schedule.entries, np.int64).reshape(-1, len(Entry._fields))
+        self.schedule = np.ascontiguousarray(schedule.entries)
         self._function = compiled(tuple(schedule.tiles), dtype, machine)
         self._zeros = np.zeros(zeros, dtype)
         shared = [self.schedule.ctypes.data, self._zeros.ctypes.data, *astuple(sizes)]

@@ -7,10 +7,11 @@ is computed twice in part, and neighbours at a border see padding where the same
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from xconv.direct.sweeps import Sweep, Walk
+import numpy as np
+
+from xconv.direct.sweeps import Integers, Sweep, Walk
 
 ALIASING, WAYS = 4096, 8
 """Bytes apart at which lines of memory take each other's place in a first-level cache, and how many there find one."""
@@ -25,19 +26,19 @@ LATENCY = 8
 """Sums that must be on their way for none to be waited for."""
 
 
-class Piece(NamedTuple):
-    """A run of places: where it begins to read and to write, in elements of the lines, and the taps that it sees.
+class Pieces(NamedTuple):
+    """Runs of places: where each begins to read and to write, in elements of the lines, and the taps that it sees.
 
     ``place`` is the element on the sliding axis that its first place reads; ``border`` says whether some see padding.
     """
 
-    x: int
-    y: int
-    places: int
-    tap: int
-    taps: int
-    place: int
-    border: bool = False
+    x: Integers
+    y: Integers
+    places: Integers
+    tap: Integers
+    taps: Integers
+    place: Integers
+    border: Integers
 
 
 class Room(NamedTuple):
@@ -59,7 +60,7 @@ class Route(ABC):
         self.rows = fitting(places, min(room.rows, WAYS) if place * room.element % ALIASING == 0 else room.rows)
 
     @abstractmethod
-    def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
+    def pieces(self, sweep: Sweep, block: int) -> Pieces:
         """The runs of places, of at most about ``block``."""
 
     @abstractmethod
@@ -89,21 +90,22 @@ class Along(Route):
         walk = self.walk
         return int(walk.lines * walk.inner * sum(self.whole(s.places) * len(s.taps) for s in walk.sweeps))
 
-    def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
+    def pieces(self, sweep: Sweep, block: int) -> Pieces:
         """The borders, and what is between them."""
         many, inner, places = len(sweep.taps), self.walk.inner, sweep.places
-        start, stop = sweep.inner(self.walk.length) if many else (0, places)
+        start, stop = map(int, sweep.inner(self.walk.length)) if many else (0, places)
         start, stop = self.whole(start), places - self.whole(places - stop)  # the borders are whole tiles
         if stop - start < self.rows:
             start = stop = places
-        block = self.whole(block)
-        for element in range(inner):
-            for low, high, border in ((0, start, True), (start, stop, False), (stop, places, True)):
-                for at in range(low, high, block):
-                    first = min(at, high - self.rows)
-                    read = sweep.first + first * sweep.step
-                    y = (sweep.at + first * sweep.apart) * inner + element
-                    yield Piece(read * inner + element, y, min(block, high - first), 0, many, read, border)
+        firsts, ends, border = [], [], []
+        for low, high, at_border in ((0, start, 1), (start, stop, 0), (stop, places, 1)):
+            firsts.append(np.minimum(np.arange(low, high, self.whole(block)), high - self.rows))
+            ends.append(np.minimum(firsts[-1] + self.whole(block), high))
+            border.append(np.full_like(firsts[-1], at_border))
+        first = np.concatenate(firsts)
+        read, element = sweep.first + first * sweep.step, np.arange(inner)[:, None]
+        y = (sweep.at + first * sweep.apart) * inner + element
+        return pieces(read * inner + element, y, np.concatenate(ends) - first, 0, many, read, np.concatenate(border))
 
 
 class Inner(Route):
@@ -115,17 +117,15 @@ class Inner(Route):
     def products(self) -> int:
         """Of the taps that are seen, whole tiles."""
         walk = self.walk
-        seen = sum(count * taps for sweep in walk.sweeps for _, count, _, taps in sweep.runs(walk.length))
-        return int(walk.lines * seen * self.whole(walk.inner))
+        return int(walk.lines * taps_seen(walk) * self.whole(walk.inner))
 
-    def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
+    def pieces(self, sweep: Sweep, block: int) -> Pieces:
         """One row after the other."""
         del block
-        inner = self.walk.inner
-        for place, count, tap, taps in sweep.runs(self.walk.length):
-            for one in range(place, place + count):
-                read = sweep.first + one * sweep.step + tap * sweep.spread
-                yield Piece(read * inner, (sweep.at + one * sweep.apart) * inner, inner, tap, taps, read)
+        inner, (low, high) = self.walk.inner, sweep.seen(self.walk.length)
+        place = np.arange(sweep.places)
+        read = sweep.first + place * sweep.step + low * sweep.spread
+        return pieces(read * inner, (sweep.at + place * sweep.apart) * inner, inner, low, high - low, read, 0)
 
 
 class Lines(Route):
@@ -139,24 +139,32 @@ class Lines(Route):
     def products(self) -> int:
         """Of the taps that are seen, whole tiles."""
         walk = self.walk
-        seen = sum(count * taps for sweep in walk.sweeps for _, count, _, taps in sweep.runs(walk.length))
-        return seen * self.whole(walk.lines)
+        return taps_seen(walk) * self.whole(walk.lines)
 
     def cost(self) -> float:
         """A little more: neighbours share lines of memory."""
         return FURTHER * super().cost()
 
-    def pieces(self, sweep: Sweep, block: int) -> Iterator[Piece]:
+    def pieces(self, sweep: Sweep, block: int) -> Pieces:
         """A block of lines, place by place, then the next block."""
-        walk = self.walk
+        walk, (low, high) = self.walk, sweep.seen(self.walk.length)
         block = self.whole(max(block // max(sweep.places, 1), 1))
-        for at in range(0, walk.lines, block):
-            line = min(at, walk.lines - self.rows)
-            for place, count, tap, taps in sweep.runs(walk.length):
-                for one in range(place, place + count):
-                    read = sweep.first + one * sweep.step + tap * sweep.spread
-                    y = line * self.y_place + sweep.at + one * sweep.apart
-                    yield Piece(line * walk.length + read, y, min(block, walk.lines - line), tap, taps, read)
+        line = np.minimum(np.arange(0, walk.lines, block), walk.lines - self.rows)[:, None]
+        place = np.arange(sweep.places)
+        read = sweep.first + place * sweep.step + low * sweep.spread
+        y = line * self.y_place + sweep.at + place * sweep.apart
+        many = np.minimum(block, walk.lines - line)
+        return pieces(line * walk.length + read, y, many, low, high - low, read, 0)
+
+
+def pieces(*fields: Integers | int) -> Pieces:
+    """Each field as an array, all of one length."""
+    return Pieces(*(array.ravel() for array in np.broadcast_arrays(*fields)))
+
+
+def taps_seen(walk: Walk) -> int:
+    """The taps that the places of a line see, padding left out."""
+    return sum(int((high - low).sum()) for low, high in (sweep.seen(walk.length) for sweep in walk.sweeps))
 
 
 def route(walk: Walk, room: Room) -> Route:

@@ -11,10 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from xconv.problem import ConvProblem
+
+Integers: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -41,30 +45,37 @@ class Sweep:
         apart = self.taps[1] - self.taps[0]
         return slice(self.taps[0], None if apart < 0 else self.taps[-1] + 1, apart)
 
+    def seen(self, length: int) -> tuple[Integers, Integers]:
+        """For each place its first tap, and the end of its taps, that meet the ``length`` elements and no padding.
+
+        >>> [part.tolist() for part in Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).seen(5)]
+        [[1, 0, 0, 0, 0], [3, 3, 3, 3, 2]]
+        """
+        reads, many = self.first + np.arange(self.places) * self.step, len(self.taps)
+        low = np.clip(-(reads // self.spread), 0, many)
+        return low, np.maximum(np.clip(-((reads - length) // self.spread), 0, many), low)
+
     def runs(self, length: int) -> list[tuple[int, int, int, int]]:
-        """(place, places, tap, taps): neighbours whose taps meet the ``length`` elements and not the padding.
+        """(place, places, tap, taps) of neighbours that see the same taps.
 
         >>> Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).runs(5)
         [(0, 1, 1, 2), (1, 3, 0, 3), (4, 1, 0, 2)]
         """
-        reads, many = self.first + np.arange(self.places) * self.step, len(self.taps)
-        low = np.clip(-(reads // self.spread), 0, many)
-        high = np.maximum(np.clip(-((reads - length) // self.spread), 0, many), low)
+        low, high = self.seen(length)
         starts = np.flatnonzero(np.diff(low, prepend=-1) | np.diff(high, prepend=-1))
         counts = np.diff(starts, append=self.places)
-        return [(int(q), int(n), int(low[q]), int(high[q] - low[q])) for q, n in zip(starts, counts, strict=True)]
+        return list(zip(*(a.tolist() for a in (starts, counts, low[starts], (high - low)[starts])), strict=True))
 
-    def inner(self, length: int, tap: int = 0, taps: int | None = None) -> tuple[int, int]:
-        """The places from ``start`` to ``stop`` that see no padding through so many taps.
+    def inner(self, length: int, tap: Integers | int = 0, taps: int | None = None) -> tuple[Integers, Integers]:
+        """The places from start to stop that see no padding through so many taps; arrays for an array of first taps.
 
-        >>> Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).inner(5)
-        (1, 4)
+        >>> [int(place) for place in Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).inner(5)]
+        [1, 4]
         """
         last = tap + (len(self.taps) if taps is None else taps) - 1
-        start = -((self.first + tap * self.spread) // self.step)
-        stop = -((self.first + last * self.spread - length) // self.step)
-        start = min(max(start, 0), self.places)
-        return start, min(max(stop, start), self.places)
+        start = np.clip(-((self.first + tap * self.spread) // self.step), 0, self.places)
+        stop = np.clip(-((self.first + last * self.spread - length) // self.step), start, self.places)
+        return start, stop
 
 
 def sweeps(direction: str, problem: ConvProblem) -> list[Sweep]:
@@ -85,25 +96,34 @@ def sweeps(direction: str, problem: ConvProblem) -> list[Sweep]:
     return found
 
 
-def seen(sweep: Sweep, length: int, tap: int, taps: int, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
-    """(tap, taps, first place, end) of the places from start to stop where so many taps see no padding.
+def whole_and_partly(
+    sweep: Sweep, length: int, tap: int, taps: int, starts: Integers, stops: Integers
+) -> Iterator[tuple[Integers, int, Integers, Integers]]:
+    """(first taps, taps, first places, ends) of the places of each block that see so many taps and no padding.
 
-    Where only some of them do, each comes by itself.
+    Where only some of the taps are seen, each comes by itself. Rows are taps and columns blocks; where the end is not
+    behind the first place, there is no such place.
 
-    >>> list(seen(Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5), 5, 0, 2, 0, 5))
-    [(0, 2, 1, 5), (1, 1, 0, 1)]
+    >>> sweep = Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5)
+    >>> for found in whole_and_partly(sweep, 5, 0, 2, np.array([0]), np.array([5])):
+    ...     print([part.tolist() if isinstance(part, np.ndarray) else part for part in found])
+    [[[0]], 2, [[1]], [[5]]]
+    [[[0], [1]], 1, [[1], [0]], [[1], [1]]]
+    [[[0], [1]], 1, [[5], [5]], [[5], [5]]]
     """
 
-    def among(first: int, many: int) -> tuple[int, int]:
-        low, high = (min(max(at, start), stop) for at in sweep.inner(length, first, many))
+    def among(first: Integers, many: int) -> tuple[Integers, Integers]:
+        low, high = (np.clip(at, starts, stops) for at in sweep.inner(length, first, many))
         return low, high
 
-    low, high = among(tap, taps)
-    parts = [(tap, taps, low, high)]
-    for one in range(tap, tap + taps) if taps > 1 else ():
-        first, last = among(one, 1)
-        parts += [(one, 1, first, min(last, low)), (one, 1, max(first, high), last)]
-    yield from (part for part in parts if part[2] < part[3])
+    whole = np.array([[tap]])
+    low, high = among(whole, taps)
+    yield whole, taps, low, high
+    if taps > 1:
+        each = np.arange(tap, tap + taps)[:, None]
+        first, last = among(each, 1)
+        yield each, 1, first, np.minimum(last, low)
+        yield each, 1, np.maximum(first, high), last
 
 
 class Walk:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
+
 from xconv.direct.machine import here
 from xconv.direct.panels import TransposeTile
 from xconv.direct.program import Program, Schedule, Sizes
@@ -26,9 +28,8 @@ def _program(lines: int, rows: int, columns: int, dtype: str, threads: int) -> P
     made, machine = Schedule(), here()
     lanes = machine.lanes(dtype)
     step = max(BLOCK // rows // lanes, 1) * lanes
-    for start in range(0, columns, step):
-        taps = min(step, columns - start)
-        made.add(TransposeTile(), x=start, weight=0, bias=0, y=start * rows, taps=taps, places=rows, extra=rows)
+    start, tile = np.arange(0, columns, step), made.number(TransposeTile())
+    made.add(tile=tile, x=start, y=start * rows, taps=np.minimum(step, columns - start), places=rows, extra=rows)
     sizes = Sizes(rows * columns, 0, rows * columns, columns, 0, 0)
     threads = max(1, min(threads, lines * rows * columns // BLOCK))
     return Program(made, sizes, made.parts(lines, threads), dtype, machine, 1)

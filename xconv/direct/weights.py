@@ -7,16 +7,16 @@ while a block of places goes by.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from itertools import pairwise
 
 import numpy as np
 
 from xconv.direct.code import Code
-from xconv.direct.dense import ROWS, Columns, columns
+from xconv.direct.dense import ROWS, columns
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method
-from xconv.direct.program import Arguments, Floats, Part, Schedule, Sizes
-from xconv.direct.sweeps import seen
+from xconv.direct.program import Arguments, Floats, Integers, Part, Schedule, Sizes
+from xconv.direct.sweeps import whole_and_partly
 from xconv.problem import ConvProblem
 
 
@@ -112,15 +112,18 @@ class Weights(Method):
     def schedule(self, threads: int) -> Schedule:
         """The tiles: for a block of places all of them, then the next block; each thread has tiles of its own."""
         made = Schedule()
-        work = list(product(range(self.groups), self.columns, self._chunks()))
-        for thread in range(threads):
-            mine = work[len(work) * thread // threads : len(work) * (thread + 1) // threads]
-            for start in range(0, self.sweep.places, self.block):
-                stop = min(start + self.block, self.sweep.places)
-                for group, column, (tap, taps) in mine:
-                    for first, many, low, high in seen(self.sweep, self.walk.length, tap, taps, start, stop):
-                        self._add(made, group, column, first, many, low, high - low)
-            made.cut()
+        starts = np.arange(0, self.sweep.places, self.block)
+        stops = np.minimum(starts + self.block, self.sweep.places)
+        chunks = self._chunks()
+        work = np.arange(self.groups * len(self.columns) * len(chunks)).reshape(self.groups, len(self.columns), -1)
+        owner = work * threads // max(work.size, 1)
+        for number, (tap, taps) in enumerate(chunks):
+            mine = [field[:, :, number, None, None] for field in (owner, work)]
+            turn = (mine[0] * len(starts) + np.arange(len(starts))) * work.size + mine[1]
+            for part in whole_and_partly(self.sweep, self.walk.length, tap, taps, starts, stops):
+                self._add(made, turn, *part)
+        made.in_turn()
+        self._cuts = made.cuts(len(starts) * work.size, threads)
         return made
 
     def _chunks(self) -> list[tuple[int, int]]:
@@ -130,7 +133,14 @@ class Weights(Method):
         cuts = [self.kernel * n // many for n in range(many + 1)]
         return [(low, high - low) for low, high in pairwise(cuts)]
 
-    def _add(self, made: Schedule, group: int, column: Columns, tap: int, taps: int, place: int, places: int) -> None:
+    def _add(self, made: Schedule, turn: Integers, tap: Integers, taps: int, low: Integers, high: Integers) -> None:
+        """Tiles of every group and block of columns; ``turn`` has an axis for each, and those of the places."""
+        some = low < high
+        if not some.any():
+            return
+        group = np.arange(self.groups)[:, None, None]
+        first = np.array([column.first for column in self.columns])[:, None]
+        tap, place, places = (np.broadcast_to(field, low.shape)[some] for field in (tap, low, high - low))
         element = self.sweep.first + place * self.sweep.step + tap * self.sweep.spread
         x = element * self.walk.inner * self.x_all + group * self.reads
         dy = place * self.walk.inner * self.y_all + group * self.writes
@@ -141,30 +151,31 @@ class Weights(Method):
             y, y_row = (tap * self.groups + group) * self.writes * self.reads, self.reads
         else:
             y, y_row = tap * self.reads * self.y_all + group * self.writes, self.y_all
+        for row, rows, times in self._rows(taps):
+            tiles = [WeightTile(rows, each.vectors, each.tail, *self.places, y_row) for each in self.columns]
+            made.add(
+                tile=np.array([made.number(tile) for tile in tiles])[:, None],
+                x=x + row,
+                weight=dy + first,
+                y=y + row * y_row + first,
+                taps=times,
+                places=count,
+                extra=turns,
+                turn=np.broadcast_to(turn, (*turn.shape[:2], *low.shape))[:, :, some],
+            )
+
+    def _rows(self, taps: int) -> list[tuple[int, tuple[int, ...], int]]:
+        """(first row, where a tile's rows read, tiles) of some taps: as many whole tiles as there are, and the rest."""
         if taps > 1:
-            pieces = [(0, tuple(t * self.tap + c for t in range(taps) for c in range(self.reads)), 1)]
-        else:
-            rows = min(self.rows, self.many)
-            whole, rest = divmod(self.many, rows)
-            pieces = [(0, tuple(range(rows)), whole), (whole * rows, tuple(range(rest)), 1 if rest else 0)]
-        for row, rows_of, times in pieces:
-            if times:
-                tile = WeightTile(rows_of, column.vectors, column.tail, self.places[0], self.places[1], y_row)
-                made.add(
-                    tile,
-                    x=x + row,
-                    weight=dy + column.first,
-                    bias=0,
-                    y=y + row * y_row + column.first,
-                    taps=times,
-                    places=count,
-                    extra=turns,
-                )
+            return [(0, tuple(t * self.tap + c for t in range(taps) for c in range(self.reads)), 1)]
+        rows = min(self.rows, self.many)
+        whole, rest = divmod(self.many, rows)
+        return [(0, tuple(range(rows)), whole), *([(whole * rows, tuple(range(rest)), 1)] if rest else [])]
 
     def parts(self, schedule: Schedule, threads: int) -> list[Part]:
         """The tiles of each thread, over all lines."""
-        del threads
-        return [Part(0, self.walk.lines // self.together, *cut) for cut in pairwise(schedule.cuts)]
+        del schedule, threads
+        return [Part(0, self.walk.lines // self.together, *cut) for cut in pairwise(self._cuts)]
 
     def sizes(self) -> Sizes:
         """The steps of the arrays: from one turn to the next too."""
