@@ -32,8 +32,10 @@ FEW, LONG, SHORT = 4, 64, 256
 SMALL = 20480
 """Elements up to which torch computes a single sample by a loop of its own, not by oneDNN (``use_mkldnn`` in ATen)."""
 
-LANES, UNROLLED = 16, 32
-"""float32 numbers in a vector (of AVX-512), and the taps that oneDNN's inner loops hold."""
+LANES, UNROLLED, FAR = 16, 32, 8
+"""float32 numbers in a vector (of AVX-512), the taps that oneDNN's inner loops hold, and the elements of padding from
+which its depthwise convolutions take a slow way; uneven pads are put into the array before it.
+"""
 
 
 def kind(problem: ConvProblem) -> str:
@@ -83,7 +85,7 @@ def quantities(formulation: Formulation, direction: str, problem: ConvProblem, l
 
 
 def native_work(problem: ConvProblem) -> list[float]:
-    """What a framework's own convolution does besides: vectors that are not full, strides, long kernels, columns."""
+    """What a framework's own convolution does besides: vectors that are not full, strides, long kernels, wide pads."""
     positions = problem.outer * problem.output_length * problem.inner
     in_lanes, out_lanes = (-(-channels // LANES) * LANES for channels in (problem.group_in, problem.group_out))
     outputs = positions * problem.out_channels
@@ -98,6 +100,7 @@ def native_work(problem: ConvProblem) -> list[float]:
         problem.macs * (positions < SHORT),
         problem.macs * (problem.kernel > UNROLLED),
         problem.outer * problem.inner,
+        problem.macs * (problem.padding[0] == problem.padding[1] >= FAR),
     ]
 
 

@@ -105,7 +105,7 @@ class Along(Route):
         first = np.concatenate(firsts)
         read, element = sweep.first + first * sweep.step, np.arange(inner)[:, None]
         y = (sweep.at + first * sweep.apart) * inner + element
-        return pieces(read * inner + element, y, np.concatenate(ends) - first, 0, many, read, np.concatenate(border))
+        return aligned(read * inner + element, y, np.concatenate(ends) - first, 0, many, read, np.concatenate(border))
 
 
 class Inner(Route):
@@ -125,7 +125,7 @@ class Inner(Route):
         inner, (low, high) = self.walk.inner, sweep.seen(self.walk.length)
         place = np.arange(sweep.places)
         read = sweep.first + place * sweep.step + low * sweep.spread
-        return pieces(read * inner, (sweep.at + place * sweep.apart) * inner, inner, low, high - low, read, 0)
+        return aligned(read * inner, (sweep.at + place * sweep.apart) * inner, inner, low, high - low, read, 0)
 
 
 class Lines(Route):
@@ -154,10 +154,10 @@ class Lines(Route):
         read = sweep.first + place * sweep.step + low * sweep.spread
         y = line * self.y_place + sweep.at + place * sweep.apart
         many = np.minimum(block, walk.lines - line)
-        return pieces(line * walk.length + read, y, many, low, high - low, read, 0)
+        return aligned(line * walk.length + read, y, many, low, high - low, read, 0)
 
 
-def pieces(*fields: Integers | int) -> Pieces:
+def aligned(*fields: Integers | int) -> Pieces:
     """Each field as an array, all of one length."""
     return Pieces(*(array.ravel() for array in np.broadcast_arrays(*fields)))
 
