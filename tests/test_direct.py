@@ -96,6 +96,8 @@ def check(problem: ConvProblem, direction: str, machine: Machine, threads: int, 
 @example(ConvProblem(1, 40, 1, 8, 70, kernel=3, stride=2, dilation=2, padding=(3, 1)), MACHINES[0], 2, True)
 @example(ConvProblem(9, 8, 1, 20, 70, kernel=3, padding=(1, 1)), MACHINES[0], 1, True)
 @example(ConvProblem(2, 30, 3, 1, 1, kernel=5, groups=1, padding=(4, 0)), MACHINES[0], 3, True)
+@example(ConvProblem(2, 0, 1, 5, 20, kernel=3, stride=2, padding=(3, 3)), MACHINES[0], 1, True)
+@example(ConvProblem(2, 0, 1, 1, 1, kernel=3, padding=(3, 3)), MACHINES[0], 1, False)
 @example(ConvProblem(2, 60, 1, 33, 1, kernel=7, dilation=3, padding=(9, 9)), MACHINES[0], 2, False)
 def test_every_bit_is_right(problem: ConvProblem, machine: Machine, threads: int, biased: bool) -> None:
     if problem.output_length < 1:

@@ -20,7 +20,7 @@ from xconv.tuning import is_right, tune
 
 RNG = np.random.default_rng(3)
 PROBLEM = ConvProblem(2, 200, 1, 8, 12, kernel=5, padding=(2, 2))
-LONG = ConvProblem(4, 20_000, 1, 1, 1, kernel=2048, padding=(2047, 0))
+LONG = ConvProblem(4, 80_000, 1, 1, 1, kernel=8192, padding=(8191, 0))
 
 
 @pytest.fixture(autouse=True)

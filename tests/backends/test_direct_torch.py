@@ -39,9 +39,9 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     right = formulation._prepared
 
-    def spy(direction: str, problem: ConvProblem, threads: int) -> Any:
+    def spy(direction: str, problem: ConvProblem, dtype: str, threads: int) -> Any:
         found.append(direction)
-        return right(direction, problem, threads)
+        return right(direction, problem, dtype, threads)
 
     monkeypatch.setattr(formulation, "_prepared", spy)
     return found

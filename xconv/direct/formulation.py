@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -50,6 +51,9 @@ class Memory(Protocol):
 
     def permuted(self, array: Array, axes: tuple[int, ...]) -> Array:
         """The array with its axes in another order."""
+
+    def dtype(self, array: Array) -> str:
+        """The NumPy name of its element type: float32 or float64, of what is not hidden."""
 
     def address(self, array: Array) -> int:
         """Where it lies."""
@@ -139,8 +143,8 @@ class Direct(Formulation):
         memory = self.memory
         if memory.is_hidden(x, dy):
             return memory.otherwise("weight_gradient", problem).weight_gradient(problem, axis, x, dy)
-        ready = _prepared("weight_gradient", problem, memory.threads())
-        dtype = ready.method.problem.dtype
+        dtype = memory.dtype(x)
+        ready = _prepared("weight_gradient", problem, dtype, memory.threads())
         (x, x_at), (dy, dy_at) = (
             channels_last(memory, array, dtype, name) for array, name in ((x, "first"), (dy, "second"))
         )
@@ -149,7 +153,7 @@ class Direct(Formulation):
     def _signal(
         self, direction: str, problem: ConvProblem, axis: int, a: Array, weight: Array, bias: Array | None
     ) -> Array:
-        ready = _prepared(direction, problem, self.memory.threads())
+        ready = _prepared(direction, problem, self.memory.dtype(a), self.memory.threads())
         return self._run(ready, axis, _sizes(direction, problem), a, weight, bias)
 
     def _run(
@@ -197,7 +201,7 @@ class Direct(Formulation):
             threads = memory.threads()
             ready = by_threads.get(threads)
             if ready is None:
-                ready = by_threads[threads] = _prepared(direction, problem, threads)
+                ready = by_threads[threads] = _prepared(direction, problem, problem.dtype, threads)
             if last:
                 return self._run(ready, axis, sizes, x, weight, bias)
             y = self._run(ready, axis, sizes, memory.permuted(x, to_last), memory.permuted(weight, of_weight), bias)
@@ -216,7 +220,7 @@ class Direct(Formulation):
         def with_weight(x: Array, bias: Array | None = None) -> Array:
             threads = memory.threads()
             if threads not in kernels:
-                made = _prepared(call.direction, call.problem, threads)
+                made = _prepared(call.direction, call.problem, call.problem.dtype, threads)
                 kernels[threads] = made, made.method.pack(fixed).copy() if made.packs else fixed
             ready, kernel = kernels[threads]
             return self._with(ready, axis, sizes, x, kernel.ctypes.data, bias)
@@ -229,10 +233,11 @@ def _filled(channels: int) -> int:
     return -(-channels // LANES) * LANES
 
 
-def _prepared(direction: str, problem: ConvProblem, threads: int) -> Prepared:
+def _prepared(direction: str, problem: ConvProblem, dtype: str, threads: int) -> Prepared:
+    """For arrays of a dtype: a problem in a narrow one is computed in a wider one."""
     from xconv.direct.prepared import prepared  # what cannot compile cannot even import it
 
-    return prepared(direction, problem, threads)
+    return prepared(direction, problem if problem.dtype == dtype else replace(problem, dtype=dtype), threads)
 
 
 def _sizes(direction: str, problem: ConvProblem) -> tuple[int, int]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
-from xconv.bounds import sums
 from xconv.direct.dense import Dense
 from xconv.direct.depthwise import Depthwise
 from xconv.direct.depthwise_weights import DepthwiseWeights
@@ -58,8 +56,7 @@ class Prepared:
 
 def prepared(direction: str, problem: ConvProblem, threads: int) -> Prepared:
     """What is needed to compute a direction of a problem with so many threads at most; made once."""
-    dtype = sums(problem.dtype)
-    return _prepared(direction, problem if problem.dtype == dtype else replace(problem, dtype=dtype), threads, here())
+    return _prepared(direction, problem, threads, here())
 
 
 @lru_cache(maxsize=KEPT)

@@ -88,7 +88,7 @@ def sweeps(direction: str, problem: ConvProblem) -> list[Sweep]:
     if direction != "input_gradient":
         return [Sweep(-low, stride, dilation, tuple(range(problem.kernel)), problem.output_length)]
     found = []
-    for at in range(min(stride, problem.length)):
+    for at in range(max(min(stride, problem.length), 1)):
         taps = [j for j in reversed(range(problem.kernel)) if (at + low - j * dilation) % stride == 0]
         first = (at + low - taps[0] * dilation) // stride if taps else 0
         places = -(-(problem.length - at) // stride)

@@ -34,7 +34,9 @@ class EagerTensors:
 
     def is_hidden(self, *arrays: Tensor | None) -> bool:
         return not tf.executing_eagerly() or any(
-            x is not None and (x.__class__ is not _EAGER or not x.device.endswith("CPU:0")) for x in arrays
+            x is not None
+            and (x.__class__ is not _EAGER or x.dtype not in (tf.float32, tf.float64) or not x.device.endswith("CPU:0"))
+            for x in arrays
         )
 
     def is_watched(self, *arrays: Tensor | None) -> bool:
@@ -49,6 +51,9 @@ class EagerTensors:
 
     def permuted(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
         return tf.transpose(array, axes)
+
+    def dtype(self, array: Tensor) -> str:
+        return str(array.dtype.name)
 
     def address(self, array: Tensor) -> int:
         return int(np.asarray(array).ctypes.data)

@@ -18,6 +18,7 @@ from xconv_torch.formulations.im2col import Im2col
 from xconv_torch.formulations.native import Conv2d
 from xconv_torch.formulations.shapes import empty, is_recorded
 
+_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
@@ -44,6 +45,9 @@ class Tensors:
 
     def permuted(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
         return array.permute(axes)
+
+    def dtype(self, array: Tensor) -> str:
+        return _DTYPES[array.dtype]
 
     def address(self, array: Tensor) -> int:
         return array.data_ptr()
@@ -78,7 +82,8 @@ def _team() -> Team:
 
 
 def _has_memory(x: Tensor) -> bool:
-    return x.__class__ in _PLAIN and x.device.type == "cpu" and not torch._C._len_torch_dispatch_stack()
+    plain = x.__class__ in _PLAIN and x.dtype in _DTYPES and x.device.type == "cpu"
+    return plain and not torch._C._len_torch_dispatch_stack()
 
 
 DIRECT = Direct(Tensors())
