@@ -21,7 +21,7 @@ from xconv.problem import DIRECTIONS, ConvProblem
 if TYPE_CHECKING:
     from xconv.backend import Backend, Formulation
 
-APART, LAST, HARDLY = 1.2, 1.1, 1.1
+APART, LAST, HARDLY = 1.05, 1.03, 1.1
 """How much faster than the framework's own ops something must be expected to be: gradients that are computed apart; a
 formulation for channels last (for channels first ``Backend.clearly_first``); another of those ops.
 """
