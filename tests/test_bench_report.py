@@ -123,7 +123,7 @@ def test_reasons_name_the_largest_part() -> None:
     assert "are the call itself" in why(fast, result(2.0, dispatch=1.0, faults=0.0), limits)
     assert "in the kernels: conv2d reaches" in why(fast, result(2.0, dispatch=0.1, faults=0.0, way="own"), limits)
     assert why(fast, fast, limits) == "there is no difference"
-    assert "in the kernels (conv2d against own)" in why(fast, result(2.0, way="own"), Limits())
+    assert "in the kernels (conv2d against torch own)" in why(fast, result(2.0, way="own"), Limits())
 
 
 def test_the_article_is_answered_with_numbers() -> None:

@@ -54,7 +54,7 @@ def why(faster: Result, slower: Result, limits: Limits) -> str:
         return f"{said}, of which {ms(min(dispatch, gap))} are the call itself ({of})"
     if "recipe" in slower.how and mine.relayout and mine.relayout >= SHARE * gap:
         return f"{said}; bringing x and y into the other layout and back takes about {ms(mine.relayout)} here"
-    names = [r.chosen or r.contender.way or r.contender.formulation for r in (faster, slower)]
+    names = [r.chosen or r.how for r in (faster, slower)]
     fractions = [limits.fraction(r.contender.cost(), r.seconds) for r in (faster, slower)]
     if not fractions[0][1]:
         return f"{said}, in the kernels ({names[0]} against {names[1]})"

@@ -108,8 +108,8 @@ class Result:
         """Who computes it and how, in words.
 
         >>> layer = Layer("a", "b", "c", "conv1d", (1, 9, 1), ((3, 1, 1),), {}, "smoke")
-        >>> Result(Contender("", "torch", layer, mode="compiled", channels="first"), chosen="taps").how
-        'xconv on torch, compiled, channels first: taps'
+        >>> Result(Contender("", "torch", layer, channels="first", opt_ins=True), chosen="taps").how
+        'xconv on torch, channels first, opt-ins: taps'
         """
         contender = self.contender
         if contender.way:

@@ -166,8 +166,10 @@ class Bench:
                 return forward(*tensors)
 
         kept = how["opt_ins"] and unavailable() is None
-        facts: dict[str, Any] = {"chosen": chosen(backend, layer, self.device, **_asked(how))}
-        if mode != "eager":
+        facts: dict[str, Any] = {}
+        if mode == "eager":  # a compiler gets what can be traced, and may make something else of it
+            facts["chosen"] = chosen(backend, layer, self.device, **_asked(how))
+        else:
             facts["first_call"] = self._compiling  # it was called to be checked
         return Prepared(function, facts, xconv.keep_freed_memory if kept else None, self._peak(function))
 
