@@ -4,9 +4,11 @@
     python benchmarks/estimates.py measure torch layers.jsonl --catalogue
     python benchmarks/estimates.py report torch random.jsonl layers.jsonl
     python benchmarks/estimates.py fit torch random.jsonl layers.jsonl
+    python benchmarks/estimates.py tune torch --geometries 100 --seed 2
 
 CPU time at one thread, the formulations of a geometry in turns. The report is of geometries that the fit has not seen:
-each sixth of them is estimated by a fit to the others.
+each sixth of them is estimated by a fit to the others. ``tune`` reports the same of what :func:`xconv.tune` takes, by times
+that were measured after it.
 """
 
 from __future__ import annotations
@@ -289,10 +291,24 @@ def report(backend: Backend, timings: list[Timing]) -> str:
         held = set(names[fold::FOLDS])
         model = fit(backend, [timing for timing in timings if timing.name not in held])
         picked += [(timing, choose(backend, model, timing)) for timing in timings if timing.name in held]
+    return table(backend, picked)
+
+
+def tuned(backend: Backend, wanted: Iterable[Geometry]) -> str:
+    """The report of what :func:`xconv.tune` takes for geometries, by times that are measured after it."""
+    picked = []
+    for geometry in wanted:
+        found = xconv.tune(geometry.problem, backend=backend.name, layout=geometry.layout, progress=False)
+        picked += [(timing, each.formulation) for timing, each in zip(measure(backend, geometry), found, strict=True)]
+    return table(backend, picked)
+
+
+def table(backend: Backend, picked: list[tuple[Timing, str]]) -> str:
+    """The figures of what was picked, by the caller's layout and the direction."""
     rows = []
     for last in (True, False):
         for direction in DIRECTIONS:
-            own = backend.own(direction, timings[0].problem, "")
+            own = backend.own(direction, picked[0][0].problem, "")
             some = [
                 (timing.seconds, name)
                 for timing, name in picked
@@ -320,11 +336,12 @@ def main() -> None:
     """Measure, report or fit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in ("measure", "report", "fit"):
+    for command in ("measure", "report", "fit", "tune"):
         sub = commands.add_parser(command)
         sub.add_argument("backend")
-        sub.add_argument("files", nargs="+" if command != "measure" else 1)
-        if command == "measure":
+        if command != "tune":
+            sub.add_argument("files", nargs="+" if command != "measure" else 1)
+        if command in ("measure", "tune"):
             sub.add_argument("--geometries", type=int, default=0)
             sub.add_argument("--seed", type=int, default=0)
             sub.add_argument("--large", action="store_true", help="only results of 40 to 200 MB")
@@ -332,11 +349,14 @@ def main() -> None:
             sub.add_argument("--channels", choices=("first", "last"), help="only callers who have them there")
     given = parser.parse_args()
     backend = xconv.get_backend(given.backend)
-    if given.command == "measure":
+    if given.command in ("measure", "tune"):
         backend.set_threads(1)
         wanted = [*geometries(given.geometries, given.seed, given.large), *(layers() if given.catalogue else ())]
         if given.channels:
             wanted = [one for one in wanted if one.layout.endswith("C") == (given.channels == "last")]
+        if given.command == "tune":
+            print(tuned(backend, tqdm(wanted, unit="geometry")))
+            return
         with Path(given.files[0]).open("a", encoding="utf-8") as file, backend.exact_float32():
             for geometry in tqdm(wanted, unit="geometry"):
                 for timing in measure(backend, geometry):
