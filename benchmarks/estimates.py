@@ -7,8 +7,8 @@
     python benchmarks/estimates.py tune torch --geometries 100 --seed 2
 
 CPU time at one thread, the formulations of a geometry in turns. The report is of geometries that the fit has not seen:
-each sixth of them is estimated by a fit to the others. ``tune`` reports the same of what :func:`xconv.tune` takes, by times
-that were measured after it.
+each sixth of them is estimated by a fit to the others. ``tune`` reports the same of what :func:`xconv.tune` takes, by
+times that were measured after it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 import xconv
-from xconv.backend import Backend, Formulation
+from xconv.backend import Backend
 from xconv.bench import catalogue
 from xconv.estimate import ANY, Model, kind, quantities
 from xconv.files import write_whole
+from xconv.formulation import Formulation
 from xconv.plan import preferred
 from xconv.problem import DIRECTIONS, ConvProblem
 

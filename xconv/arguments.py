@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from xconv.backend import Array, Backend
+from xconv.backend import Backend
 from xconv.errors import ArgumentError, BackendError
+from xconv.formulation import Array
 from xconv.mistakes import of_dtype
 from xconv.problem import DTYPES, Size
 from xconv.registry import DEFAULT, backends, get_backend, name_of_array

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from xconv import wisdom
 
 if TYPE_CHECKING:
-    from xconv.backend import Array, Backend
+    from xconv.backend import Backend
     from xconv.call import Call
+    from xconv.formulation import Array
     from xconv.plan import Chosen
 
 Ready: TypeAlias = "Callable[[Array, Array, Array | None], Array]"

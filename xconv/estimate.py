@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from xconv.problem import ConvProblem
 
 if TYPE_CHECKING:
-    from xconv.backend import Formulation
+    from xconv.formulation import Formulation
 
 Model: TypeAlias = dict[str, dict[str, dict[str, list[float]]]]
 """Formulation, direction and kind of problem to the seconds of one unit of each quantity."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xconv.backend import Array
+from xconv.formulation import Array
 from xconv.run import run, run_separable
 
 

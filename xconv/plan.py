@@ -19,7 +19,8 @@ from xconv.errors import ArgumentError, UnsupportedError, nearest
 from xconv.problem import DIRECTIONS, ConvProblem
 
 if TYPE_CHECKING:
-    from xconv.backend import Backend, Formulation
+    from xconv.backend import Backend
+    from xconv.formulation import Formulation
 
 APART, LAST, HARDLY = 1.05, 1.03, 1.1
 """How much faster than the framework's own ops something must be expected to be: gradients that are computed apart; a

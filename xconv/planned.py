@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from xconv.backend import Array, Backend
+from xconv.backend import Backend
 from xconv.call import Call
+from xconv.formulation import Array
 from xconv.layouts import LAYOUTS
 from xconv.plan import Choice, Chosen, chosen_from, decide
 from xconv.problem import DIRECTIONS, ConvProblem

@@ -6,8 +6,9 @@ from typing import Any
 
 from xconv import dispatch
 from xconv.arguments import collect
-from xconv.backend import Array, Backend
+from xconv.backend import Backend
 from xconv.call import SEPARABLE, Call, resolve, resolve_all
+from xconv.formulation import Array
 from xconv.plan import Chosen, choose
 
 

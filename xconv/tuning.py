@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from xconv import reference, wisdom
-from xconv.backend import Backend, Formulation
+from xconv.backend import Backend
 from xconv.bounds import fourier_error
 from xconv.call import Call
+from xconv.formulation import Formulation
 from xconv.plan import decide, workspace_limit
 from xconv.problem import DIRECTIONS, ConvProblem
 from xconv.registry import get_backend

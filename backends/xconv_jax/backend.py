@@ -15,9 +15,10 @@ from jax import enable_x64, lax
 from jax._src.array import ArrayImpl  # the type of arrays that are there; `jax.Array` is of tracers too
 from jax.core import Tracer
 
-from xconv.backend import Backend, Formulation
+from xconv.backend import Backend
 from xconv.call import Call
 from xconv.errors import UnsupportedError
+from xconv.formulation import Formulation
 from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
 from xconv_jax.formulations import FORMULATIONS, conv2d

@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from xconv import estimate
 from xconv.adjoints import ADJOINTS, operands
-from xconv.backend import Backend, Formulation
+from xconv.backend import Backend
 from xconv.call import Call
 from xconv.errors import UnsupportedError
+from xconv.formulation import Formulation
 from xconv.plan import Chosen, choose
 from xconv.problem import ConvProblem, Size
 from xconv.run import execute

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xconv.adjoints import ADJOINTS, operands
-from xconv.backend import Formulation
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
 
 

@@ -14,8 +14,9 @@ from torch._C import _is_any_autocast_enabled as is_any_autocast_enabled
 from torch.compiler import is_compiling
 
 from xconv import estimate
-from xconv.backend import Backend, Formulation
+from xconv.backend import Backend
 from xconv.call import Call
+from xconv.formulation import Formulation
 from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
 from xconv_torch import rules

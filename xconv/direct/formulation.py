@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from xconv.backend import Array, Formulation
 from xconv.call import Call
 from xconv.cost import ITEM_SIZE
 from xconv.direct.machine import ITEM, unavailable
@@ -17,6 +16,7 @@ from xconv.direct.order import FIRST, IN_ORDER, channels_last, from_channels_las
 from xconv.direct.scratch import scratch
 from xconv.direct.team import Team
 from xconv.estimate import LANES
+from xconv.formulation import Array, Formulation
 from xconv.problem import ConvProblem
 
 if TYPE_CHECKING:

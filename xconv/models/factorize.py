@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
-from xconv.backend import Array
 from xconv.bounds import UNIT_ROUNDOFF, round_to
 from xconv.checks import find_layout, int_pair
 from xconv.errors import ArgumentError
+from xconv.formulation import Array
 from xconv.layouts import KERNEL_2D_TO_CHANNELS_LAST
 from xconv.problem import DTYPES, positive
 from xconv.reference import Floats

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from xconv.backend import Formulation
 from xconv.estimate import native_work
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
 from xconv_jax.formulations.shapes import Array, Forward, input_adjoint, pad, weight_adjoint
 from xconv_jax.formulations.taps import sum_of_taps

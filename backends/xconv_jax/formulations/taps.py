@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from xconv.backend import Formulation
 from xconv.cost import ITEM_SIZE
 from xconv.estimate import taps_work
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
 from xconv_jax.formulations.shapes import Array, input_adjoint, pad, weight_adjoint
 

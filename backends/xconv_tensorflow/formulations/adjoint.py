@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from xconv.backend import Formulation
 from xconv.cost import ITEM_SIZE
 from xconv.errors import UnsupportedError
 from xconv.estimate import native_work
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem, Size
 from xconv_tensorflow.formulations.native import Conv2d
 from xconv_tensorflow.formulations.shapes import Tensor, as_lines, pad, swapped, unknown_sizes

@@ -11,8 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from xconv.backend import Formulation
 from xconv.estimate import native_work
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.shapes import Tensor, native_pads, pad, reshaped, resized, sizes_of, swapped
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from xconv.backend import Formulation
 from xconv.direct.formulation import Direct
 from xconv.direct.order import IN_ORDER
 from xconv.direct.team import pool
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.shapes import Tensor, may_be_differentiated
 from xconv_tensorflow.rules import ranked

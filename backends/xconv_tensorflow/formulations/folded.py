@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from xconv.backend import Formulation
 from xconv.cost import ITEM_SIZE
 from xconv.estimate import native_work
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem, Size
 from xconv_tensorflow.formulations.adjoint import Adjoint
 from xconv_tensorflow.formulations.depthwise import Depthwise

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from xconv.backend import Formulation
 from xconv.cost import ITEM_SIZE
+from xconv.formulation import Formulation
 from xconv.fourier import block_length, blocks, fourier_work
 from xconv.problem import ConvProblem, Size
 from xconv_tensorflow.formulations.shapes import Tensor, as_lines, cut, pad, resized, swapped, unknown_sizes

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from xconv.backend import Formulation
 from xconv.estimate import native_work
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.native import Conv2d
 from xconv_tensorflow.formulations.shapes import Tensor

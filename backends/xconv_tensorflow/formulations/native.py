@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from xconv.backend import Formulation
 from xconv.estimate import native_work
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.shapes import (
     Tensor,

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from xconv.backend import Formulation
 from xconv.estimate import taps_work
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.shapes import Tensor, cut, pad, sizes_of, swapped
 

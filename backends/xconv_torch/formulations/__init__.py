@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xconv.backend import Formulation
+from xconv.formulation import Formulation
 from xconv.problem import DIRECTIONS, ConvProblem
 from xconv_torch.formulations.direct import DIRECT
 from xconv_torch.formulations.fourier import OverlapSave

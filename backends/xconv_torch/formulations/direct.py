@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xconv.backend import Formulation
 from xconv.direct.formulation import Direct
 from xconv.direct.order import BACKWARDS, FIRST, IN_ORDER
 from xconv.direct.team import OpenMP, Team, pool
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.im2col import Im2col
 from xconv_torch.formulations.native import Conv2d

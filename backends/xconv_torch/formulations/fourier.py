@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xconv.backend import Formulation
+from xconv.formulation import Formulation
 from xconv.fourier import block_length, blocks, fourier_work
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.shapes import adjoint_kernel, canonical, from_canonical, pad

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from xconv.backend import Formulation
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.shapes import (
     CACHE,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xconv.backend import Formulation
 from xconv.cost import ITEM_SIZE
 from xconv.estimate import taps_work
+from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
 from xconv_torch.formulations.shapes import (
     adjoint_kernel,

@@ -1,0 +1,64 @@
+"""What a formulation is: one way to compute a convolution in one framework."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from xconv.errors import UnsupportedError
+from xconv.problem import ConvProblem, Size
+
+Array: TypeAlias = Any
+"""An array of some framework: a tensor, a symbolic tensor, a traced value."""
+
+
+class Formulation:
+    """One way to compute the directions of a problem in one framework.
+
+    Arrays are channels last, rank 3 ``(N, W, C)`` or rank 4 ``(N, H, W, C)``; ``axis`` is the one that slides; the
+    weight is ``(kernel, in / groups, out)``. They may be views with any strides. The padding mode is always "zeros":
+    other borders are in the array already.
+    """
+
+    name: str
+
+    needs_memory: bool = False
+    """Whether it computes in the arrays' own memory; where there is none, while a graph is built, it is another."""
+
+    is_local: bool = True
+    """Whether NaN and infinity reach only what they should; a form that works in blocks gives them to neighbours."""
+
+    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
+        """Why this form cannot compute a direction of a problem, or None if it can."""
+        del direction, problem
+        return None
+
+    def workspace(self, direction: str, problem: ConvProblem) -> Size:
+        """Bytes that it holds at its peak beside its operands and its result."""
+        del direction, problem
+        return 0
+
+    def work(self, direction: str, problem: ConvProblem) -> Sequence[float]:
+        """Quantities of its own that its time depends on, for :mod:`xconv.estimate`."""
+        del direction, problem
+        return ()
+
+    def transform_length(self, direction: str, problem: ConvProblem) -> int:
+        """The length of its Fourier transforms, whose error spreads over a block; 0 for sums of products."""
+        del direction, problem
+        return 0
+
+    def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None) -> Array:
+        """The convolution of ``x``."""
+        del problem, axis, x, weight, bias
+        raise UnsupportedError(f"{self.name} has no forward")
+
+    def input_gradient(self, problem: ConvProblem, axis: int, dy: Array, weight: Array) -> Array:
+        """The adjoint with respect to ``x``, from the gradient of the result."""
+        del problem, axis, dy, weight
+        raise UnsupportedError(f"{self.name} has no input gradient")
+
+    def weight_gradient(self, problem: ConvProblem, axis: int, x: Array, dy: Array) -> Array:
+        """The adjoint with respect to the weight."""
+        del problem, axis, x, dy
+        raise UnsupportedError(f"{self.name} has no weight gradient")
