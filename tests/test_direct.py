@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import xconv
 from xconv import reference
-from xconv.direct.dense import Dense
+from xconv.direct.dense import Dense, DenseForGood
 from xconv.direct.depthwise import Depthwise
 from xconv.direct.depthwise_weights import DepthwiseWeights
 from xconv.direct.machine import LINE, Machine, here, unavailable
@@ -78,13 +78,15 @@ def compute(ready: Prepared, a: Any, b: Any, bias: Any, result: Any) -> Any:
     return result
 
 
-def check(problem: ConvProblem, direction: str, machine: Machine, threads: int, biased: bool) -> type:
+def check(
+    problem: ConvProblem, direction: str, machine: Machine, threads: int, biased: bool, for_good: bool = False
+) -> type:
     x, dy = integers(problem.input_shape, problem.dtype), integers(problem.output_shape, problem.dtype, 1)
     weight = integers(problem.weight_shape, problem.dtype, 2)
     a, b = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
     wanted = getattr(reference, direction)(problem, 1, a, b)
     bias = integers(wanted.shape[-1:], problem.dtype, 3) if biased and direction != "weight_gradient" else None
-    ready = Prepared(direction, problem, threads, machine)
+    ready = Prepared(direction, problem, threads, machine, for_good)
     got = compute(ready, a, b, bias, aligned(wanted.shape, problem.dtype))
     assert got.shape == wanted.shape
     assert np.array_equal(got, wanted if bias is None else wanted + bias)
@@ -92,20 +94,20 @@ def check(problem: ConvProblem, direction: str, machine: Machine, threads: int, 
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-@given(problems(), st.sampled_from(MACHINES), st.sampled_from([1, 2, 3]), st.booleans())
-@example(ConvProblem(1, 40, 1, 8, 70, kernel=3, stride=2, dilation=2, padding=(3, 1)), MACHINES[0], 2, True)
-@example(ConvProblem(9, 8, 1, 20, 70, kernel=3, padding=(1, 1)), MACHINES[0], 1, True)
-@example(ConvProblem(2, 30, 3, 1, 1, kernel=5, groups=1, padding=(4, 0)), MACHINES[0], 3, True)
-@example(ConvProblem(2, 0, 1, 5, 20, kernel=3, stride=2, padding=(3, 3)), MACHINES[0], 1, True)
-@example(ConvProblem(2, 0, 1, 1, 1, kernel=3, padding=(3, 3)), MACHINES[0], 1, False)
-@example(ConvProblem(2, 60, 1, 33, 1, kernel=7, dilation=3, padding=(9, 9)), MACHINES[0], 2, False)
-def test_every_bit_is_right(problem: ConvProblem, machine: Machine, threads: int, biased: bool) -> None:
+@given(problems(), st.sampled_from(MACHINES), st.sampled_from([1, 2, 3]), st.booleans(), st.booleans())
+@example(ConvProblem(1, 40, 1, 8, 70, kernel=3, stride=2, dilation=2, padding=(3, 1)), MACHINES[0], 2, True, True)
+@example(ConvProblem(9, 8, 1, 20, 70, kernel=3, padding=(1, 1)), MACHINES[0], 1, True, True)
+@example(ConvProblem(2, 30, 3, 1, 1, kernel=5, groups=1, padding=(4, 0)), MACHINES[0], 3, True, True)
+@example(ConvProblem(2, 0, 1, 5, 20, kernel=3, stride=2, padding=(3, 3)), MACHINES[0], 1, True, True)
+@example(ConvProblem(2, 0, 1, 1, 1, kernel=3, padding=(3, 3)), MACHINES[0], 1, False, False)
+@example(ConvProblem(2, 60, 1, 33, 1, kernel=7, dilation=3, padding=(9, 9)), MACHINES[0], 2, False, False)
+def test_every_bit_is_right(problem: ConvProblem, machine: Machine, threads: int, biased: bool, for_good: bool) -> None:
     if problem.output_length < 1:
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xconv.direct.prepared.SHARE", 0.01)  # threads have something to do in small problems too
         for direction in DIRECTIONS:
-            check(problem, direction, machine, threads, biased)
+            check(problem, direction, machine, threads, biased, for_good)
 
 
 def test_each_kind_of_layer_has_its_method() -> None:
@@ -117,6 +119,15 @@ def test_each_kind_of_layer_has_its_method() -> None:
     assert [kinds[to_one, each] for each in DIRECTIONS] == [Narrow, Dense, Weights]
     for problem in (depthwise, single):
         assert [kinds[problem, each] for each in DIRECTIONS] == [Depthwise, Depthwise, DepthwiseWeights]
+
+
+def test_weights_are_brought_into_order_where_that_is_worth_it() -> None:
+    few, many, far = (96, 512, 3), (2000, 512, 3), (96, 768, 16)
+    for (length, channels, kernel), packs in ((few, False), (many, True), (far, True)):
+        problem = ConvProblem(1, length, 1, 512, channels, kernel=kernel)
+        assert Dense("forward", problem, here()).packs == packs
+        assert DenseForGood("forward", problem, here()).packs
+        assert Dense("input_gradient", problem, here()).packs
 
 
 def test_each_way_through_the_places_is_taken() -> None:

@@ -109,7 +109,10 @@ def choose(
     if formulation != "auto":
         return Chosen.one(named(backend, direction, problem, formulation, operation))
     if not problem.is_static or problem.is_empty or backend.is_tracing():
-        return Chosen.one(named(backend, direction, problem, backend.rule(direction, problem, layout)[0], operation))
+        name, trained = backend.traced(direction, problem, layout, device)
+        return Chosen(
+            named(backend, direction, problem, name, operation), named(backend, direction, problem, trained, operation)
+        )
     known = backend.threads(), backend.has_memory(), wisdom.version()
     return _chosen(backend, direction, _settled(problem), layout, device, known)
 

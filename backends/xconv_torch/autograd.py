@@ -72,7 +72,10 @@ def computed(form: Formulation, direction: str, problem: ConvProblem, axis: int,
 
 
 def is_differentiated(*tensors: Tensor | None) -> bool:
-    """Whether torch records what is done, in a way that :class:`Apart` serves."""
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return False
+    """Whether torch is to compute gradients."""
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def is_eager() -> bool:
+    """Whether torch records what is done in a way that :class:`Apart` serves."""
+    return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())

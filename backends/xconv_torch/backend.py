@@ -20,7 +20,7 @@ from xconv.formulation import Formulation
 from xconv.plan import Chosen
 from xconv.problem import ConvProblem, Size
 from xconv_torch import rules
-from xconv_torch.autograd import apart, computed, is_differentiated
+from xconv_torch.autograd import apart, computed, is_differentiated, is_eager
 from xconv_torch.formulations import FORMULATIONS, own_adjoints, shapes
 from xconv_torch.lowered import lowered, packed
 
@@ -148,6 +148,9 @@ class TorchBackend(Backend):
     def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         return rules.rule(direction, problem, layout)
 
+    def traced(self, direction: str, problem: ConvProblem, layout: str, device: str) -> tuple[str, str]:
+        return rules.traced(direction, problem, layout, device)
+
     differentiated = ("conv2d", "conv1d")
 
     clearly_first = 1.35  # the layout that its own ops are made for
@@ -210,11 +213,12 @@ class TorchBackend(Backend):
                 return self._every(formulation, direction, problem, axis, a, b, bias, chosen)
             if is_differentiated(a, b):
                 formulation = formulation if chosen is None else chosen.trained
-                adjoints = None if chosen is None else chosen.adjoints
-                adjoints = own_adjoints(formulation, problem) if adjoints is None else adjoints
-                if adjoints is not None:
-                    y = apart(adjoints, direction, problem, axis, a, b)
-                    return y if bias is None else y + bias
+                if is_eager():
+                    adjoints = None if chosen is None else chosen.adjoints
+                    adjoints = own_adjoints(formulation, problem) if adjoints is None else adjoints
+                    if adjoints is not None:
+                        y = apart(adjoints, direction, problem, axis, a, b)
+                        return y if bias is None else y + bias
             if direction == "forward":
                 return formulation.forward(problem, axis, a, b, bias)
             y = computed(formulation, direction, problem, axis, a, b)

@@ -86,6 +86,36 @@ def test_compiled_graph_holds_the_framework_op_only() -> None:
     assert [n.target for n in work] == [torch.conv1d]
 
 
+@pytest.mark.parametrize(
+    ("taps", "dilation", "trained", "exported", "fused"),
+    [(5, 1, True, False, True), (5, 1, False, False, False), (5, 2, False, False, True), (5, 2, True, True, False)],
+)
+def test_compiled_depthwise_layers_are_a_sum_over_taps(
+    taps: int, dilation: int, trained: bool, exported: bool, fused: bool
+) -> None:
+    """Where that is many times as fast; what is exported stays a convolution."""
+    x, weight = integers(2, 30, 8), integers(taps, 1, 8).requires_grad_(trained)
+
+    class Layer(torch.nn.Module):
+        def forward(self, x: Any, weight: Any) -> Any:
+            return xconv.conv1d(x, weight, groups=8, dilation=dilation)
+
+    seen: list[Any] = []
+
+    def backend(graph: Any, _: Any) -> Callable[..., Any]:
+        seen.append(graph)
+        return graph.forward  # type: ignore[no-any-return]
+
+    if exported:
+        seen.append(torch.export.export(Layer(), (x, weight)))
+    else:
+        torch.compiler.reset()
+        y = torch.compile(Layer(), fullgraph=True, backend=backend)(x, weight)
+        assert torch.equal(y, Layer()(x, weight))
+    [graph] = seen
+    assert any("conv" in str(node.target) for node in graph.graph.nodes) != fused
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_export(options: dict[str, Any]) -> None:
     class Layer(torch.nn.Module):

@@ -19,6 +19,9 @@ from typing import Any
 LONG = 10
 """A call that takes so many blocks is not tried to find out how many fill one."""
 
+WARMING = 3
+"""Calls until memory that is kept is all there: glibc was seen to alternate between two places for a result."""
+
 MOST_MAPPED = 2**25
 """The most to which glibc raises its threshold (DEFAULT_MMAP_THRESHOLD_MAX on 64 bit)."""
 
@@ -74,7 +77,7 @@ class Stopwatch:
             self._calls[key] = self._filling(prepared.call, self._blocks[key])
         calls = self._calls[key]
         with prepared.scope() if prepared.scope else nullcontext():
-            if calls > 1 or prepared.scope:
+            for _ in range(WARMING if prepared.scope else calls > 1):
                 prepared.call()
             self._synchronize()
             gc.disable()

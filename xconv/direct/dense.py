@@ -97,12 +97,19 @@ ROWS = {32: {1: 12, 2: 12, 3: 8, 4: 6}, 16: {1: 8, 2: 6}}
 BLOCK = 1 << 18
 """Bytes of what is read and written, which stay in a core's cache while all output channels are computed."""
 
-REUSES = 8
-"""Tiles that must read a weight before it is worth bringing into their order."""
+PAGE, PAGES = 1 << 12, 1 << 11
+"""Bytes of a page of memory, and the pages of which a core remembers where they are."""
 
 
 class Dense(Method):
-    """A convolution, or an input gradient, with many output channels."""
+    """A convolution, or an input gradient, with many output channels.
+
+    Attributes:
+        reuses, far_reuses: tiles that must read a weight before it is worth bringing into their order, and those where
+            what they read lies in more pages than :data:`PAGES`.
+    """
+
+    reuses, far_reuses = 32, 8
 
     def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
         super().__init__(direction, problem, machine)
@@ -116,7 +123,10 @@ class Dense(Method):
         self.block = max(BLOCK // (step * item), 4 * self.rows)
         self.streams = streams(self, self.writes)
         several = len(self.columns) * self.groups > 1
-        self.packs = self.back or (several and walk.places >= REUSES * self.rows)
+        rows = self.kernel * self.reads  # of the weight, of which each tile reads a piece
+        pages = min(rows, rows * self.y_all * item // PAGE)
+        reuses = self.reuses if pages <= PAGES else self.far_reuses
+        self.packs = self.back or (several and walk.places >= reuses * self.rows)
         self.panels: dict[tuple[int, int], int] = {}
         self.packed_size = 0
         for number, sweep in enumerate(walk.sweeps):
@@ -197,6 +207,12 @@ class Dense(Method):
                 )
         whole = [Part(0, 1, 0, len(made.entries))]
         return Program(made, Sizes(0, 0, 0, outputs, 0, 0), whole, self.problem.dtype, self.machine, 1)
+
+
+class DenseForGood(Dense):
+    """With a weight that is brought into order once."""
+
+    reuses = far_reuses = 0
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ class Direct(Formulation):
         def with_weight(x: Array, bias: Array | None = None) -> Array:
             threads = memory.threads()
             if threads not in kernels:
-                made = _prepared(call.direction, call.problem, call.problem.dtype, threads)
+                made = _prepared(call.direction, call.problem, call.problem.dtype, threads, for_good=True)
                 kernels[threads] = made, made.method.pack(fixed).copy() if made.packs else fixed
             ready, kernel = kernels[threads]
             return self._with(ready, axis, sizes, x, kernel.ctypes.data, bias)
@@ -233,11 +233,12 @@ def _filled(channels: int) -> int:
     return -(-channels // LANES) * LANES
 
 
-def _prepared(direction: str, problem: ConvProblem, dtype: str, threads: int) -> Prepared:
+def _prepared(direction: str, problem: ConvProblem, dtype: str, threads: int, *, for_good: bool = False) -> Prepared:
     """For arrays of a dtype: a problem in a narrow one is computed in a wider one."""
     from xconv.direct.prepared import prepared  # what cannot compile cannot even import it
 
-    return prepared(direction, problem if problem.dtype == dtype else replace(problem, dtype=dtype), threads)
+    known = problem if problem.dtype == dtype else replace(problem, dtype=dtype)
+    return prepared(direction, known, threads, for_good=for_good)
 
 
 def _sizes(direction: str, problem: ConvProblem) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from xconv.direct.dense import Dense
+from xconv.direct.dense import Dense, DenseForGood
 from xconv.direct.depthwise import Depthwise
 from xconv.direct.depthwise_weights import DepthwiseWeights
 from xconv.direct.machine import Machine, here
@@ -24,8 +24,8 @@ SHARE = 1 << 17
 """Products of a thread, in vectors, from which it is worth to wake it."""
 
 
-def method(direction: str, problem: ConvProblem, machine: Machine) -> type[Method]:
-    """The method that suits the channels."""
+def method(direction: str, problem: ConvProblem, machine: Machine, for_good: bool = False) -> type[Method]:
+    """The method that suits the channels; ``for_good`` says that the weight will not change."""
     if problem.group_in == problem.group_out == 1:
         return DepthwiseWeights if direction == "weight_gradient" else Depthwise
     if direction == "weight_gradient":
@@ -33,15 +33,19 @@ def method(direction: str, problem: ConvProblem, machine: Machine) -> type[Metho
     reads, writes = problem.group_in, problem.group_out
     if direction == "input_gradient":
         reads, writes = writes, reads
-    return Narrow if writes <= machine.lanes(problem.dtype) // 2 <= reads else Dense
+    if writes <= machine.lanes(problem.dtype) // 2 <= reads:
+        return Narrow
+    return DenseForGood if for_good else Dense
 
 
 class Prepared:
     """A direction of a problem, to be called with addresses of channels-last arrays that lie in order in memory."""
 
-    def __init__(self, direction: str, problem: ConvProblem, threads: int, machine: Machine) -> None:
+    def __init__(
+        self, direction: str, problem: ConvProblem, threads: int, machine: Machine, for_good: bool = False
+    ) -> None:
         threads = max(1, min(threads, int(problem.macs) // (SHARE * machine.lanes(problem.dtype))))
-        self.method = method(direction, problem, machine)(direction, problem, machine)
+        self.method = method(direction, problem, machine, for_good)(direction, problem, machine)
         schedule = self.method.schedule(threads)
         parts = self.method.parts(schedule, threads)
         self.packs, self.swapped, self.sums = self.method.packs, self.method.swapped, self.method.sums
@@ -54,11 +58,14 @@ class Prepared:
         return self.method.result(total)
 
 
-def prepared(direction: str, problem: ConvProblem, threads: int) -> Prepared:
-    """What is needed to compute a direction of a problem with so many threads at most; made once."""
-    return _prepared(direction, problem, threads, here())
+def prepared(direction: str, problem: ConvProblem, threads: int, *, for_good: bool = False) -> Prepared:
+    """What is needed to compute a direction of a problem with so many threads at most; made once.
+
+    ``for_good`` is for a weight that will not change.
+    """
+    return _prepared(direction, problem, threads, here(), for_good)
 
 
 @lru_cache(maxsize=KEPT)
-def _prepared(direction: str, problem: ConvProblem, threads: int, machine: Machine) -> Prepared:
-    return Prepared(direction, problem, threads, machine)
+def _prepared(direction: str, problem: ConvProblem, threads: int, machine: Machine, for_good: bool) -> Prepared:
+    return Prepared(direction, problem, threads, machine, for_good)
