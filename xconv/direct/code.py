@@ -165,12 +165,12 @@ class Code:
         """A single number."""
         self.builder.store(self.builder.load(pointer), to)
 
-    def fetch(self, pointer: Value) -> None:
-        """Bring a line of memory into the cache."""
+    def fetch(self, pointer: Value, level: int = 1, to_write: bool = False) -> None:
+        """Bring a line of memory into the cache of a level, and make it the core's own if it is to be written."""
         place = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
         what = ir.FunctionType(ir.VoidType(), [place.type, _INDEX, _INDEX, _INDEX])
-        read, soon, data = (ir.Constant(_INDEX, number) for number in (0, 3, 1))
-        self._function("llvm.prefetch.p0", what, place, read, soon, data)
+        write, locality, data = (ir.Constant(_INDEX, number) for number in (int(to_write), 4 - level, 1))
+        self._function("llvm.prefetch.p0", what, place, write, locality, data)
 
     def spread(self, pointer: Value) -> Value:
         """The number at a pointer, in every lane."""

@@ -56,6 +56,9 @@ class DenseTile:
             begin = [code.load(code.at(given.bias, at), tail) for at, tail in self._columns(code)]
             sums = [[code.variable(vector) for vector in begin] for _ in range(self.rows)]
             weight = code.variable(given.weight)
+            if not self.streams:
+                for at, _ in self._columns(code):
+                    self._fetch(code, code.at(y, at), self.y_place, to_write=True)
             with code.loop(0, given.taps) as tap:
                 reads = code.at(x, code.times(tap, given.tap))
                 rows = [code.at(reads, row * self.place) for row in range(self.rows)]
@@ -65,6 +68,9 @@ class DenseTile:
                         code.within(code.plus(element, row * self.step), given.length, at, given.zeros)
                         for row, at in enumerate(rows)
                     ]
+                if self.channels >= code.lanes:
+                    with code.loop(0, self.channels, code.lanes) as at:
+                        self._fetch(code, code.at(reads, at), self.place)
                 self._tap(code, rows, weight, sums)
             for row, of_row in enumerate(sums):
                 for (at, tail), total in zip(self._columns(code), of_row, strict=True):
@@ -84,6 +90,11 @@ class DenseTile:
             code.set(weight, code.at(code.get(weight), self.weight_row))
 
         code.each(self.channels, channel)
+
+    def _fetch(self, code: Code, pointer: Value, place: int, to_write: bool = False) -> None:
+        """What the next tile will read or write: too far apart for the processor to foresee, and loops are short."""
+        for row in range(self.rows, 2 * self.rows):
+            code.fetch(code.at(pointer, row * place), level=2, to_write=to_write)
 
     def _columns(self, code: Code) -> Iterator[tuple[int, int]]:
         """Each vector's first output channel, and its tail."""
