@@ -71,13 +71,13 @@ class Stopwatch:
         return facts
 
     def time(self, key: int) -> dict[str, float]:
-        """One block: an untimed call, unless calls are long, and then the timed ones between two synchronisations."""
+        """One block: an untimed call, or some in a scope, and then the timed ones between two synchronisations."""
         prepared = self._prepared[key]
         if key not in self._calls:
             self._calls[key] = self._filling(prepared.call, self._blocks[key])
         calls = self._calls[key]
         with prepared.scope() if prepared.scope else nullcontext():
-            for _ in range(WARMING if prepared.scope else calls > 1):
+            for _ in range(WARMING if prepared.scope else 1):
                 prepared.call()
             self._synchronize()
             gc.disable()
