@@ -147,6 +147,29 @@ def test_tune_measures_checks_and_remembers(backend: Backend, monkeypatch: pytes
     assert rival not in tuned.seconds
 
 
+@pytest.mark.parametrize(
+    ("layout", "inner", "ranks"),
+    [("NWC", 1, {3}), ("NCW", 1, {3}), ("NCHW", 1, {4}), ("NHWC", 1, {4}), ("NCHW", 5, {4}), ("NWC", 5, {4})],
+)
+def test_tuning_computes_on_arrays_as_the_caller_has_them(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, layout: str, inner: int, ranks: set[int]
+) -> None:
+    """A row of a map lies in memory otherwise than a signal of a batch, with channels first."""
+    problem = ConvProblem(3, 40, inner, 8, 8, kernel=3)
+    seen: set[int] = set()
+    run = backend.run
+
+    def watched(form: Any, direction: str, problem: ConvProblem, axis: int, *operands: Any) -> Any:
+        if problem.outer == 3:  # not the short piece that is checked
+            seen.add(len(backend.shape(operands[0])))
+        return run(form, direction, problem, axis, *operands)
+
+    monkeypatch.setattr(backend, "run", watched)
+    found = tune(problem, backend=backend.name, layout=layout, progress=False)
+    assert seen == ranks
+    assert not any(tuned.wrong for tuned in found)
+
+
 def test_every_formulation_is_right_on_a_short_piece(backend: Backend) -> None:
     for problem in (PROBLEM, LONG, ConvProblem(4, 60, 3, 6, 6, kernel=5, dilation=3, groups=6, padding=(12, 0))):
         for direction in DIRECTIONS:

@@ -26,10 +26,10 @@ from xconv.bounds import fourier_error
 from xconv.call import Call
 from xconv.formulation import Formulation
 from xconv.plan import decide, workspace_limit
-from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.problem import DIRECTIONS, ConvProblem, Size
 from xconv.registry import get_backend
 
-CANDIDATES = 3
+CANDIDATES = 4
 """How many of the estimate's best are measured, beside the framework's own op."""
 
 BEATS = 1.03
@@ -212,9 +212,8 @@ def timed(
 
 def _operands(backend: Backend, direction: str, problem: ConvProblem, layout: str, device: str) -> list[Any]:
     rng = np.random.default_rng(0)
-    x, dy, weight = problem.input_shape, problem.output_shape, problem.weight_shape
-    if problem.inner == 1:
-        x, dy = (x[0], x[1], x[3]), (dy[0], dy[1], dy[3])  # type: ignore[assignment]
+    x, dy = (_shape(problem, layout, length) for length in (problem.length, problem.output_length))
+    x, dy, weight = (*x, problem.in_channels), (*dy, problem.out_channels), problem.weight_shape
     shapes = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
     made = []
     for number, shape in enumerate(shapes):
@@ -229,16 +228,24 @@ def _operands(backend: Backend, direction: str, problem: ConvProblem, layout: st
     return made
 
 
+def _shape(problem: ConvProblem, layout: str, length: Size) -> tuple[Size, ...]:
+    """Of the caller's arrays, channels aside. The rows of a map are those of one sample; a problem does not tell."""
+    if problem.inner > 1:
+        return problem.outer, length, problem.inner
+    return (1, problem.outer, length) if len(layout) == 4 else (problem.outer, length)
+
+
 def _runner(
     backend: Backend, form: Formulation, direction: str, problem: ConvProblem, layout: str, operands: list[Any]
 ) -> Callable[[], Any]:
-    rank = 3 if problem.inner == 1 else 4
+    rows = problem.inner == 1 and len(layout) == 4
+    rank, axis = (4, 2) if rows else (3 + (problem.inner > 1), 1)
     axes = tuple(range(rank))
     order = axes if layout.endswith("C") else (0, rank - 1, *range(1, rank - 1))
     like = operands[0] if order == axes else backend.permute(operands[0], order)
 
     def run() -> Any:
-        y = backend.run(form, direction, problem, 1, *operands)
+        y = backend.run(form, direction, problem, axis, *operands)
         if direction == "weight_gradient":
             return y
         return backend.settle(y if order == axes else backend.permute(y, order), like)
