@@ -34,7 +34,7 @@ def traced(direction: str, problem: ConvProblem, layout: str, device: str) -> tu
     What it knows to be a 2-D convolution it brings to channels last, where more than 14 taps are 5 to 12 times as fast.
     """
     name = rule(direction, problem, layout)[0]
-    if name not in ("conv1d", "conv2d") or not _may_unroll(problem, device):
+    if name not in ("conv1d", "conv2d") or not _suits_inductor(problem, device):
         return name, name
     if problem.kernel <= UNROLLED:
         return ("taps" if problem.dilation > 1 else name), "taps"
@@ -42,7 +42,8 @@ def traced(direction: str, problem: ConvProblem, layout: str, device: str) -> tu
     return name, name
 
 
-def _may_unroll(problem: ConvProblem, device: str) -> bool:
+def _suits_inductor(problem: ConvProblem, device: str) -> bool:
+    """Whether it is a depthwise layer on the CPU; what is exported is for others than inductor."""
     alone = problem.is_static and problem.depthwise and problem.in_channels == problem.out_channels > 1
     return alone and device == "cpu" and not torch.compiler.is_exporting()
 
