@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from tests.bench_worker import Spin
 from xconv.bench.arena import AGAIN, DISTURBED, Arena, Measurement, Sample
 from xconv.bench.statistics import Ratio, floor, interval, paired
-from xconv.bench.stopwatch import Prepared, Stopwatch, held
+from xconv.bench.stopwatch import WARMING, Prepared, Stopwatch, held
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +200,26 @@ def test_a_call_of_many_blocks_is_a_block_alone() -> None:
     assert len(calls) == 2
     watch.time(0)
     assert len(calls) == 4  # one to warm up, one that is timed
+
+
+def test_memory_that_is_kept_is_there_before_a_block_is_timed() -> None:
+    calls: list[bool] = []
+    inside: list[bool] = []
+
+    @contextmanager
+    def scope() -> Iterator[None]:
+        inside.append(True)
+        yield
+        inside.pop()
+
+    def slow() -> None:
+        calls.append(bool(inside))
+        time.sleep(0.02)
+
+    watch = Stopwatch(lambda: Prepared(slow, scope=scope), lambda: None)
+    watch.prepare(0, block=0.001)
+    watch.time(0)
+    assert calls == [True] * (2 + WARMING + 1)
 
 
 def test_a_process_that_holds_too_much_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
