@@ -109,11 +109,16 @@ class Backend(ABC):
         It may look at channels, kernel and layout, but at no size that a tracing compiler leaves open.
         """
 
-    def traced(self, direction: str, problem: ConvProblem, layout: str, device: str) -> tuple[str, str]:
-        """The formulations for a compiler that traces: of what is not differentiated, and of what is."""
+    def traced(
+        self, direction: str, problem: ConvProblem, layout: str, device: str
+    ) -> tuple[str, str, tuple[str, ...]]:
+        """The formulations for a compiler that traces: of what is not differentiated, of what is, of each direction.
+
+        The last are none where the framework differentiates what is taken.
+        """
         del device
         name = self.rule(direction, problem, layout)[0]
-        return name, name
+        return name, name, ()
 
     def own(self, direction: str, problem: ConvProblem, layout: str) -> str:
         """The formulation that is the framework's own op, as its users write it."""

@@ -109,12 +109,19 @@ def choose(
     if formulation != "auto":
         return Chosen.one(named(backend, direction, problem, formulation, operation))
     if not problem.is_static or problem.is_empty or backend.is_tracing():
-        name, trained = backend.traced(direction, problem, layout, device)
-        return Chosen(
-            named(backend, direction, problem, name, operation), named(backend, direction, problem, trained, operation)
-        )
+        name, trained, apart = backend.traced(direction, problem, layout, device)
+        one, other = (named(backend, direction, problem, each, operation) for each in (name, trained))
+        adjoints = {
+            each: named(backend, each, problem, name, operation) for each, name in zip(DIRECTIONS, apart, strict=False)
+        }
+        return Chosen(one, other, adjoints or None)
+    return chosen_eagerly(backend, direction, problem, layout, device)
+
+
+def chosen_eagerly(backend: Backend, direction: str, problem: ConvProblem, layout: str, device: str) -> Chosen:
+    """How a call whose sizes are known is computed, by what is expected to be fastest."""
     known = backend.threads(), backend.has_memory(), wisdom.version()
-    return _chosen(backend, direction, _settled(problem), layout, device, known)
+    return _chosen(backend, direction, settled(problem), layout, device, known)
 
 
 @lru_cache(maxsize=4096)
@@ -154,7 +161,7 @@ def decide(
     max_workspace: int | None = None,
 ) -> Choice:
     """The choice for one direction of a problem whose sizes are known, and why."""
-    problem = _settled(problem)
+    problem = settled(problem)
     limit = workspace_limit(problem) if max_workspace is None else max_workspace
     able = {
         form.name: form
@@ -209,6 +216,6 @@ def workspace_limit(problem: ConvProblem) -> int:
     return max(LEAST_WORKSPACE, int(elements) * ITEM_SIZE[problem.dtype])
 
 
-def _settled(problem: ConvProblem) -> ConvProblem:
-    """As a formulation meets it: borders are in the array already."""
+def settled(problem: ConvProblem) -> ConvProblem:
+    """A problem as a formulation meets it: borders are in the array already."""
     return problem if problem.padding_mode == "zeros" else problem.padded()

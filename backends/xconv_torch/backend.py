@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -18,11 +18,13 @@ from xconv.backend import Backend
 from xconv.call import Call
 from xconv.formulation import Formulation
 from xconv.plan import Chosen
-from xconv.problem import ConvProblem, Size
+from xconv.problem import DIRECTIONS, ConvProblem, Size
 from xconv_torch import rules
 from xconv_torch.autograd import apart, computed, is_differentiated, is_eager
 from xconv_torch.formulations import FORMULATIONS, own_adjoints, shapes
+from xconv_torch.formulations.direct import DIRECT
 from xconv_torch.lowered import lowered, packed
+from xconv_torch.node import node, serves
 
 _NAMES = {
     torch.float32: "float32",
@@ -148,7 +150,7 @@ class TorchBackend(Backend):
     def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         return rules.rule(direction, problem, layout)
 
-    def traced(self, direction: str, problem: ConvProblem, layout: str, device: str) -> tuple[str, str]:
+    def traced(self, direction: str, problem: ConvProblem, layout: str, device: str) -> rules.Names:
         return rules.traced(direction, problem, layout, device)
 
     differentiated = ("conv2d", "conv1d")
@@ -211,18 +213,35 @@ class TorchBackend(Backend):
         with _as_prepared(a):
             if problem.decimates:
                 return self._every(formulation, direction, problem, axis, a, b, bias, chosen)
-            if is_differentiated(a, b):
-                formulation = formulation if chosen is None else chosen.trained
-                if is_eager():
-                    adjoints = None if chosen is None else chosen.adjoints
-                    adjoints = own_adjoints(formulation, problem) if adjoints is None else adjoints
-                    if adjoints is not None:
-                        y = apart(adjoints, direction, problem, axis, a, b)
-                        return y if bias is None else y + bias
+            trained = is_differentiated(a, b)
+            formulation = chosen.trained if trained and chosen is not None else formulation
+            forms = self._of_node(formulation, chosen, trained)
+            if forms is not None and serves(problem, a, b, bias):
+                if trained or direction != "forward" or is_differentiated(bias):
+                    y = node(forms, direction, problem, axis, a, b)
+                    return y if bias is None else y + bias
+                return node(forms, direction, problem, axis, a, b, bias)
+            if trained and is_eager():
+                adjoints = None if chosen is None else chosen.adjoints
+                adjoints = own_adjoints(formulation, problem) if adjoints is None else adjoints
+                if adjoints is not None:
+                    y = apart(adjoints, direction, problem, axis, a, b)
+                    return y if bias is None else y + bias
             if direction == "forward":
                 return formulation.forward(problem, axis, a, b, bias)
             y = computed(formulation, direction, problem, axis, a, b)
             return y if bias is None else y + bias
+
+    def _of_node(
+        self, formulation: Formulation, chosen: Chosen | None, trained: bool
+    ) -> Mapping[str, Formulation] | None:
+        """What a node of a graph would compute; None for torch's own op, and for a name that compilers see through."""
+        if trained and chosen is not None and chosen.adjoints is not None:
+            return chosen.adjoints
+        planned = chosen is not None and chosen != Chosen.one(formulation)
+        if formulation is DIRECT or (planned and formulation.name not in self.differentiated):
+            return dict.fromkeys(DIRECTIONS, formulation)
+        return None
 
     def _every(
         self,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import torch
 
+from xconv.direct.machine import unavailable
 from xconv.estimate import LONG
+from xconv.plan import chosen_eagerly, settled
 from xconv.problem import ConvProblem
+from xconv.registry import get_backend
 from xconv_torch.formulations.native import overrun
+from xconv_torch.node import constant, is_alone, is_known, problem_of, sizes_of
 
-UNROLLED = 14
-"""Taps up to which inductor compiles a sum over them, with its gradients, in less than 8 seconds."""
+Names = tuple[str, str, tuple[str, ...]]
+"""Formulations: of what is not differentiated, of what is, and of each direction where those are computed apart."""
 
 
 def rule(direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
@@ -26,26 +30,29 @@ def rule(direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
     return "conv2d", "takes channels-last memory, rows and columns without a transpose"
 
 
-def traced(direction: str, problem: ConvProblem, layout: str, device: str) -> tuple[str, str]:
-    """What is compiled: without gradients, and with them.
-
-    Depthwise layers on the CPU are what oneDNN is slow at, and where inductor can help. It fuses a sum over taps into
-    one loop: with gradients 2 to 8 times as fast, and of what is dilated 5 to 35 times from 5 taps on, also without.
-    What it knows to be a 2-D convolution it brings to channels last, where more than 14 taps are 5 to 12 times as fast.
+def traced(direction: str, problem: ConvProblem, layout: str, device: str) -> Names:
+    """What is compiled: on the CPU what eager torch takes; what the rule says where that is an op of torch's own,
+    elsewhere, and for what is exported.
     """
+    if device == "cpu" and not torch.compiler.is_exporting() and is_known(problem) and not problem.is_empty:
+        found: Names | None = _eager(direction, sizes_of(settled(problem)), problem.dtype, layout)
+        if found is not None:
+            return found
     name = rule(direction, problem, layout)[0]
-    if name not in ("conv1d", "conv2d") or not _suits_inductor(problem, device):
-        return name, name
-    if problem.kernel <= UNROLLED:
-        return ("taps" if problem.dilation > 1 else name), "taps"
-    name = "conv2d" if problem.dilation == 1 else name
-    return name, name
+    return name, name, ()
 
 
-def _suits_inductor(problem: ConvProblem, device: str) -> bool:
-    """Whether it is a depthwise layer on the CPU; what is exported is for others than inductor."""
-    alone = problem.is_static and problem.depthwise and problem.in_channels == problem.out_channels > 1
-    return alone and device == "cpu" and not torch.compiler.is_exporting()
+@constant
+def _eager(direction: str, sizes: tuple[int, ...], dtype: str, layout: str) -> Names | None:
+    """What eager torch takes, or None where it takes torch's own ops, or where a graph may hold no others."""
+    if not is_alone() or unavailable() is not None:
+        return None
+    backend = get_backend("torch")
+    chosen = chosen_eagerly(backend, direction, problem_of(sizes, dtype), layout, "cpu")
+    name, trained = chosen.formulation.name, chosen.trained.name
+    if chosen.adjoints is None and {name, trained} <= set(backend.differentiated):
+        return None
+    return name, trained, tuple(form.name for form in (chosen.adjoints or {}).values())
 
 
 def is_trap(name: str, direction: str, problem: ConvProblem) -> bool:

@@ -77,10 +77,6 @@ def test_gradients_of_every_order() -> None:
     assert gradgradcheck(function, inputs)
 
 
-def _compiled(x: torch.Tensor, w: torch.Tensor) -> Any:
-    return torch.compile(direct, fullgraph=True, backend="aot_eager")(x, w)
-
-
 def _counted(x: torch.Tensor, w: torch.Tensor) -> Any:
     with FlopCounterMode(display=False) as counter:
         y = direct(x, w)
@@ -89,7 +85,6 @@ def _counted(x: torch.Tensor, w: torch.Tensor) -> Any:
 
 
 WATCHED = {
-    "compile": _compiled,
     "vmap": lambda x, w: torch.func.vmap(lambda one: direct(one[None], w)[0])(x),
     "grad of func": lambda x, w: torch.func.grad(lambda x: direct(x, w).sum())(x),
     "jvp": lambda x, w: torch.func.jvp(lambda x: direct(x, w), (x,), (x,))[1],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -67,64 +66,6 @@ def test_the_first_call_of_a_process_may_be_compiled() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["2", "10", "8"], done.stderr
-
-
-def graph_of(function: Callable[..., Any], *arrays: Any) -> tuple[Any, Any]:
-    """The one graph that ``torch.compile`` makes of a function, and what it computes."""
-    seen: list[Any] = []
-
-    def backend(graph: Any, _: Any) -> Any:
-        seen.append(graph)
-        return graph.forward
-
-    torch.compiler.reset()
-    result = torch.compile(function, fullgraph=True, backend=backend)(*arrays)
-    [graph] = seen
-    return graph.graph, result
-
-
-def test_compiled_graph_holds_the_framework_op_only() -> None:
-    graph, _ = graph_of(lambda x, w: xconv.conv1d(x, w, layout="NCW"), signal(2, 3, 20), signal(5, 3, 4))
-    work = [n for n in graph.nodes if n.op not in ("placeholder", "output") and "permute" not in str(n.target)]
-    work = [n for n in work if "transpose" not in str(n.target)]
-    assert [n.target for n in work] == [torch.conv1d]
-
-
-class Depthwise(torch.nn.Module):
-    def __init__(self, dilation: int, layout: str = "NWC") -> None:
-        super().__init__()
-        self.options: dict[str, Any] = {"groups": 8, "dilation": dilation, "layout": layout}
-
-    def forward(self, x: Any, weight: Any) -> Any:
-        return xconv.conv1d(x, weight, **self.options)
-
-
-def convolutions(graph: Any) -> list[Any]:
-    return [node.target for node in graph.nodes if "conv" in str(node.target)]
-
-
-@pytest.mark.parametrize(
-    ("taps", "dilation", "trained", "fused"),
-    [(5, 1, True, True), (5, 1, False, False), (5, 2, False, True), (14, 1, True, True), (15, 1, True, False)],
-)
-def test_compiled_depthwise_layers_are_a_sum_over_taps(taps: int, dilation: int, trained: bool, fused: bool) -> None:
-    """Where that is many times as fast."""
-    x, weight = integers(2, 40, 8), integers(taps, 1, 8).requires_grad_(trained)
-    layer = Depthwise(dilation)
-    graph, y = graph_of(layer, x, weight)
-    assert torch.equal(y, layer(x, weight))
-    assert (convolutions(graph) == []) == fused
-
-
-def test_long_depthwise_layers_are_compiled_as_images() -> None:
-    for taps, op in ((14, torch.conv1d), (15, torch.conv2d)):
-        graph, _ = graph_of(Depthwise(1, "NCW"), integers(2, 8, 40), integers(8, 1, taps))
-        assert convolutions(graph) == [op]
-
-
-def test_exported_depthwise_layers_stay_convolutions() -> None:
-    exported = torch.export.export(Depthwise(2), (integers(2, 40, 8), integers(5, 1, 8).requires_grad_()))
-    assert len(convolutions(exported.graph)) == 1
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -29,16 +29,19 @@ class Tensors:
         self.team = _team()
 
     def is_hidden(self, *arrays: Tensor | None) -> bool:
-        return is_recorded(*arrays) or not all(x is None or _has_memory(x) for x in arrays)
+        return is_recorded(*arrays) or not all(
+            x is None or (is_plain(x) and not torch._C._len_torch_dispatch_stack()) for x in arrays
+        )
 
     is_watched = is_hidden
 
     def lies(self, array: Tensor) -> str:
         if array.is_contiguous():
             return IN_ORDER
-        if array.ndim > 2 and array.movedim(-1, 1).is_contiguous():
+        axes = range(array.ndim)
+        if array.ndim > 2 and _is_dense(array, (0, array.ndim - 1, *axes[1:-1])):
             return FIRST
-        return BACKWARDS if array.ndim == 3 and array.permute(2, 1, 0).is_contiguous() else ""
+        return BACKWARDS if array.ndim == 3 and _is_dense(array, axes[::-1]) else ""
 
     def ordered(self, array: Tensor) -> Tensor:
         return array.contiguous()
@@ -70,6 +73,21 @@ class Tensors:
         return own if own.unsupported(direction, problem) is None else Im2col()
 
 
+def is_plain(array: Tensor) -> bool:
+    """Whether it is a tensor of the CPU and no subclass, of a dtype that is computed in."""
+    return array.__class__ in _PLAIN and array.dtype in _DTYPES and array.device.type == "cpu"
+
+
+def _is_dense(array: Tensor, axes: Sequence[int]) -> bool:
+    """Whether its numbers lie one after the other in the order of these axes: without a view, for graphs to hold it."""
+    shape, strides, step = array.shape, array.stride(), 1
+    for axis in reversed(axes):
+        if shape[axis] != 1 and strides[axis] != step:
+            return False
+        step *= shape[axis]
+    return True
+
+
 def _team() -> Team:
     """The OpenMP threads that torch's own loops run on."""
     home = Path(torch.__file__).parent
@@ -79,11 +97,6 @@ def _team() -> Team:
         except (OSError, AttributeError):
             continue
     return pool
-
-
-def _has_memory(x: Tensor) -> bool:
-    plain = x.__class__ in _PLAIN and x.dtype in _DTYPES and x.device.type == "cpu"
-    return plain and not torch._C._len_torch_dispatch_stack()
 
 
 DIRECT = Direct(Tensors())
