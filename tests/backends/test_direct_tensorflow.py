@@ -83,8 +83,9 @@ def test_no_plan_for_a_graph_names_what_needs_memory() -> None:
 @pytest.mark.parametrize("size", [8, LARGE // 4])
 def test_results_are_tensors_as_any_other(size: int) -> None:
     """Aligned for every kernel of TensorFlow's, and theirs to keep."""
-    made = DIRECT.memory.empty(tf.zeros(1), (2, size))
-    assert DIRECT.memory.address(made) % ALIGNED == 0
+    made, address = DIRECT.memory.empty(tf.zeros(1), (2, size))
+    assert address == DIRECT.memory.address(made) == np.asarray(made).ctypes.data
+    assert address % ALIGNED == 0
     assert made.device.endswith("CPU:0")
     x, w = tf.ones((1, size // 8 + 2, 8)), tf.ones((3, 8, 8))
     y = xconv.conv1d(x, w, formulation="direct")

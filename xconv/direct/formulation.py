@@ -61,8 +61,8 @@ class Memory(Protocol):
     def view(self, array: Array) -> np.ndarray:
         """Its memory as a NumPy array."""
 
-    def empty(self, like: Array, shape: Sequence[int]) -> Array:
-        """An array to be written."""
+    def empty(self, like: Array, shape: Sequence[int]) -> tuple[Array, int]:
+        """An array to be written, and where it lies."""
 
     def from_numpy(self, array: np.ndarray) -> Array:
         """An array of the framework."""
@@ -181,8 +181,8 @@ class Direct(Formulation):
             del given
             return from_channels_last(memory, last.ctypes.data, a, shape, dtype)
         a = memory.ordered(a)
-        y = memory.empty(a, shape)
-        ready.run(memory.address(a), weight, begin_at, memory.address(y), memory.team)
+        y, y_at = memory.empty(a, shape)
+        ready.run(memory.address(a), weight, begin_at, y_at, memory.team)
         return y
 
     def lowered(self, call: Call, whole: Ready) -> Ready | None:

@@ -35,8 +35,8 @@ def channels_last(memory: Memory, array: Array, dtype: str, name: str) -> tuple[
 def from_channels_last(memory: Memory, last: int, like: Array, shape: Sequence[int], dtype: str) -> Array:
     """An array of a channels-last shape that lies channels first, from the address of its numbers channels last."""
     samples, *places, channels = shape
-    first = memory.empty(like, (samples, channels, *places))
-    turn(memory, last, memory.address(first), (samples, prod(places), channels), dtype)
+    first, at = memory.empty(like, (samples, channels, *places))
+    turn(memory, last, at, (samples, prod(places), channels), dtype)
     return memory.permuted(first, (0, *range(2, len(shape)), 1))
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
-
 from xconv.direct.dense import Dense, DenseForGood
 from xconv.direct.depthwise import Depthwise
 from xconv.direct.depthwise_weights import DepthwiseWeights
@@ -13,6 +11,7 @@ from xconv.direct.machine import Machine, here
 from xconv.direct.method import Method
 from xconv.direct.narrow import Narrow
 from xconv.direct.program import Floats, Program
+from xconv.direct.scratch import zeros
 from xconv.direct.team import Team
 from xconv.direct.weights import Weights
 from xconv.problem import ConvProblem
@@ -53,7 +52,7 @@ class Prepared:
 
     def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:
         """Compute it, where ``run`` computes a result or the gradient for x."""
-        total = np.zeros(self.sums, self.method.problem.dtype)
+        total = zeros(self.sums, self.method.problem.dtype)
         self.run(*((dy, x) if self.swapped else (x, dy)), None, total.ctypes.data, team)
         return self.method.result(total)
 

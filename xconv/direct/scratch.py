@@ -43,6 +43,18 @@ def scratch(name: str, count: int, dtype: str) -> np.ndarray[Any, Any]:
     return piece[start : start + size].view(dtype)
 
 
+def zeros(count: int, dtype: str) -> np.ndarray[Any, Any]:
+    """So many zeros from the begin of a line of memory, which nobody else has.
+
+    >>> zeros(100, "float32").ctypes.data % 64
+    0
+    """
+    size = count * ITEM[dtype]
+    piece = np.zeros(size + LINE, np.uint8)
+    start = -piece.ctypes.data % LINE
+    return piece[start : start + size].view(dtype)
+
+
 def release() -> None:
     """Let go of what this thread keeps."""
     _pieces.by_name.clear()

@@ -10,6 +10,13 @@ from xconv.problem import ConvProblem, Size
 
 Tensor: TypeAlias = Any
 
+try:
+    from tensorflow.python.eager.record import could_possibly_record as _may_be_recorded
+except ImportError:  # it is not public
+
+    def _may_be_recorded() -> bool:
+        return True
+
 
 def sizes_of(x: Tensor) -> list[Size]:
     """Sizes, as integers where they are known."""
@@ -98,10 +105,4 @@ def swapped(problem: ConvProblem, weight: Tensor, flip: bool = True) -> Tensor:
 
 def may_be_differentiated() -> bool:
     """Whether a tape or an accumulator looks on, or a graph is built: else a custom gradient is time lost."""
-    if not tf.executing_eagerly():
-        return True
-    try:
-        from tensorflow.python.eager.record import could_possibly_record
-    except ImportError:  # it is not public
-        return True
-    return bool(could_possibly_record())
+    return not tf.executing_eagerly() or _may_be_recorded()

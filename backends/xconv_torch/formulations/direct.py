@@ -59,8 +59,9 @@ class Tensors:
         view: np.ndarray = array.detach().contiguous().numpy()
         return view
 
-    def empty(self, like: Tensor, shape: Sequence[int]) -> Tensor:
-        return empty(like, shape)
+    def empty(self, like: Tensor, shape: Sequence[int]) -> tuple[Tensor, int]:
+        y = empty(like, shape)
+        return y, y.data_ptr()
 
     def from_numpy(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
