@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._C import _is_any_autocast_enabled as is_any_autocast_enabled
 
 from xconv.call import Call
 from xconv.plan import Chosen
+from xconv.problem import DIRECTIONS
 from xconv.run import execute
+from xconv_torch.autograd import Apart, is_differentiated, is_eager
 from xconv_torch.formulations import own_adjoints
 from xconv_torch.formulations.direct import DIRECT
 
@@ -28,7 +31,7 @@ def lowered(backend: TorchBackend, call: Call, chosen: Chosen) -> Lowered | None
     With gradients that are computed apart, it is left as soon as they are wanted.
     """
     if chosen.formulation is DIRECT:
-        return DIRECT.lowered(call, partial(execute, call, backend, chosen))
+        return DIRECT.lowered(call, _differentiated(backend, call, chosen))
     if not _is_one_op(call) or chosen.formulation.name not in _NATIVE:
         return None
     direct = _NATIVE[chosen.formulation.name](call)
@@ -41,6 +44,26 @@ def lowered(backend: TorchBackend, call: Call, chosen: Chosen) -> Lowered | None
         if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
             return whole(x, weight, bias)
         return direct(x, weight, bias)
+
+    return either
+
+
+def _differentiated(backend: TorchBackend, call: Call, chosen: Chosen) -> Lowered:
+    """What a call of ``direct`` is while somebody looks on: for gradients the same code, with as little around it."""
+    whole: Lowered = partial(execute, call, backend, chosen)
+    forms = dict.fromkeys(DIRECTIONS, DIRECT)
+    if chosen.trained is not DIRECT or (chosen.adjoints is not None and chosen.adjoints != forms):
+        return whole
+    layout, how = call.layout, (forms, call.direction, call.problem, call.axis)
+
+    def either(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if not is_eager() or not is_differentiated(x, weight) or is_any_autocast_enabled():
+            return whole(x, weight, bias)
+        if layout.channels_last:
+            y = Apart.apply(x, weight, *how)
+            return y if bias is None else y + bias
+        y = Apart.apply(x.permute(layout.to_channels_last), weight.permute(call.weight_axes), *how)
+        return backend.settle((y if bias is None else y + bias).permute(layout.from_channels_last), x)
 
     return either
 

@@ -38,7 +38,7 @@ def serves(problem: ConvProblem, *arrays: Tensor | None) -> bool:
     """Whether ``torch.compile`` traces what such a node can stand for."""
     if not torch.compiler.is_compiling() or torch.compiler.is_exporting() or not is_known(problem):
         return False
-    return all(x is None or is_plain(x) for x in arrays) and is_alone()
+    return all(is_plain(x) for x in arrays) and is_alone()
 
 
 def is_known(problem: ConvProblem) -> bool:

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from xconv.direct.code import Code, Value
-from xconv.direct.machine import ITEM, Machine
+from xconv.direct.machine import ITEM, Machine, address
 from xconv.direct.method import Method, streams
 from xconv.direct.panels import CopyTile, TransposeTile
 from xconv.direct.program import Arguments, Floats, Part, Program, Schedule, Sizes
@@ -194,7 +194,7 @@ class Dense(Method):
         They last until this thread packs another weight.
         """
         packed = scratch("panels", self.packed_size, self.problem.dtype)
-        self._packing(weight.ctypes.data, packed.ctypes.data, None, packed.ctypes.data, pool)
+        self._packing(address(weight), address(packed), None, address(packed), pool)
         return packed
 
     @cached_property

@@ -11,7 +11,7 @@ import numpy as np
 
 from xconv.call import Call
 from xconv.cost import ITEM_SIZE
-from xconv.direct.machine import ITEM, unavailable
+from xconv.direct.machine import ITEM, address, unavailable
 from xconv.direct.order import FIRST, IN_ORDER, channels_last, from_channels_last, kernel
 from xconv.direct.scratch import scratch
 from xconv.direct.team import Team
@@ -164,7 +164,7 @@ class Direct(Formulation):
             return self._with(ready, axis, sizes, a, memory.address(weight), bias)
         ordered = kernel(memory, weight, ready.method.problem.dtype)
         packed = ready.method.pack(ordered) if ready.packs else ordered
-        return self._with(ready, axis, sizes, a, packed.ctypes.data, bias)
+        return self._with(ready, axis, sizes, a, address(packed), bias)
 
     def _with(
         self, ready: Prepared, axis: int, sizes: tuple[int, int], a: Array, weight: int, bias: Array | None
@@ -173,13 +173,13 @@ class Direct(Formulation):
         memory, dtype, shape = self.memory, ready.method.problem.dtype, list(a.shape)
         shape[axis], shape[-1] = sizes
         begin = None if bias is None else ready.method.pack_bias(memory.view(bias))
-        begin_at = None if begin is None else begin.ctypes.data
+        begin_at = None if begin is None else address(begin)
         if memory.lies(a) == FIRST:
             given, at = channels_last(memory, a, dtype, "first")
             last = scratch("result", prod(shape), dtype)
-            ready.run(at, weight, begin_at, last.ctypes.data, memory.team)
+            ready.run(at, weight, begin_at, address(last), memory.team)
             del given
-            return from_channels_last(memory, last.ctypes.data, a, shape, dtype)
+            return from_channels_last(memory, address(last), a, shape, dtype)
         a = memory.ordered(a)
         y, y_at = memory.empty(a, shape)
         ready.run(memory.address(a), weight, begin_at, y_at, memory.team)
@@ -223,7 +223,7 @@ class Direct(Formulation):
                 made = _prepared(call.direction, call.problem, call.problem.dtype, threads, for_good=True)
                 kernels[threads] = made, made.method.pack(fixed).copy() if made.packs else fixed
             ready, kernel = kernels[threads]
-            return self._with(ready, axis, sizes, x, kernel.ctypes.data, bias)
+            return self._with(ready, axis, sizes, x, address(kernel), bias)
 
         return with_weight
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xconv.direct.machine import address
 from xconv.direct.scratch import scratch
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def channels_last(memory: Memory, array: Array, dtype: str, name: str) -> tuple[
         return array, memory.address(array)
     samples, *places, channels = array.shape
     last = scratch(name, prod(array.shape), dtype)
-    turn(memory, memory.address(array), last.ctypes.data, (samples, channels, prod(places)), dtype)
-    return last, last.ctypes.data
+    turn(memory, memory.address(array), address(last), (samples, channels, prod(places)), dtype)
+    return last, address(last)
 
 
 def from_channels_last(memory: Memory, last: int, like: Array, shape: Sequence[int], dtype: str) -> Array:
@@ -47,7 +48,7 @@ def kernel(memory: Memory, weight: Array, dtype: str) -> np.ndarray:
     taps, inputs, outputs = weight.shape
     count = taps * inputs * outputs
     rows, ordered = scratch("rows of a kernel", count, dtype), scratch("kernel", count, dtype)
-    turn(memory, memory.address(weight), rows.ctypes.data, (1, outputs, inputs * taps), dtype)
+    turn(memory, memory.address(weight), address(rows), (1, outputs, inputs * taps), dtype)
     found = ordered.reshape(taps, inputs, outputs)
     found[...] = rows.reshape(inputs, taps, outputs).swapaxes(0, 1)
     return found

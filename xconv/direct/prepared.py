@@ -7,7 +7,7 @@ from functools import lru_cache
 from xconv.direct.dense import Dense, DenseForGood
 from xconv.direct.depthwise import Depthwise
 from xconv.direct.depthwise_weights import DepthwiseWeights
-from xconv.direct.machine import Machine, here
+from xconv.direct.machine import Machine, address, here
 from xconv.direct.method import Method
 from xconv.direct.narrow import Narrow
 from xconv.direct.program import Floats, Program
@@ -53,7 +53,7 @@ class Prepared:
     def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:
         """Compute it, where ``run`` computes a result or the gradient for x."""
         total = zeros(self.sums, self.method.problem.dtype)
-        self.run(*((dy, x) if self.swapped else (x, dy)), None, total.ctypes.data, team)
+        self.run(*((dy, x) if self.swapped else (x, dy)), None, address(total), team)
         return self.method.result(total)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from xconv.direct.machine import ITEM, LINE
+from xconv.direct.machine import ITEM, LINE, address
 
 KEPT = 64 << 20
 """Bytes of one piece up to which it is kept."""
@@ -39,7 +39,7 @@ def scratch(name: str, count: int, dtype: str) -> np.ndarray[Any, Any]:
         piece = np.empty(size + LINE, np.uint8)
         if size <= KEPT:
             _pieces.by_name[name] = piece
-    start = -piece.ctypes.data % LINE
+    start = -address(piece) % LINE
     return piece[start : start + size].view(dtype)
 
 
@@ -51,7 +51,7 @@ def zeros(count: int, dtype: str) -> np.ndarray[Any, Any]:
     """
     size = count * ITEM[dtype]
     piece = np.zeros(size + LINE, np.uint8)
-    start = -piece.ctypes.data % LINE
+    start = -address(piece) % LINE
     return piece[start : start + size].view(dtype)
 
 

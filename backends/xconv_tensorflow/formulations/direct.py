@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ctypes import addressof, c_char
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from xconv.direct.formulation import Direct
+from xconv.direct.machine import address
 from xconv.direct.order import IN_ORDER
 from xconv.direct.team import pool
 from xconv.formulation import Formulation
@@ -55,9 +55,9 @@ class EagerTensors:
 
     def address(self, array: Tensor) -> int:
         try:
-            return addressof(c_char.from_buffer(array._numpy()))  # half of the time that NumPy takes to tell
-        except (AttributeError, TypeError, ValueError):  # it is not public, or there is no number
-            return int(np.asarray(array).ctypes.data)
+            return address(array._numpy())  # which may be written, so that this is quicker
+        except AttributeError:  # it is not public
+            return address(np.asarray(array))
 
     def view(self, array: Tensor) -> np.ndarray:
         return np.asarray(array)
@@ -68,13 +68,13 @@ class EagerTensors:
         if size >= LARGE:
             large = tf.raw_ops.Empty(shape=tf.constant(shape), dtype=dtype, init=False)
             return large, self.address(large)
-        memory: Any = np.empty(size + ALIGNED, np.uint8)
-        at = addressof(c_char.from_buffer(memory))
+        memory = np.empty(size + ALIGNED, np.uint8)
+        at = address(memory)
         start = -at % ALIGNED
         return _tensor(memory[start : start + size].view(dtype.as_numpy_dtype).reshape(shape)), at + start
 
     def from_numpy(self, array: np.ndarray) -> Tensor:
-        if array.flags.c_contiguous and array.size and array.ctypes.data % ALIGNED == 0:
+        if array.flags.c_contiguous and array.size and address(array) % ALIGNED == 0:
             return _tensor(array)
         return tf.convert_to_tensor(array)
 

@@ -29,9 +29,9 @@ class Tensors:
         self.team = _team()
 
     def is_hidden(self, *arrays: Tensor | None) -> bool:
-        return is_recorded(*arrays) or not all(
-            x is None or (is_plain(x) and not torch._C._len_torch_dispatch_stack()) for x in arrays
-        )
+        if is_recorded(*arrays) or torch._C._len_torch_dispatch_stack():
+            return True
+        return not all(map(is_plain, arrays))
 
     is_watched = is_hidden
 
@@ -74,9 +74,9 @@ class Tensors:
         return own if own.unsupported(direction, problem) is None else Im2col()
 
 
-def is_plain(array: Tensor) -> bool:
-    """Whether it is a tensor of the CPU and no subclass, of a dtype that is computed in."""
-    return array.__class__ in _PLAIN and array.dtype in _DTYPES and array.device.type == "cpu"
+def is_plain(array: Tensor | None) -> bool:
+    """Whether it is a tensor of the CPU and no subclass, of a dtype that is computed in; or none."""
+    return array is None or (array.__class__ in _PLAIN and array.dtype in _DTYPES and array.device.type == "cpu")
 
 
 def _is_dense(array: Tensor, axes: Sequence[int]) -> bool:
