@@ -109,16 +109,10 @@ class Backend(ABC):
         It may look at channels, kernel and layout, but at no size that a tracing compiler leaves open.
         """
 
-    def traced(
-        self, direction: str, problem: ConvProblem, layout: str, device: str
-    ) -> tuple[str, str, tuple[str, ...]]:
-        """The formulations for a compiler that traces: of what is not differentiated, of what is, of each direction.
-
-        The last are none where the framework differentiates what is taken.
-        """
-        del device
-        name = self.rule(direction, problem, layout)[0]
-        return name, name, ()
+    def traced(self, direction: str, problem: ConvProblem, layout: str, device: str) -> Chosen | None:
+        """How a call is computed while a compiler traces, or with open sizes; None where :meth:`rule` says it."""
+        del direction, problem, layout, device
+        return None
 
     def own(self, direction: str, problem: ConvProblem, layout: str) -> str:
         """The formulation that is the framework's own op, as its users write it."""

@@ -109,12 +109,10 @@ def choose(
     if formulation != "auto":
         return Chosen.one(named(backend, direction, problem, formulation, operation))
     if not problem.is_static or problem.is_empty or backend.is_tracing():
-        name, trained, apart = backend.traced(direction, problem, layout, device)
-        one, other = (named(backend, direction, problem, each, operation) for each in (name, trained))
-        adjoints = {
-            each: named(backend, each, problem, name, operation) for each, name in zip(DIRECTIONS, apart, strict=False)
-        }
-        return Chosen(one, other, adjoints or None)
+        found = backend.traced(direction, problem, layout, device)
+        if found is not None:
+            return found
+        return Chosen.one(named(backend, direction, problem, backend.rule(direction, problem, layout)[0], operation))
     return chosen_eagerly(backend, direction, problem, layout, device)
 
 

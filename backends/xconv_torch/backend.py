@@ -24,7 +24,7 @@ from xconv_torch.autograd import apart, computed, is_differentiated, is_eager
 from xconv_torch.formulations import FORMULATIONS, own_adjoints, shapes
 from xconv_torch.formulations.direct import DIRECT
 from xconv_torch.lowered import lowered, packed
-from xconv_torch.node import node, serves
+from xconv_torch.node import OPEN, node, serves
 
 _NAMES = {
     torch.float32: "float32",
@@ -150,7 +150,7 @@ class TorchBackend(Backend):
     def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
         return rules.rule(direction, problem, layout)
 
-    def traced(self, direction: str, problem: ConvProblem, layout: str, device: str) -> rules.Names:
+    def traced(self, direction: str, problem: ConvProblem, layout: str, device: str) -> Chosen | None:
         return rules.traced(direction, problem, layout, device)
 
     differentiated = ("conv2d", "conv1d")
@@ -216,11 +216,13 @@ class TorchBackend(Backend):
             trained = is_differentiated(a, b)
             formulation = chosen.trained if trained and chosen is not None else formulation
             forms = self._of_node(formulation, chosen, trained)
-            if forms is not None and serves(problem, a, b, bias):
+            if forms is not None and serves(a, b, bias):
                 if trained or direction != "forward" or is_differentiated(bias):
                     y = node(forms, direction, problem, axis, a, b)
                     return y if bias is None else y + bias
                 return node(forms, direction, problem, axis, a, b, bias)
+            if formulation is OPEN:  # a subclass of tensors, which sees torch's own ops
+                formulation = self._by_rule(direction, problem)
             if trained and is_eager():
                 adjoints = None if chosen is None else chosen.adjoints
                 adjoints = own_adjoints(formulation, problem) if adjoints is None else adjoints
@@ -231,6 +233,10 @@ class TorchBackend(Backend):
                 return formulation.forward(problem, axis, a, b, bias)
             y = computed(formulation, direction, problem, axis, a, b)
             return y if bias is None else y + bias
+
+    def _by_rule(self, direction: str, problem: ConvProblem) -> Formulation:
+        name = self.rule(direction, problem, "NWC")[0]
+        return next(form for form in self.formulations if form.name == name)
 
     def _of_node(
         self, formulation: Formulation, chosen: Chosen | None, trained: bool

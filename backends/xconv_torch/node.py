@@ -1,8 +1,8 @@
 """A planned convolution as one node of the graph that ``torch.compile`` builds: it runs what eager torch would.
 
 Compilers see through torch's own ops, and not through loops that are made for a layer. Where those are faster, the
-graph gets an op of the library ``xconv``, with its shape and its gradients, which are such nodes again. What is
-exported holds none: it is for programs that know torch's ops only.
+graph gets an op of the library ``xconv``, with its shape and its gradients, which are such nodes again. A node whose
+sizes are open is planned when it runs. What is exported holds none: it is for programs that know torch's ops only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from torch.fx.experimental.symbolic_shapes import has_static_value
 from xconv.adjoints import ADJOINTS, operands
 from xconv.direct.order import FIRST
 from xconv.formulation import Formulation
-from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.plan import chosen_eagerly
+from xconv.problem import DIRECTIONS, ConvProblem, Size
+from xconv.registry import get_backend
 from xconv_torch.autograd import computed
 from xconv_torch.formulations import FORMULATIONS
 from xconv_torch.formulations.direct import DIRECT, is_plain
@@ -34,9 +36,18 @@ _LIBRARY.define(
 )
 
 
-def serves(problem: ConvProblem, *arrays: Tensor | None) -> bool:
+class Open(Formulation):
+    """What is chosen when a node runs, for its sizes then."""
+
+    name = "auto"
+
+
+OPEN = Open()
+
+
+def serves(*arrays: Tensor | None) -> bool:
     """Whether ``torch.compile`` traces what such a node can stand for."""
-    if not torch.compiler.is_compiling() or torch.compiler.is_exporting() or not is_known(problem):
+    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return False
     return all(is_plain(x) for x in arrays) and is_alone()
 
@@ -91,8 +102,12 @@ def _computed(
     channels_first: bool,
 ) -> Tensor:
     """What the node does when the graph runs."""
-    problem = problem_of(tuple(sizes), DIRECT.memory.dtype(a))
-    form = _BY_NAME[names[DIRECTIONS.index(direction)]]
+    problem, name = problem_of(tuple(sizes), DIRECT.memory.dtype(a)), names[DIRECTIONS.index(direction)]
+    if name == OPEN.name:
+        layout = "NCW" if channels_first else "NWC"
+        form = chosen_eagerly(get_backend("torch"), direction, problem, layout, "cpu").formulation
+    else:
+        form = _BY_NAME[name]
     with torch.no_grad():
         y = computed(form, direction, problem, axis, a, b) if bias is None else form.forward(problem, axis, a, b, bias)
         return y.movedim(-1, 1).contiguous().movedim(1, -1) if channels_first else y.contiguous()
@@ -114,6 +129,10 @@ def problem_of(sizes: tuple[int, ...], dtype: str) -> ConvProblem:
     >>> problem_of(sizes_of(problem), "float32") == problem
     True
     """
+    return _problem(sizes, dtype)
+
+
+def _problem(sizes: Sequence[Size], dtype: str) -> ConvProblem:
     *counts, low, high = sizes
     fields: dict[str, Any] = dict(zip(_COUNTS, counts, strict=True))
     return ConvProblem(**fields, padding=(low, high), dtype=dtype)
@@ -131,7 +150,7 @@ def _shaped(
 ) -> Tensor:
     """What the node gives, without its numbers."""
     del b, bias, names
-    problem = problem_of(tuple(sizes), "float32")
+    problem = _problem(sizes, "float32")
     shape = list(problem.weight_shape)
     if direction != "weight_gradient":
         forward = direction == "forward"

@@ -6,11 +6,12 @@ import torch
 
 from xconv.direct.machine import unavailable
 from xconv.estimate import LONG
-from xconv.plan import chosen_eagerly, settled
-from xconv.problem import ConvProblem
+from xconv.plan import Chosen, chosen_eagerly, settled
+from xconv.problem import DIRECTIONS, ConvProblem
 from xconv.registry import get_backend
+from xconv_torch.formulations import FORMULATIONS
 from xconv_torch.formulations.native import overrun
-from xconv_torch.node import constant, is_alone, is_known, problem_of, sizes_of
+from xconv_torch.node import OPEN, constant, is_alone, is_known, problem_of, sizes_of
 
 Names = tuple[str, str, tuple[str, ...]]
 """Formulations: of what is not differentiated, of what is, and of each direction where those are computed apart."""
@@ -30,23 +31,37 @@ def rule(direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
     return "conv2d", "takes channels-last memory, rows and columns without a transpose"
 
 
-def traced(direction: str, problem: ConvProblem, layout: str, device: str) -> Names:
-    """What is compiled: on the CPU what eager torch takes; what the rule says where that is an op of torch's own,
-    elsewhere, and for what is exported.
+def traced(direction: str, problem: ConvProblem, layout: str, device: str) -> Chosen | None:
+    """What is compiled on the CPU: what eager torch takes, where that is another than torch's own ops.
+
+    What has open sizes is chosen when they are known. Nothing is said of what is exported.
     """
-    if device == "cpu" and not torch.compiler.is_exporting() and is_known(problem) and not problem.is_empty:
-        found: Names | None = _eager(direction, sizes_of(settled(problem)), problem.dtype, layout)
-        if found is not None:
-            return found
-    name = rule(direction, problem, layout)[0]
-    return name, name, ()
+    is_compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+    if device != "cpu" or not is_compiled or not is_alone() or not _can_compile():
+        return None
+    if not is_known(problem):
+        return Chosen(OPEN, OPEN, dict.fromkeys(DIRECTIONS, OPEN))
+    if problem.is_empty:
+        return None
+    found: Names | None = _eager(direction, sizes_of(settled(problem)), problem.dtype, layout)
+    if found is None:
+        return None
+    name, trained, apart = found
+    adjoints = {each: _BY_NAME[form] for each, form in zip(DIRECTIONS, apart, strict=False)}
+    return Chosen(_BY_NAME[name], _BY_NAME[trained], adjoints or None)
+
+
+_BY_NAME = {form.name: form for form in FORMULATIONS}
+
+
+@constant
+def _can_compile() -> bool:
+    return unavailable() is None
 
 
 @constant
 def _eager(direction: str, sizes: tuple[int, ...], dtype: str, layout: str) -> Names | None:
-    """What eager torch takes, or None where it takes torch's own ops, or where a graph may hold no others."""
-    if not is_alone() or unavailable() is not None:
-        return None
+    """What eager torch takes, or None where it takes torch's own ops."""
     backend = get_backend("torch")
     chosen = chosen_eagerly(backend, direction, problem_of(sizes, dtype), layout, "cpu")
     name, trained = chosen.formulation.name, chosen.trained.name

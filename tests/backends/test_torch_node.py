@@ -12,7 +12,7 @@ import xconv
 from xconv.problem import DIRECTIONS, ConvProblem
 from xconv_torch.formulations import FORMULATIONS
 from xconv_torch.formulations.direct import DIRECT
-from xconv_torch.node import node, problem_of, sizes_of
+from xconv_torch.node import OPEN, node, problem_of, sizes_of
 
 NODE = torch.ops.xconv.convolution
 GENERATOR = torch.Generator().manual_seed(0)
@@ -76,9 +76,49 @@ def test_what_is_exported_holds_torch_s_own_ops(strict: bool) -> None:
     assert [str(target).split(".")[1] for target in work(exported.graph)] == ["conv2d"]
 
 
-def test_what_has_open_sizes_holds_torch_s_own_ops() -> None:
-    graph, _ = graph_of(depthwise, *(integers(*shape) for shape in DEPTHWISE), dynamic=True)
-    assert NODE not in work(graph)
+OPEN_CALLS: list[dict[str, Any]] = [
+    {"padding": "same"},
+    {"stride": 2, "padding": "same"},
+    {"stride": 3, "dilation": 2, "padding": "causal"},
+    {"padding": 2, "padding_mode": "circular"},
+    {"layout": "NCW", "padding": (2, 1)},
+]
+
+
+@pytest.mark.parametrize("compiler", ["eager", "aot_eager", "inductor"])
+@pytest.mark.parametrize("options", OPEN_CALLS, ids=str)
+def test_what_has_open_sizes_is_planned_when_it_runs(options: dict[str, Any], compiler: str) -> None:
+    """One program for all sizes, its gradients too: bit for bit what the reference gives of small integers."""
+    torch.compiler.reset()
+    first = "layout" in options
+    weight, bias = integers(*((64, 16, 5) if first else (5, 16, 64))).requires_grad_(), integers(64).requires_grad_()
+    made: list[Any] = []
+
+    def function(x: Any, weight: Any, bias: Any) -> Any:
+        made.append(1)
+        return xconv.conv1d(x, weight, bias, groups=4, **options)
+
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend=compiler)
+    for samples, length in ((2, 500), (3, 500), (3, 77), (5, 300)):
+        x = integers(*((samples, 64, length) if first else (samples, length, 64))).requires_grad_()
+        y, wanted = compiled(x, weight, bias), xconv.conv1d(x, weight, bias, groups=4, formulation="conv2d", **options)
+        assert torch.equal(y, wanted)
+        above = integers(*y.shape)
+        mine, others = (torch.autograd.grad(result, (x, weight, bias), above) for result in (y, wanted))
+        assert all(map(torch.equal, mine, others))
+    torch.compiler.reset()
+    graph, _ = graph_of(lambda x: xconv.conv1d(x, weight, bias, groups=4, **options), x, dynamic=True)
+    assert NODE in work(graph)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_what_is_chosen_when_it_runs_is_the_rule_s_where_no_node_can_be(direction: str) -> None:
+    backend, x, w = xconv.get_backend("torch"), integers(2, 41, 16), integers(3, 16, 24)
+    problem, dy = xconv.resolve("conv1d", x.shape, w.shape).problem, integers(2, 39, 24)
+    given = {"forward": (x, w), "input_gradient": (dy, w), "weight_gradient": (x, dy)}[direction]
+    conv2d = next(form for form in FORMULATIONS if form.name == "conv2d")
+    found, wanted = (backend.compute(form, direction, problem, 1, *given, None) for form in (OPEN, conv2d))
+    assert torch.equal(found, wanted)
 
 
 TRANSFORMS: dict[str, Callable[..., Any]] = {
