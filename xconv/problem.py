@@ -285,6 +285,8 @@ def _empty_same(problem: ConvProblem) -> bool:
 def _is_integer(value: object) -> bool:
     if isinstance(value, (int, bool)):
         return not isinstance(value, bool)
+    if isinstance(value, (tuple, list)):  # as which torch 2.9 traces what it cannot ask
+        return False
     try:
         operator.index(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):

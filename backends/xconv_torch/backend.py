@@ -244,7 +244,7 @@ class TorchBackend(Backend):
         """What a node of a graph would compute; None for torch's own op, and for a name that compilers see through."""
         if trained and chosen is not None and chosen.adjoints is not None:
             return chosen.adjoints
-        planned = chosen is not None and chosen != Chosen.one(formulation)
+        planned = chosen is not None and (chosen.adjoints is not None or chosen.formulation is not chosen.trained)
         if formulation is DIRECT or (planned and formulation.name not in self.differentiated):
             return dict.fromkeys(DIRECTIONS, formulation)
         return None

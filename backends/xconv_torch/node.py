@@ -47,9 +47,7 @@ OPEN = Open()
 
 def serves(*arrays: Tensor | None) -> bool:
     """Whether ``torch.compile`` traces what such a node can stand for."""
-    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
-        return False
-    return all(is_plain(x) for x in arrays) and is_alone()
+    return torch.compiler.is_compiling() and is_alone() and all(is_plain(x) for x in arrays)
 
 
 def is_known(problem: ConvProblem) -> bool:
@@ -65,8 +63,12 @@ constant: Callable[[F], F] = torch.compiler.assume_constant_result
 
 @constant
 def is_alone() -> bool:
-    """Whether no transform of functions and no dual number is at work, for which a node has no rule."""
-    return not torch._C._are_functorch_transforms_active() and forward_ad._current_level < 0
+    """Whether no transform of functions and no dual number is at work, for which a node has no rule, nor an export.
+
+    To what is compiled torch 2.9 says that it is exported; to what is called as it is, it says the truth.
+    """
+    is_transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return not (is_transformed or torch.compiler.is_exporting())
 
 
 def node(

@@ -36,8 +36,7 @@ def traced(direction: str, problem: ConvProblem, layout: str, device: str) -> Ch
 
     What has open sizes is chosen when they are known. Nothing is said of what is exported.
     """
-    is_compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
-    if device != "cpu" or not is_compiled or not is_alone() or not _can_compile():
+    if device != "cpu" or not torch.compiler.is_compiling() or not is_alone() or not _can_compile():
         return None
     if not is_known(problem):
         return Chosen(OPEN, OPEN, dict.fromkeys(DIRECTIONS, OPEN))
@@ -47,8 +46,8 @@ def traced(direction: str, problem: ConvProblem, layout: str, device: str) -> Ch
     if found is None:
         return None
     name, trained, apart = found
-    adjoints = {each: _BY_NAME[form] for each, form in zip(DIRECTIONS, apart, strict=False)}
-    return Chosen(_BY_NAME[name], _BY_NAME[trained], adjoints or None)
+    forms = [_BY_NAME[each] for each in apart]
+    return Chosen(_BY_NAME[name], _BY_NAME[trained], dict(zip(DIRECTIONS, forms, strict=True)) if forms else None)
 
 
 _BY_NAME = {form.name: form for form in FORMULATIONS}
