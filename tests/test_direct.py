@@ -18,10 +18,11 @@ from xconv import reference
 from xconv.direct.dense import Dense, DenseForGood
 from xconv.direct.depthwise import Depthwise
 from xconv.direct.depthwise_weights import DepthwiseWeights
+from xconv.direct.groups import is_repeated
 from xconv.direct.machine import LINE, Machine, here, unavailable
 from xconv.direct.method import streams
 from xconv.direct.narrow import Narrow
-from xconv.direct.prepared import Prepared, method, prepared
+from xconv.direct.prepared import Known, Prepared, Repeated, method, prepared
 from xconv.direct.program import compiled
 from xconv.direct.routes import Along, Inner, Lines, Room, route
 from xconv.direct.sweeps import Walk
@@ -68,7 +69,7 @@ def aligned(shape: tuple[int, ...], dtype: str) -> Any:
     return array
 
 
-def compute(ready: Prepared, a: Any, b: Any, bias: Any, result: Any) -> Any:
+def compute(ready: Known, a: Any, b: Any, bias: Any, result: Any) -> Any:
     """A direction by arrays, as a formulation does it by addresses."""
     if ready.sums:
         return ready.weight_gradient(a.ctypes.data, b.ctypes.data, pool)
@@ -85,8 +86,10 @@ def check(
     weight = integers(problem.weight_shape, problem.dtype, 2)
     a, b = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
     wanted = getattr(reference, direction)(problem, 1, a, b)
-    bias = integers(wanted.shape[-1:], problem.dtype, 3) if biased and direction != "weight_gradient" else None
-    ready = Prepared(direction, problem, threads, machine, for_good)
+    takes_bias = direction == "forward" or (direction == "input_gradient" and not is_repeated(problem))
+    bias = integers(wanted.shape[-1:], problem.dtype, 3) if biased and takes_bias else None
+    kind = Repeated if is_repeated(problem) else Prepared
+    ready = kind(direction, problem, threads, machine, for_good)
     got = compute(ready, a, b, bias, aligned(wanted.shape, problem.dtype))
     assert got.shape == wanted.shape
     assert np.array_equal(got, wanted if bias is None else wanted + bias)
@@ -108,6 +111,32 @@ def test_every_bit_is_right(problem: ConvProblem, machine: Machine, threads: int
         patch.setattr("xconv.direct.prepared.SHARE", 0.01)  # threads have something to do in small problems too
         for direction in DIRECTIONS:
             check(problem, direction, machine, threads, biased, for_good)
+
+
+@st.composite
+def small_groups(draw: st.DrawFn) -> ConvProblem:
+    """Problems whose groups fill no vector."""
+    groups, inputs, outputs = (
+        draw(st.sampled_from(some)) for some in ([2, 3, 8, 17, 40], [1, 2, 3, 4, 7], [1, 2, 5, 7])
+    )
+    dilation = draw(st.sampled_from([1, 3])) if inputs == 1 else 1
+    problem = replace(draw(problems()), in_channels=groups * inputs, out_channels=groups * outputs, groups=groups)
+    return replace(problem, dilation=dilation, kernel=min(problem.kernel, problem.padded_length // dilation) or 1)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(small_groups(), st.sampled_from(MACHINES), st.sampled_from([1, 2, 3]), st.sampled_from([1, 1 << 18]))
+@example(ConvProblem(7, 40, 1, 600, 1200, kernel=3, groups=300, padding=(1, 1)), MACHINES[0], 2, 1)
+@example(ConvProblem(2, 40, 5, 4, 32, kernel=3, groups=2, padding=(3, 0), stride=2), MACHINES[0], 1, 1)
+def test_small_groups_are_channels_alone(problem: ConvProblem, machine: Machine, threads: int, cached: int) -> None:
+    """In one piece, or a line at a time."""
+    if problem.output_length < 1 or not is_repeated(problem):
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xconv.direct.prepared.SHARE", 0.01)
+        patch.setattr("xconv.direct.prepared.CACHED", cached)
+        for direction in DIRECTIONS:
+            check(problem, direction, machine, threads, biased=True)
 
 
 def test_each_kind_of_layer_has_its_method() -> None:
@@ -199,7 +228,8 @@ import ctypes, mmap, sys
 import numpy as np
 from tests.test_direct import MACHINES, compute
 from xconv import reference
-from xconv.direct.prepared import Prepared
+from xconv.direct.groups import is_repeated
+from xconv.direct.prepared import Known, Prepared, Repeated
 from xconv.direct.transposed import transpose
 from xconv.direct.team import pool
 from xconv.problem import DIRECTIONS, ConvProblem
@@ -290,7 +320,8 @@ import os
 import numpy as np
 from tests.test_direct import compute
 from xconv.direct.machine import here
-from xconv.direct.prepared import Prepared
+from xconv.direct.groups import is_repeated
+from xconv.direct.prepared import Known, Prepared, Repeated
 from xconv.problem import ConvProblem
 import xconv.direct.prepared as module
 module.SHARE = 1
@@ -320,8 +351,10 @@ def test_groups_that_fill_no_vector_are_refused(backend: Any) -> None:
     forms = {form.name: form for form in backend.formulations}
     if "direct" in forms:
         few, many = ConvProblem(1, 50, 1, 8, 8, kernel=3, groups=4), ConvProblem(1, 50, 1, 32, 32, kernel=3, groups=2)
-        assert "fill a vector" in (forms["direct"].unsupported("forward", few) or "")
+        apart = replace(few, dilation=2)  # whose taps are no row when each is one for each input of a group
+        assert "fill a vector" in (forms["direct"].unsupported("forward", apart) or "")
+        assert forms["direct"].unsupported("forward", few) is None
         assert forms["direct"].unsupported("forward", many) is None
         with pytest.raises(xconv.UnsupportedError, match="fill a vector"):
-            xconv.conv1d(np.ones((1, 50, 8), "f"), np.ones((3, 2, 8), "f"), groups=4, formulation="direct",
+            xconv.conv1d(np.ones((1, 50, 8), "f"), np.ones((3, 2, 8), "f"), groups=4, dilation=2, formulation="direct",
                          backend=backend.name)  # fmt: skip

@@ -182,18 +182,19 @@ class Code:
         """Zeros."""
         return ir.Constant(self.vector, [0.0] * self.lanes)
 
+    def picked(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
+        """A vector of lanes of two: those of the second are counted after those of the first."""
+        which = ir.Constant(ir.VectorType(_INDEX, self.lanes), list(lanes))
+        return self.builder.shuffle_vector(a, b, which)
+
     def transposed(self, rows: Sequence[Value]) -> list[Value]:
         """The columns of as many vectors as each has lanes: halves are interleaved, as often as a lane has bits."""
-        half, pairs = self.lanes // 2, ir.VectorType(_INDEX, self.lanes)
-        low = ir.Constant(pairs, [lane // 2 + self.lanes * (lane % 2) for lane in range(self.lanes)])
-        high = ir.Constant(pairs, [lane // 2 + half + self.lanes * (lane % 2) for lane in range(self.lanes)])
+        half = self.lanes // 2
+        low = [lane // 2 + self.lanes * (lane % 2) for lane in range(self.lanes)]
+        high = [lane + half for lane in low]
         found = list(rows)
         for _ in range(self.lanes.bit_length() - 1):
-            found = [
-                self.builder.shuffle_vector(found[row], found[row + half], lanes)
-                for row in range(half)
-                for lanes in (low, high)
-            ]
+            found = [self.picked(found[row], found[row + half], lanes) for row in range(half) for lanes in (low, high)]
         return found
 
     def add_product(self, total: Value, a: Value, b: Value) -> None:

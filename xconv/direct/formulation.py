@@ -11,6 +11,7 @@ import numpy as np
 
 from xconv.call import Call
 from xconv.cost import ITEM_SIZE
+from xconv.direct.groups import alone, fills_vectors, is_repeated
 from xconv.direct.machine import ITEM, address, unavailable
 from xconv.direct.order import FIRST, IN_ORDER, channels_last, from_channels_last, kernel
 from xconv.direct.scratch import scratch
@@ -20,15 +21,12 @@ from xconv.formulation import Array, Formulation
 from xconv.problem import ConvProblem
 
 if TYPE_CHECKING:
-    from xconv.direct.prepared import Prepared
+    from xconv.direct.prepared import Known
 
 Ready: TypeAlias = Callable[[Array, Array, Array | None], Array]
 
 TALL = 6
 """Rows of a tile of a weight gradient."""
-
-MOST_GROUPS = 256
-"""Groups of several channels, each of which has tiles of its own."""
 
 
 class Memory(Protocol):
@@ -94,14 +92,16 @@ class Direct(Formulation):
         reason = None if self.memory.is_hidden() else unavailable()
         if reason is not None:
             return f"no code can be compiled here ({reason})"
-        most = max(problem.group_in, problem.group_out)
-        if problem.groups > 1 and most > 1 and (problem.groups > MOST_GROUPS or most < LANES // 2):
+        if not (fills_vectors(problem) or is_repeated(problem)):
             return "its groups are many, or too small to fill a vector"
         return None
 
     def workspace(self, direction: str, problem: ConvProblem) -> int:
-        """The weight in the order of the tiles, or the sums that become its gradient."""
-        del direction
+        """The weight in the order of the tiles, or the sums that become its gradient; an input that is repeated."""
+        if is_repeated(problem):
+            return prod(alone(problem).input_shape) * ITEM_SIZE[problem.dtype] + int(
+                self.workspace(direction, alone(problem))
+            )
         weights = problem.kernel * problem.group_in * problem.out_channels
         if problem.group_in == problem.group_out == 1:
             weights *= max(problem.inner, LANES)  # over a period
@@ -109,6 +109,9 @@ class Direct(Formulation):
 
     def work(self, direction: str, problem: ConvProblem) -> Sequence[float]:
         """Products of whole vectors, sums of lanes, rows of a weight gradient, runs of tiles."""
+        if is_repeated(problem):
+            products, _, rows, runs = self.work(direction, alone(problem))
+            return [products, prod(alone(problem).input_shape), rows, runs]
         reads, writes = problem.group_in, problem.group_out
         if direction == "input_gradient":
             reads, writes = writes, reads
@@ -157,7 +160,7 @@ class Direct(Formulation):
         return self._run(ready, axis, _sizes(direction, problem), a, weight, bias)
 
     def _run(
-        self, ready: Prepared, axis: int, sizes: tuple[int, int], a: Array, weight: Array, bias: Array | None
+        self, ready: Known, axis: int, sizes: tuple[int, int], a: Array, weight: Array, bias: Array | None
     ) -> Array:
         memory = self.memory
         if not ready.packs and memory.lies(weight) == IN_ORDER:
@@ -167,7 +170,7 @@ class Direct(Formulation):
         return self._with(ready, axis, sizes, a, address(packed), bias)
 
     def _with(
-        self, ready: Prepared, axis: int, sizes: tuple[int, int], a: Array, weight: int, bias: Array | None
+        self, ready: Known, axis: int, sizes: tuple[int, int], a: Array, weight: int, bias: Array | None
     ) -> Array:
         """With the address of a weight in the order of the tiles."""
         memory, dtype, shape = self.memory, ready.method.problem.dtype, list(a.shape)
@@ -193,7 +196,7 @@ class Direct(Formulation):
         layout, of_weight = call.layout, call.weight_axes
         sizes = _sizes(direction, problem)
         last, to_last, from_last = layout.channels_last, layout.to_channels_last, layout.from_channels_last
-        by_threads: dict[int, Prepared] = {}
+        by_threads: dict[int, Known] = {}
 
         def computed(x: Array, weight: Array, bias: Array | None) -> Array:
             if memory.is_watched(x, weight, bias):
@@ -215,7 +218,7 @@ class Direct(Formulation):
             return None
         memory, axis, sizes = self.memory, call.axis, _sizes(call.direction, call.problem)
         fixed = memory.view(weight).copy()
-        kernels: dict[int, tuple[Prepared, np.ndarray]] = {}
+        kernels: dict[int, tuple[Known, np.ndarray]] = {}
 
         def with_weight(x: Array, bias: Array | None = None) -> Array:
             threads = memory.threads()
@@ -233,7 +236,7 @@ def _filled(channels: int) -> int:
     return -(-channels // LANES) * LANES
 
 
-def _prepared(direction: str, problem: ConvProblem, dtype: str, threads: int, *, for_good: bool = False) -> Prepared:
+def _prepared(direction: str, problem: ConvProblem, dtype: str, threads: int, *, for_good: bool = False) -> Known:
     """For arrays of a dtype: a problem in a narrow one is computed in a wider one."""
     from xconv.direct.prepared import prepared  # what cannot compile cannot even import it
 
@@ -252,5 +255,6 @@ def _is_plain(call: Call) -> bool:
     """Whether a call is its problem, with nothing to be done before or after it."""
     problem = call.problem
     known = problem.is_static and not problem.is_empty and not problem.decimates
+    known = known and (call.direction == "forward" or not is_repeated(problem))  # whose bias is added to its sums
     zeros = problem.padding_mode == "zeros" and problem.dtype in ITEM
     return known and zeros and call.direction != "weight_gradient"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
+from math import prod
+from typing import TypeAlias
 
 from xconv.direct.dense import Dense, DenseForGood
 from xconv.direct.depthwise import Depthwise
 from xconv.direct.depthwise_weights import DepthwiseWeights
-from xconv.direct.machine import Machine, address, here
+from xconv.direct.groups import alone, is_repeated
+from xconv.direct.machine import ITEM, Machine, address, here
 from xconv.direct.method import Method
 from xconv.direct.narrow import Narrow
 from xconv.direct.program import Floats, Program
-from xconv.direct.scratch import zeros
+from xconv.direct.repeated import repeating
+from xconv.direct.scratch import scratch, zeros
 from xconv.direct.team import Team
 from xconv.direct.weights import Weights
 from xconv.problem import ConvProblem
@@ -37,6 +43,10 @@ def method(direction: str, problem: ConvProblem, machine: Machine, for_good: boo
     return DenseForGood if for_good else Dense
 
 
+Run: TypeAlias = Callable[[int, int, int | None, int, Team], None]
+"""Called with the addresses of what is slid over, the weight, the bias and the result."""
+
+
 class Prepared:
     """A direction of a problem, to be called with addresses of channels-last arrays that lie in order in memory."""
 
@@ -48,16 +58,75 @@ class Prepared:
         schedule = self.method.schedule(threads)
         parts = self.method.parts(schedule, threads)
         self.packs, self.swapped, self.sums = self.method.packs, self.method.swapped, self.method.sums
-        self.run = Program(schedule, self.method.sizes(), parts, problem.dtype, machine, self.method.zeros())
+        self.run: Run = Program(schedule, self.method.sizes(), parts, problem.dtype, machine, self.method.zeros())
 
     def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:
         """Compute it, where ``run`` computes a result or the gradient for x."""
         total = zeros(self.sums, self.method.problem.dtype)
-        self.run(*((dy, x) if self.swapped else (x, dy)), None, address(total), team)
+        self.add(x, dy, address(total), team)
         return self.method.result(total)
 
+    def add(self, x: int, dy: int, total: int, team: Team) -> None:
+        """Add a weight gradient to sums at an address."""
+        self.run(*((dy, x) if self.swapped else (x, dy)), None, total, team)
 
-def prepared(direction: str, problem: ConvProblem, threads: int, *, for_good: bool = False) -> Prepared:
+
+CACHED = 1 << 18
+"""Bytes of a repeated input that a core's cache holds until they are read."""
+
+
+class Repeated:
+    """The same for small groups, as channels alone: of an input that is repeated, or whose gradient is added up.
+
+    A few lines at a time, where there are several.
+    """
+
+    def __init__(self, direction: str, problem: ConvProblem, threads: int, machine: Machine, for_good: bool) -> None:
+        self._dtype, self._weight_shape, item = problem.dtype, problem.weight_shape, ITEM[problem.dtype]
+        size = prod(alone(problem).input_shape) // problem.outer
+        lines = max(1, min(problem.outer, CACHED // (size * item)))  # for any number of threads the same sums
+        self._size, back = lines * size, direction == "input_gradient"
+        self._x_line = problem.length * problem.inner * problem.in_channels * item
+        self._y_line = problem.output_length * problem.inner * problem.out_channels * item
+
+        def piece(many: int) -> tuple[Prepared, Program]:
+            part = replace(problem, outer=many)
+            return Prepared(direction, alone(part), threads, machine, for_good), repeating(part, threads, machine, back)
+
+        whole, rest = divmod(problem.outer, lines)
+        self._pieces = [(n * lines, *each) for each in [piece(lines)] for n in range(whole)]
+        self._pieces += [(whole * lines, *piece(rest))] if rest else []
+        first = self._pieces[0][1]
+        self.packs, self.method, self.sums = first.packs, first.method, first.sums
+        self.run: Run = self._added_up if back else self._repeated
+
+    def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:
+        """Of the repeated input."""
+        apart = scratch("repeated", self._size, self._dtype)
+        total = zeros(self.sums, self._dtype)
+        for line, known, repeated in self._pieces:
+            repeated(x + line * self._x_line, 0, None, address(apart), team)
+            known.add(address(apart), dy + line * self._y_line, address(total), team)
+        return self.method.result(total).reshape(self._weight_shape)
+
+    def _repeated(self, x: int, weight: int, bias: int | None, y: int, team: Team) -> None:
+        apart = scratch("repeated", self._size, self._dtype)
+        for line, known, repeated in self._pieces:
+            repeated(x + line * self._x_line, 0, None, address(apart), team)
+            known.run(address(apart), weight, bias, y + line * self._y_line, team)
+
+    def _added_up(self, dy: int, weight: int, bias: int | None, dx: int, team: Team) -> None:
+        assert bias is None, "a bias is added to the sums"
+        apart = scratch("repeated", self._size, self._dtype)
+        for line, known, added_up in self._pieces:
+            known.run(dy + line * self._y_line, weight, None, address(apart), team)
+            added_up(address(apart), 0, None, dx + line * self._x_line, team)
+
+
+Known: TypeAlias = Prepared | Repeated
+
+
+def prepared(direction: str, problem: ConvProblem, threads: int, *, for_good: bool = False) -> Known:
     """What is needed to compute a direction of a problem with so many threads at most; made once.
 
     ``for_good`` is for a weight that will not change.
@@ -66,5 +135,8 @@ def prepared(direction: str, problem: ConvProblem, threads: int, *, for_good: bo
 
 
 @lru_cache(maxsize=KEPT)
-def _prepared(direction: str, problem: ConvProblem, threads: int, machine: Machine, for_good: bool) -> Prepared:
-    return Prepared(direction, problem, threads, machine, for_good)
+def _prepared(
+    direction: str, problem: ConvProblem, threads: int, machine: Machine, for_good: bool
+) -> Prepared | Repeated:
+    kind = Repeated if is_repeated(problem) else Prepared
+    return kind(direction, problem, threads, machine, for_good)
