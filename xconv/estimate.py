@@ -49,7 +49,8 @@ def kind(problem: ConvProblem) -> str:
     if problem.groups > 1:
         if problem.group_in == problem.group_out == 1:
             return "depthwise" + (", pointwise" if problem.kernel == 1 else suffix)
-        return "multiplier" if problem.group_in == 1 else "grouped"
+        small = max(problem.group_in, problem.group_out) < LANES // 2
+        return "multiplier" if problem.group_in == 1 else "small groups" if small else "grouped"
     few = "one in" if problem.in_channels == 1 else "few in"
     if problem.outer == 1 and problem.length * problem.inner * problem.in_channels <= SMALL:
         return (few if problem.in_channels <= FEW else "dense") + ", small"
