@@ -283,14 +283,17 @@ def choose(backend: Backend, model: Model, timing: Timing) -> str:
     return preferred(backend, timing.direction, timing.problem, timing.layout, expected)
 
 
-def report(backend: Backend, timings: list[Timing]) -> str:
-    """How often the fastest is picked, what is lost, and how often the framework's own op would have been faster."""
+def report(backend: Backend, timings: list[Timing], also: list[Timing]) -> str:
+    """How often the fastest is picked, what is lost, and how often the framework's own op would have been faster.
+
+    What is ``also`` there is fitted to, and not reported.
+    """
     names = sorted({timing.name for timing in timings})
     random.Random(0).shuffle(names)
     picked: list[tuple[Timing, str]] = []
     for fold in range(FOLDS):
         held = set(names[fold::FOLDS])
-        model = fit(backend, [timing for timing in timings if timing.name not in held])
+        model = fit(backend, [timing for timing in timings if timing.name not in held] + also)
         picked += [(timing, choose(backend, model, timing)) for timing in timings if timing.name in held]
     return table(backend, picked)
 
@@ -342,17 +345,22 @@ def main() -> None:
         sub.add_argument("backend")
         if command != "tune":
             sub.add_argument("files", nargs="+" if command != "measure" else 1)
+        if command in ("fit", "report"):
+            sub.add_argument("--also", nargs="+", default=[], help="timings to be fitted to, and not reported")
         if command in ("measure", "tune"):
             sub.add_argument("--geometries", type=int, default=0)
             sub.add_argument("--seed", type=int, default=0)
             sub.add_argument("--large", action="store_true", help="only results of 40 to 200 MB")
             sub.add_argument("--catalogue", action="store_true")
+            sub.add_argument("--kind", help="only problems of this kind, as xconv.estimate.kind calls it")
             sub.add_argument("--channels", choices=("first", "last"), help="only callers who have them there")
     given = parser.parse_args()
     backend = xconv.get_backend(given.backend)
     if given.command in ("measure", "tune"):
         backend.set_threads(1)
         wanted = [*geometries(given.geometries, given.seed, given.large), *(layers() if given.catalogue else ())]
+        if given.kind:
+            wanted = [one for one in wanted if kind(one.problem) == given.kind]
         if given.channels:
             wanted = [one for one in wanted if one.layout.endswith("C") == (given.channels == "last")]
         if given.command == "tune":
@@ -364,10 +372,11 @@ def main() -> None:
                     file.write(json.dumps(asdict(timing)) + "\n")
                 file.flush()
         return
-    timings = read(given.files)
+    timings, also = read(given.files), read(given.also)
     if given.command == "report":
-        print(report(backend, timings))
+        print(report(backend, timings, also))
         return
+    timings += also
     about = {"version": 1, "framework": backend.version(), "cpu": os.cpu_count(), "timings": len(timings)}
     model = json.dumps({**about, "seconds": fit(backend, timings)}, indent=1)
     model = re.sub(r"\[\s+([^]]*?)\s+\]", lambda cell: "[" + " ".join(cell[1].split()) + "]", model)  # a cell a line
