@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import xconv
+from xconv import wisdom
 from xconv.problem import DIRECTIONS, ConvProblem
 from xconv_torch.formulations import FORMULATIONS
 from xconv_torch.formulations.direct import DIRECT
@@ -51,9 +52,15 @@ DEPTHWISE = (2, 500, 64), (5, 1, 64)
 
 
 def test_where_torch_s_own_op_is_kept_it_is_all_there_is() -> None:
-    graph, _ = graph_of(
-        lambda x, w: xconv.conv1d(x, w, layout="NCW"), torch.randn(2, 3, 20), torch.randn(5, 3, 4).requires_grad_()
-    )
+    x, w = torch.randn(2, 3, 20), torch.randn(5, 3, 4).requires_grad_()
+    problem, backend = xconv.resolve("conv1d", x.shape, w.shape, layout="NCW").problem, xconv.get_backend("torch")
+    for direction in DIRECTIONS:
+        key = wisdom.Key(*backend.here("cpu"), "NCW", direction, problem)
+        wisdom.remember(key, wisdom.Entry("conv1d", 1e-6, 1e-6, "2026-11-29"))
+    try:
+        graph, _ = graph_of(lambda x, w: xconv.conv1d(x, w, layout="NCW"), x, w)
+    finally:
+        wisdom.forget()
     assert work(graph) == [torch.conv1d]
 
 
