@@ -127,6 +127,7 @@ def small_groups(draw: st.DrawFn) -> ConvProblem:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(small_groups(), st.sampled_from(MACHINES), st.sampled_from([1, 2, 3]), st.sampled_from([1, 1 << 18]))
 @example(ConvProblem(7, 40, 1, 600, 1200, kernel=3, groups=300, padding=(1, 1)), MACHINES[0], 2, 1)
+@example(ConvProblem(2, 0, 1, 6, 8, kernel=3, groups=2, padding=(3, 3)), MACHINES[0], 1, 1)
 @example(ConvProblem(2, 40, 5, 4, 32, kernel=3, groups=2, padding=(3, 0), stride=2), MACHINES[0], 1, 1)
 def test_small_groups_are_channels_alone(problem: ConvProblem, machine: Machine, threads: int, cached: int) -> None:
     """In one piece, or a line at a time."""

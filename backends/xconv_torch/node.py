@@ -30,7 +30,7 @@ _BY_NAME = {form.name: form for form in FORMULATIONS}
 
 _LIBRARY = torch.library.Library("xconv", "FRAGMENT")
 _LIBRARY.define(
-    "convolution(Tensor a, Tensor b, Tensor? bias, str direction, str[] formulations, int[] sizes, int axis,"
+    "convolution(Tensor a, Tensor b, Tensor? bias, str direction, str[] formulations, SymInt[] sizes, int axis,"
     " bool channels_first) -> Tensor",
     tags=(torch.Tag.needs_exact_strides,),
 )

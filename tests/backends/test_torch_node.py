@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 import xconv
 from xconv import wisdom
@@ -99,13 +100,15 @@ def test_what_has_open_sizes_is_planned_when_it_runs(options: dict[str, Any], co
     torch.compiler.reset()
     first = "layout" in options
     weight, bias = integers(*((64, 16, 5) if first else (5, 16, 64))).requires_grad_(), integers(64).requires_grad_()
-    made: list[Any] = []
 
     def function(x: Any, weight: Any, bias: Any) -> Any:
-        made.append(1)
         return xconv.conv1d(x, weight, bias, groups=4, **options)
 
-    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend=compiler)
+    xconv.conv1d(
+        integers(1, 9, 1), integers(3, 1, 1)
+    )  # the first eager call of a process has all traced again
+    counter = CompileCounterWithBackend(compiler)
+    compiled = torch.compile(function, fullgraph=True, dynamic=True, backend=counter)
     for samples, length in ((2, 500), (3, 500), (3, 77), (5, 300)):
         x = integers(*((samples, 64, length) if first else (samples, length, 64))).requires_grad_()
         y, wanted = compiled(x, weight, bias), xconv.conv1d(x, weight, bias, groups=4, formulation="conv2d", **options)
@@ -113,6 +116,7 @@ def test_what_has_open_sizes_is_planned_when_it_runs(options: dict[str, Any], co
         above = integers(*y.shape)
         mine, others = (torch.autograd.grad(result, (x, weight, bias), above) for result in (y, wanted))
         assert all(map(torch.equal, mine, others))
+    assert counter.frame_count == 1
     torch.compiler.reset()
     graph, _ = graph_of(lambda x: xconv.conv1d(x, weight, bias, groups=4, **options), x, dynamic=True)
     assert NODE in work(graph)

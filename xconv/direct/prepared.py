@@ -84,7 +84,7 @@ class Repeated:
     def __init__(self, direction: str, problem: ConvProblem, threads: int, machine: Machine, for_good: bool) -> None:
         self._dtype, self._weight_shape, item = problem.dtype, problem.weight_shape, ITEM[problem.dtype]
         size = prod(alone(problem).input_shape) // problem.outer
-        lines = max(1, min(problem.outer, CACHED // (size * item)))  # for any number of threads the same sums
+        lines = max(1, min(problem.outer, CACHED // max(size * item, 1)))  # however many threads: the same sums
         self._size, back = lines * size, direction == "input_gradient"
         self._x_line = problem.length * problem.inner * problem.in_channels * item
         self._y_line = problem.output_length * problem.inner * problem.out_channels * item
