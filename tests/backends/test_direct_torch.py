@@ -194,6 +194,24 @@ def test_a_packed_weight_is_a_copy() -> None:
     assert torch.equal(fixed(x), wanted - b)
 
 
+def test_a_bias_of_transposed_small_groups_is_added_to_their_sums() -> None:
+    """Packed, planned, called and called again."""
+    x, w, b = integers(2, 20, 12), integers(3, 2, 12), integers(8)
+    call = xconv.resolve("conv1d_transpose", x.shape, w.shape, groups=4, stride=2)
+    key = wisdom.Key(*xconv.get_backend("torch").here("cpu"), "NWC", "input_gradient", call.problem)
+    wisdom.remember(key, wisdom.Entry("direct", 1e-3, 2e-3, "2026-11-29"))
+    plan = xconv.plan(call, backend="torch")
+    assert plan.choices["input_gradient"].formulation == "direct"
+    found = [
+        plan.pack(w)(x, b),
+        plan(x, w, b),
+        *(xconv.conv1d_transpose(x, w, b, groups=4, stride=2) for _ in range(2)),
+    ]
+    wisdom.forget()
+    wanted = xconv.conv1d_transpose(x, w, b, groups=4, stride=2, formulation="conv1d")
+    assert all(torch.equal(each, wanted) for each in found)
+
+
 def test_views_are_read_in_place_or_copied(computed: list[str]) -> None:
     base, w = integers(2, 41, 17), integers(3, 16, 24)
     for x in (base[:, 1:, 1:], base.flip(1)[:, :40, :16], integers(2, 16, 40).transpose(1, 2)):

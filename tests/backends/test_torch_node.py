@@ -104,9 +104,7 @@ def test_what_has_open_sizes_is_planned_when_it_runs(options: dict[str, Any], co
     def function(x: Any, weight: Any, bias: Any) -> Any:
         return xconv.conv1d(x, weight, bias, groups=4, **options)
 
-    xconv.conv1d(
-        integers(1, 9, 1), integers(3, 1, 1)
-    )  # the first eager call of a process has all traced again
+    xconv.conv1d(integers(1, 9, 1), integers(3, 1, 1))  # the first eager call of a process has all traced again
     counter = CompileCounterWithBackend(compiler)
     compiled = torch.compile(function, fullgraph=True, dynamic=True, backend=counter)
     for samples, length in ((2, 500), (3, 500), (3, 77), (5, 300)):
