@@ -106,7 +106,8 @@ def _computed(
     """What the node does when the graph runs."""
     problem, name = problem_of(tuple(sizes), DIRECT.memory.dtype(a)), names[DIRECTIONS.index(direction)]
     if name == OPEN.name:
-        layout = "NCW" if channels_first else "NWC"
+        last, first = ("NWC", "NCW") if a.ndim == 3 else ("NHWC", "NCHW")
+        layout = first if DIRECT.memory.lies(a) == FIRST else last
         form = chosen_eagerly(get_backend("torch"), direction, problem, layout, "cpu").formulation
     else:
         form = _BY_NAME[name]
@@ -140,18 +141,9 @@ def _problem(sizes: Sequence[Size], dtype: str) -> ConvProblem:
     return ConvProblem(**fields, padding=(low, high), dtype=dtype)
 
 
-def _shaped(
-    a: Tensor,
-    b: Tensor,
-    bias: Tensor | None,
-    direction: str,
-    names: Sequence[str],
-    sizes: Sequence[int],
-    axis: int,
-    channels_first: bool,
-) -> Tensor:
+def _shaped(*given: Any) -> Tensor:
     """What the node gives, without its numbers."""
-    del b, bias, names
+    a, _, _, direction, _, sizes, axis, channels_first = given
     problem = _problem(sizes, "float32")
     shape = list(problem.weight_shape)
     if direction != "weight_gradient":
@@ -161,8 +153,9 @@ def _shaped(
         shape[-1] = problem.out_channels if forward else problem.in_channels
     if channels_first:
         samples, *places, channels = shape
-        return a.new_empty((samples, channels, *places)).movedim(1, -1)
-    return a.new_empty(shape)
+        shape = [samples, channels, *places]
+    y: Tensor = a.new_empty(shape)
+    return y.movedim(1, -1) if channels_first else y
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -11,6 +11,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 import xconv
 from xconv import wisdom
+from xconv.plan import chosen_eagerly
 from xconv.problem import DIRECTIONS, ConvProblem
 from xconv_torch.formulations import FORMULATIONS
 from xconv_torch.formulations.direct import DIRECT
@@ -118,6 +119,26 @@ def test_what_has_open_sizes_is_planned_when_it_runs(options: dict[str, Any], co
     torch.compiler.reset()
     graph, _ = graph_of(lambda x: xconv.conv1d(x, weight, bias, groups=4, **options), x, dynamic=True)
     assert NODE in work(graph)
+
+
+@pytest.mark.parametrize("layout", ["NWC", "NCW", "NHWC", "NCHW"])
+def test_what_has_open_sizes_is_planned_for_the_caller_s_layout(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its result and of its gradients, for which wisdom and estimates are others."""
+    seen: set[str] = set()
+
+    def spy(backend: Any, direction: str, problem: ConvProblem, layout: str, device: str) -> Any:
+        seen.add(layout)
+        return chosen_eagerly(backend, direction, problem, layout, device)
+
+    monkeypatch.setattr("xconv_torch.node.chosen_eagerly", spy)
+    shape, first = {"N": 2, "C": 16, "H": 7, "W": 40}, not layout.endswith("C")
+    x, w = integers(*(shape[axis] for axis in layout)), integers(*((24, 16, 3) if first else (3, 16, 24)))
+    operation = xconv.conv1d if len(layout) == 3 else xconv.conv1d_rows
+    torch.compiler.reset()
+    compiled = torch.compile(lambda x, w: operation(x, w, layout=layout), fullgraph=True, dynamic=True, backend="eager")
+    y = compiled(x.requires_grad_(), w.requires_grad_())
+    torch.autograd.grad(y, (x, w), torch.ones(y.shape))
+    assert seen == {layout}
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
