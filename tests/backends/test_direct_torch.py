@@ -148,11 +148,13 @@ def test_what_is_kept_is_bounded_and_released(monkeypatch: pytest.MonkeyPatch) -
     assert small[0] == 1
 
 
+@pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("layout", ["NWC", "NCW"])
-def test_results_lie_in_memory_as_the_input_did(layout: str, computed: list[str]) -> None:
+def test_results_lie_in_memory_as_the_input_did(layout: str, trained: bool, computed: list[str]) -> None:
     x, w = integers(2, 40, 16), integers(3, 16, 24)
     if layout == "NCW":
         x, w = x.transpose(1, 2).contiguous(), w.permute(2, 1, 0).contiguous()
+    x.requires_grad_(trained)
     for _ in range(2):
         y = direct(x, w, layout=layout)
         assert y.is_contiguous()
