@@ -39,8 +39,7 @@ def scratch(name: str, count: int, dtype: str) -> np.ndarray[Any, Any]:
         piece = np.empty(size + LINE, np.uint8)
         if size <= KEPT:
             _pieces.by_name[name] = piece
-    start = -address(piece) % LINE
-    return piece[start : start + size].view(dtype)
+    return _from_a_line(piece, size, dtype)
 
 
 def zeros(count: int, dtype: str) -> np.ndarray[Any, Any]:
@@ -50,7 +49,10 @@ def zeros(count: int, dtype: str) -> np.ndarray[Any, Any]:
     0
     """
     size = count * ITEM[dtype]
-    piece = np.zeros(size + LINE, np.uint8)
+    return _from_a_line(np.zeros(size + LINE, np.uint8), size, dtype)
+
+
+def _from_a_line(piece: np.ndarray[Any, Any], size: int, dtype: str) -> np.ndarray[Any, Any]:
     start = -address(piece) % LINE
     return piece[start : start + size].view(dtype)
 
