@@ -34,11 +34,13 @@ from tqdm import tqdm
 import xconv
 from xconv.backend import Backend
 from xconv.bench import catalogue
+from xconv.choices import preferred
 from xconv.estimate import ANY, Model, kind, quantities
 from xconv.files import write_whole
 from xconv.formulation import Formulation
-from xconv.plan import preferred
+from xconv.lowering import by_formulation
 from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, Target
 
 PACKAGES = Path(__file__).parents[1] / "backends"
 MOST_MACS, MOST_BYTES = 1.5e9, 40e6
@@ -168,7 +170,8 @@ def measure(backend: Backend, geometry: Geometry) -> Iterator[Timing]:
             if form.unsupported(direction, problem) is None and form.workspace(direction, problem) <= 1 << 31:
 
                 def call(form: Formulation = form, direction: str = direction) -> None:
-                    y = backend.run(form, direction, problem, geometry.axis, *operands[direction])
+                    how = by_formulation(backend, form)
+                    y = backend.run(how, direction, problem, geometry.axis, *operands[direction])
                     if direction != "weight_gradient":
                         backend.settle(backend.permute(y, to_first) if first else y, like)
 
@@ -269,8 +272,9 @@ def _level(rows: list[tuple[list[float], float]], units: np.ndarray) -> float:
 
 
 def choose(backend: Backend, model: Model, timing: Timing) -> str:
-    """What :func:`xconv.plan.decide` would take of what was measured."""
-    forms, own = {form.name: form for form in backend.formulations}, backend.own(timing.direction, timing.problem, "")
+    """What :func:`xconv.choices.decide` would take of what was measured."""
+    forms, target = backend.by_name, target_of(backend, timing.layout)
+    own = backend.own(timing.direction, timing.problem, target)
     expected: dict[str, float] = {}
     for name in timing.seconds:
         kinds = model.get(name, {}).get(timing.direction, {})
@@ -280,7 +284,12 @@ def choose(backend: Backend, model: Model, timing: Timing) -> str:
             expected[name] = sum(a * u for a, u in zip(amounts, units, strict=True))
     if not expected:
         return own
-    return preferred(backend, timing.direction, timing.problem, timing.layout, expected)
+    return preferred(backend, timing.direction, timing.problem, target, expected)
+
+
+def target_of(backend: Backend, layout: str) -> Target:
+    """The CPU, by one thread, for arrays of a layout."""
+    return Target(backend.name, memory_format=CHANNELS_LAST if layout.endswith("C") else CHANNELS_FIRST)
 
 
 def report(backend: Backend, timings: list[Timing], also: list[Timing]) -> str:
@@ -312,7 +321,7 @@ def table(backend: Backend, picked: list[tuple[Timing, str]]) -> str:
     rows = []
     for last in (True, False):
         for direction in DIRECTIONS:
-            own = backend.own(direction, picked[0][0].problem, "")
+            own = backend.own(direction, picked[0][0].problem, target_of(backend, picked[0][0].layout))
             some = [
                 (timing.seconds, name)
                 for timing, name in picked

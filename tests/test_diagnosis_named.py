@@ -133,9 +133,9 @@ def test_faults_in_a_backend_are_named(backend: Backend, name: str, monkeypatch:
     mutate, affected = FAULTS[name]
     right = backend.compute
 
-    def wrong(form: Any, direction: str, problem: Any, axis: int, a: Any, b: Any, bias: Any, how: Any) -> Any:
+    def wrong(how: Any, direction: str, problem: Any, axis: int, a: Any, b: Any, bias: Any) -> Any:
         problem, b = mutate(backend, problem, b)
-        return right(form, direction, problem, axis, a, b, bias, how)
+        return right(how, direction, problem, axis, a, b, bias)
 
     monkeypatch.setattr(backend, "compute", wrong)
     plain = [case for case in SMOKE if case.options.get("padding_mode", "zeros") == "zeros" and min(case.x_shape) > 1]

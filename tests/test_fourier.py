@@ -11,6 +11,7 @@ from xconv import reference
 from xconv.backend import Backend
 from xconv.bounds import fourier_error
 from xconv.fourier import block_length, blocks, good_length
+from xconv.lowering import by_formulation
 from xconv.parity import Case, check
 from xconv.parity.expected import expected
 from xconv.problem import DIRECTIONS, ConvProblem
@@ -64,7 +65,7 @@ def test_error_is_within_the_bound(backend: Backend, name: str, direction: str, 
         length = formulation.transform_length(direction, problem)
         if length and formulation.unsupported(direction, problem) is None:
             tensors = [backend.from_numpy(array, "cpu") for array in (a, b)]
-            got = backend.to_numpy(backend.run(formulation, direction, problem, 1, *tensors))
+            got = backend.to_numpy(backend.run(by_formulation(backend, formulation), direction, problem, 1, *tensors))
             bound = fourier_error(problem, direction, length, a, b, dtype)
             assert (np.abs(got - wanted) <= bound).all()
 

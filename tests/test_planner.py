@@ -14,8 +14,9 @@ from xconv import dispatch, wisdom
 from xconv.backend import Backend
 from xconv.bench import catalogue
 from xconv.call import resolve_all
-from xconv.plan import decide, workspace_limit
+from xconv.choices import decide, workspace_limit
 from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.target import Target
 from xconv.tuning import is_right, tune
 
 RNG = np.random.default_rng(3)
@@ -34,6 +35,10 @@ def nothing_known() -> Iterator[None]:
 
 def arrays(backend: Backend, *shapes: tuple[int, ...]) -> list[Any]:
     return [backend.from_numpy(RNG.integers(-3, 4, shape).astype("float32"), "cpu") for shape in shapes]
+
+
+def target(backend: Backend) -> Target:
+    return Target(backend.name, threads=backend.threads())
 
 
 def remember(backend: Backend, problem: ConvProblem, formulation: str, direction: str = "forward") -> None:
@@ -74,7 +79,7 @@ def test_every_formulation_is_estimated(backend: Backend) -> None:
         ConvProblem(1, 100_000, 1, 64, 256, kernel=5),
     ):
         for direction in DIRECTIONS:
-            estimated |= set(decide(backend, direction, problem).seconds)
+            estimated |= set(decide(backend, direction, problem, "NWC", target(backend)).seconds)
     assert estimated == {form.name for form in backend.formulations}
 
 
@@ -82,8 +87,9 @@ def test_workspace_is_bounded(backend: Backend) -> None:
     for direction in DIRECTIONS:
         limit = workspace_limit(LONG)
         forms = {form.name: form for form in backend.formulations}
-        assert forms[decide(backend, direction, LONG).formulation].workspace(direction, LONG) <= limit
-        tight = decide(backend, direction, LONG, max_workspace=0)
+        wide = decide(backend, direction, LONG, "NWC", target(backend))
+        assert forms[wide.formulation].workspace(direction, LONG) <= limit
+        tight = decide(backend, direction, LONG, "NWC", target(backend), max_workspace=0)
         assert forms[tight.formulation].workspace(direction, LONG) == 0 or not tight.seconds
 
 
@@ -187,7 +193,7 @@ def test_a_call_that_was_made_before_is_the_same(backend: Backend) -> None:
         {"padding": 1, "padding_mode": "reflect"},
     ):
         first = backend.to_numpy(xconv.conv1d(x, w, b, **options))
-        assert dispatch._ready
+        assert dispatch._kept
         again = backend.to_numpy(xconv.conv1d(x, w, b, **options))
         assert np.array_equal(first, again)
 
@@ -211,7 +217,7 @@ def test_what_is_kept_is_bounded(backend: Backend, monkeypatch: pytest.MonkeyPat
     [w] = arrays(backend, (3, 2, 2))
     for length in range(10, 20):
         xconv.conv1d(arrays(backend, (1, length, 2))[0], w)
-    assert len(dispatch._ready) == 3
+    assert len(dispatch._kept) == 3
 
 
 def test_threads_may_call_at_once(backend: Backend) -> None:

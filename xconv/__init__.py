@@ -23,7 +23,8 @@ from xconv.ops import (
     conv2d_as_1d,
     spatially_separable_conv2d,
 )
-from xconv.planned import Plan, plan
+from xconv.plan import Plan
+from xconv.planner import plan
 from xconv.problem import ConvProblem
 from xconv.registry import backends, get_backend
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cached_property
 from importlib import import_module
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from xconv.epilogue import add_bias
 from xconv.errors import UnsupportedError
 from xconv.formulation import Array, Formulation
 from xconv.problem import ConvProblem, Size
@@ -17,21 +19,25 @@ from xconv.problem import ConvProblem, Size
 if TYPE_CHECKING:
     import numpy as np
 
-    from xconv.call import Call
-    from xconv.plan import Chosen
+    from xconv.lowering import Lowering
+    from xconv.plan import Plan
+    from xconv.target import Target
 
 
 class Backend(ABC):
     """A framework's adapter: its arrays, devices, formulations, gradients and compilers.
 
-    A backend writes the abstract methods. :meth:`run` and :meth:`run_2d` are the way in for the operations: they put
-    border values into the array and answer problems without a result, so that no formulation meets either.
+    It says what the planner asks of it, lowers plans, and chooses nothing. :meth:`run` and :meth:`run_2d` are the way
+    in for a lowering: they put border values into the array and answer problems without a result, so that no
+    formulation meets either.
     """
 
     name: str
     formulations: Sequence[Formulation]
     modes: Sequence[str] = ()
     """The names of the framework's tracing compilers, for :meth:`compiled`."""
+    mode_execution: Mapping[str, str] = MappingProxyType({})
+    """The way of execution of what each of those makes."""
 
     # --- arrays ---
 
@@ -96,27 +102,44 @@ class Backend(ABC):
     def cast(self, array: Array, dtype: str) -> Array:
         """The array with another element type."""
 
-    # --- computing ---
+    # --- planning ---
 
     @abstractmethod
-    def accumulator(self, array: Array) -> str | None:
-        """The wider dtype to compute in where the framework would sum in this array's narrow one, or None."""
+    def execution(self, *arrays: Array | None) -> str:
+        """How what is done to these arrays is executed: one of :data:`xconv.target.EXECUTIONS`."""
+
+    fallback: str | None = None
+    """The way of execution that an eager plan falls back to for arrays that have no memory; None where none differs."""
+
+    def default_device(self) -> str:
+        """Where arrays are computed that have no place yet."""
+        return "cpu"
+
+    def has_memory(self, target: Target) -> bool:
+        """Whether arrays have memory on a target that code of ours may compute in."""
+        del target
+        return False
+
+    def runs_op_by_op(self, target: Target) -> bool:
+        """Whether what was measured of single eager ops holds for a target."""
+        del target
+        return True
+
+    def plans_gradients(self, target: Target) -> bool:
+        """Whether gradients can be computed by other formulations than the framework's own differentiation."""
+        del target
+        return False
 
     @abstractmethod
-    def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
+    def rule(self, direction: str, problem: ConvProblem, target: Target) -> tuple[str, str]:
         """The formulation to take where nothing is known of its time, and the reason in a few words.
 
-        It may look at channels, kernel and layout, but at no size that a tracing compiler leaves open.
+        It may look at channels, kernel and target, but at no size that a tracing compiler leaves open.
         """
 
-    def traced(self, direction: str, problem: ConvProblem, layout: str, device: str) -> Chosen | None:
-        """How a call is computed while a compiler traces, or with open sizes; None where :meth:`rule` says it."""
-        del direction, problem, layout, device
-        return None
-
-    def own(self, direction: str, problem: ConvProblem, layout: str) -> str:
+    def own(self, direction: str, problem: ConvProblem, target: Target) -> str:
         """The formulation that is the framework's own op, as its users write it."""
-        del direction, problem, layout
+        del direction, problem, target
         return "conv1d"
 
     clearly_first = 1.15
@@ -126,28 +149,20 @@ class Backend(ABC):
     """The formulations that the framework differentiates as well as it computes them."""
 
     apart_seconds: float = 0.0
-    """What it costs to compute gradients apart from the result."""
+    """What it costs to compute gradients by formulations of their own."""
 
-    def estimates(self, direction: str, problem: ConvProblem, layout: str, device: str) -> dict[str, float]:
-        """Seconds that each formulation is expected to take; empty where there is no model of the device.
+    def estimates(self, direction: str, problem: ConvProblem, layout: str, target: Target) -> dict[str, float]:
+        """Seconds that each formulation is expected to take; empty where there is no model of the target.
 
         Deterministic: no timing, no I/O.
         """
-        del direction, problem, layout, device
+        del direction, problem, layout, target
         return {}
 
     def is_trap(self, name: str, direction: str, problem: ConvProblem) -> bool:
         """Whether a formulation is many times slower on some such problems, so that no estimate of it is trusted."""
         del name, direction, problem
         return False
-
-    def is_tracing(self) -> bool:
-        """Whether a compiler is looking on, so that nothing may depend on time or memory."""
-        return False
-
-    def has_memory(self) -> bool:
-        """Whether arrays have values now; while a graph is built that is run later, they have none."""
-        return True
 
     def threads(self) -> int:
         """How many threads compute."""
@@ -157,70 +172,102 @@ class Backend(ABC):
         """What a measurement holds for: backend, version, device, threads."""
         return self.name, self.version(), device, self.threads()
 
-    def signature(self, *arrays: Array | None) -> Hashable | None:
-        """All that a plan depends on of eager arrays, or None where a call must be looked at in full.
+    def is_compiling(self) -> bool:
+        """Whether a compiler reads the code that runs now, as ``torch.compile`` does."""
+        return False
+
+    def has_known_sizes(self, problem: ConvProblem) -> bool:
+        """Whether no size is open; to code that a compiler reads, those that are look like integers."""
+        return problem.is_static
+
+    def constant(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function gives of numbers and texts; a compiler calls it, and keeps the result as a constant."""
+        return function(*arguments)
+
+    def folded_2d(self, vertical: ConvProblem, horizontal: ConvProblem) -> ConvProblem | None:
+        """The 1-D problem along the rows that a 2-D one is folded into, or None where the framework has an op."""
+        del vertical, horizontal
+        return None
+
+    fuses_bias_2d: bool = False
+    """Whether the framework's 2-D convolution adds the bias where it stores a sum."""
+
+    # --- lowering ---
+
+    @cached_property
+    def by_name(self) -> dict[str, Formulation]:
+        """The formulations by their names."""
+        return {form.name: form for form in self.formulations}
+
+    def signature(self, x: Array, weight: Array, bias: Array | None) -> Hashable | None:
+        """All that a plan depends on of eager arrays, and of who calls; None where a call must be looked at in full.
 
         It is asked for by the exact types of ``eager_types``, at every call: it should take about a microsecond.
         """
-        del arrays
+        del x, weight, bias
         return None
 
     eager_types: Sequence[type] = ()
     """The array types that :meth:`signature` knows."""
 
-    def lowered(self, call: Call, chosen: Chosen) -> Callable[[Array, Array, Array | None], Array] | None:
-        """A call as few framework calls as can be, on the caller's own layout, or None.
+    def lowered(self, lowering: Lowering) -> Callable[[Array, Array, Array | None], Array] | None:
+        """An eager lowering as few framework calls as can be, on the caller's own layout, or None.
 
-        It is kept, and called for all arrays of one signature.
+        It is called with arrays of one signature, and gives the same bits as the lowering itself.
         """
-        del call, chosen
+        del lowering
         return None
 
-    def packed(self, call: Call, chosen: Chosen, weight: Array) -> Callable[..., Array] | None:
+    def packed(self, plan: Plan, weight: Array) -> Callable[..., Array] | None:
         """A function of ``(x, bias=None)`` with the weight in the framework's own order, or None if it has none."""
-        del call, chosen, weight
+        del plan, weight
         return None
+
+    @abstractmethod
+    def accumulator(self, array: Array) -> str | None:
+        """The wider dtype to compute in where the framework would sum in this array's narrow one, or None."""
 
     @abstractmethod
     def compute(
         self,
-        formulation: Formulation,
+        lowering: Lowering,
         direction: str,
         problem: ConvProblem,
         axis: int,
         a: Array,
         b: Array,
         bias: Array | None,
-        chosen: Chosen | None = None,
     ) -> Array:
-        """Compute one direction by a formulation, with every gradient of the result right.
-
-        ``chosen`` says how the gradients are computed, and by what the result if they are wanted.
-        """
+        """Compute one direction as a plan says, with every gradient of the result right."""
 
     @abstractmethod
     def conv2d(
-        self, vertical: ConvProblem, horizontal: ConvProblem, x: Array, weight: Array, bias: Array | None
+        self,
+        lowering: Lowering,
+        vertical: ConvProblem,
+        horizontal: ConvProblem,
+        x: Array,
+        weight: Array,
+        bias: Array | None,
     ) -> Array:
         """The true 2-D convolution of an (N, H, W, C) array with a (kh, kw, in / groups, out) kernel."""
 
     def run(
         self,
-        formulation: Formulation,
+        lowering: Lowering,
         direction: str,
         problem: ConvProblem,
         axis: int,
         a: Array,
         b: Array,
         bias: Array | None = None,
-        chosen: Chosen | None = None,
     ) -> Array:
         """One direction of a problem: of (x, weight), of (dy, weight) or of (x, dy)."""
         wide = self.accumulator(a)
         if wide is not None:
             narrow = self.dtype(a)
             a, b, bias = (None if array is None else self.cast(array, wide) for array in (a, b, bias))
-            return self.cast(self.run(formulation, direction, problem, axis, a, b, bias, chosen), narrow)
+            return self.cast(self.run(lowering, direction, problem, axis, a, b, bias), narrow)
         if direction == "forward" and not isinstance(problem.length, int):
             a = self.fits(problem, a)
         if problem.padding_mode != "zeros":
@@ -235,19 +282,24 @@ class Backend(ABC):
                 shape = list(self.shape(a))
                 shape[axis] = problem.output_length if forward else problem.length
                 shape[-1] = problem.out_channels if forward else problem.in_channels
-            nothing = self.zeros(tuple(shape), a, b)
-            return nothing if bias is None else nothing + bias
-        return self.compute(formulation, direction, problem, axis, a, b, bias, chosen)
+            return add_bias(self.zeros(tuple(shape), a, b), bias)
+        return self.compute(lowering, direction, problem, axis, a, b, bias)
 
     def run_2d(
-        self, vertical: ConvProblem, horizontal: ConvProblem, x: Array, weight: Array, bias: Array | None
+        self,
+        lowering: Lowering,
+        vertical: ConvProblem,
+        horizontal: ConvProblem,
+        x: Array,
+        weight: Array,
+        bias: Array | None,
     ) -> Array:
         """The true 2-D convolution, borders and empty results included."""
         wide = self.accumulator(x)
         if wide is not None:
             narrow = self.dtype(x)
             x, weight, bias = (None if array is None else self.cast(array, wide) for array in (x, weight, bias))
-            return self.cast(self.run_2d(vertical, horizontal, x, weight, bias), narrow)
+            return self.cast(self.run_2d(lowering, vertical, horizontal, x, weight, bias), narrow)
         for problem in (vertical, horizontal):
             if not isinstance(problem.length, int):
                 x = self.fits(problem, x)
@@ -256,11 +308,10 @@ class Backend(ABC):
             vertical, horizontal = vertical.padded(), horizontal.padded()
         if vertical.is_empty or horizontal.is_empty:
             shape = (self.shape(x)[0], vertical.output_length, horizontal.output_length, vertical.out_channels)
-            nothing = self.zeros(shape, x, weight)
-            return nothing if bias is None else nothing + bias
+            return add_bias(self.zeros(shape, x, weight), bias)
         vertical, x = self._single_place(vertical, 1, x)
         horizontal, x = self._single_place(horizontal, 2, x)
-        return self.conv2d(vertical, horizontal, x, weight, bias)
+        return self.conv2d(lowering, vertical, horizontal, x, weight, bias)
 
     def _single_place(self, problem: ConvProblem, axis: int, x: Array) -> tuple[ConvProblem, Array]:
         """A problem whose kernel has one place, without its stride and its unseen elements.

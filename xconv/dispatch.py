@@ -1,30 +1,25 @@
-"""Calls that have been made before: what was resolved, checked and planned once is not done again.
+"""Calls that have been made before: what was resolved, checked, planned and lowered once is not done again.
 
-A call is known by all that a plan depends on: the operation, its options with their types, and the backend's signature
-of the arrays (shapes, dtypes, device). What is kept is a function of the arrays alone.
+A call is known by the operation, its options with their types, the backend's signature of the arrays and of the target
+(shapes, dtypes, device, threads), and the version of the wisdom. What is kept is the lowering that the first call ran.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from xconv import wisdom
 
 if TYPE_CHECKING:
     from xconv.backend import Backend
-    from xconv.call import Call
-    from xconv.formulation import Array
-    from xconv.plan import Chosen
-
-Ready: TypeAlias = "Callable[[Array, Array, Array | None], Array]"
+    from xconv.lowering import Lowered
 
 MOST = 2048
 """Calls that are kept; then the oldest go."""
 
-_ready: dict[Hashable, Ready] = {}
+_kept: dict[Hashable, Lowered] = {}
 _signatures: dict[type, Callable[..., Hashable | None]] = {}
 _lock = threading.Lock()
 
@@ -41,7 +36,7 @@ def key(
 ) -> Hashable | None:
     """What a call is known by, or None if it has to be looked at in full."""
     signature = _signatures.get(x.__class__)
-    if signature is None or backend is not None or device is not None:
+    if signature is None or backend is not None or device is not None or formulation.__class__ is not str:
         return None
     arrays = signature(x, weight, bias)
     if arrays is None:
@@ -51,7 +46,7 @@ def key(
         # 1, 1.0 and True are equal and hash alike, but only one of them is a stride
         if value.__class__ is not int and value.__class__ is not str and not _is_plain_tuple(value):
             return None
-    return operation, formulation, values, arrays
+    return operation, formulation, values, arrays, wisdom.version()
 
 
 def _is_plain_tuple(value: Any) -> bool:
@@ -60,48 +55,34 @@ def _is_plain_tuple(value: Any) -> bool:
     )
 
 
-find = _ready.get
+find = _kept.get
 
 
 def keep(
     operation: str,
-    call: Call,
+    lowered: Lowered,
     owner: Backend,
-    chosen: Chosen | None,
     arrays: tuple[Any, Any, Any],
     formulation: str,
     backend: str | None,
     device: str | None,
     options: dict[str, Any],
 ) -> None:
-    """Keep a call that went well."""
-    from xconv.run import execute
-
-    if owner.is_tracing():
+    """Keep the lowering of a call that was found to fit."""
+    if owner.is_compiling():
         return
     for kind in owner.eager_types:
         _signatures.setdefault(kind, owner.signature)
     known = key(operation, *arrays, formulation, backend, device, options)
     if known is None:
         return
-    ready = None if chosen is None else owner.lowered(call, chosen)
-    if ready is None:
-        ready = partial(_prepared, owner, partial(execute, call, owner, chosen))
     with _lock:
-        _ready[known] = ready
-        while len(_ready) > MOST:
-            del _ready[next(iter(_ready))]
+        _kept[known] = lowered
+        while len(_kept) > MOST:
+            del _kept[next(iter(_kept))]
 
 
 def forget() -> None:
     """Let all kept calls go."""
     with _lock:
-        _ready.clear()
-
-
-# what was planned may be planned otherwise now
-wisdom.LISTENERS.append(forget)
-
-
-def _prepared(owner: Backend, execute: Ready, x: Array, weight: Array, bias: Array | None) -> Array:
-    return execute(owner.prepare(x), owner.prepare(weight), None if bias is None else owner.prepare(bias))
+        _kept.clear()

@@ -305,14 +305,9 @@ def _measured(limits: bool | Limits, backend: str | None, device: str) -> Limits
 
 
 def _planned(call: Call, backend: str, device: str) -> Planned:
-    if call.vertical is not None or call.operation == "conv2d_as_1d":
-        from xconv.registry import get_backend
+    from xconv.planner import plan
 
-        what = "2-D convolution" + (" of an image of height one" if call.vertical is None else "")
-        return Planned(call.operation, get_backend(backend).name, "conv2d", f"the operation is the framework's {what}")
-    from xconv.planned import plan
-
-    choice = plan(call, backend=backend, device=device).choices[call.direction]
+    choice = plan(call, backend=backend, device=device).chosen
     others = {name: choice.seconds[name] for name in choice.alternatives}
     return Planned(
         call.operation, backend, choice.formulation, choice.why, choice.seconds.get(choice.formulation), others

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from xconv.epilogue import add_bias
 from xconv.errors import UnsupportedError
 from xconv.problem import ConvProblem, Size
 
@@ -23,7 +24,7 @@ class Formulation:
     name: str
 
     needs_memory: bool = False
-    """Whether it computes in the arrays' own memory; where there is none, while a graph is built, it is another."""
+    """Whether it computes in the arrays' own memory: a plan for a graph, whose arrays have none, takes another."""
 
     is_local: bool = True
     """Whether NaN and infinity reach only what they should; a form that works in blocks gives them to neighbours."""
@@ -48,9 +49,23 @@ class Formulation:
         del direction, problem
         return 0
 
-    def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None) -> Array:
+    def fuses_bias(self, direction: str, problem: ConvProblem) -> bool:
+        """Whether the method of a direction takes a bias too, and adds it where it stores a sum."""
+        del direction, problem
+        return False
+
+    def compute(
+        self, direction: str, problem: ConvProblem, axis: int, a: Array, b: Array, bias: Array | None = None
+    ) -> Array:
+        """One direction and its epilogue: of (x, weight), of (dy, weight) or of (x, dy); ``bias`` is (channels,)."""
+        run = getattr(self, direction)
+        if bias is not None and self.fuses_bias(direction, problem):
+            return run(problem, axis, a, b, bias)
+        return add_bias(run(problem, axis, a, b), bias)
+
+    def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array) -> Array:
         """The convolution of ``x``."""
-        del problem, axis, x, weight, bias
+        del problem, axis, x, weight
         raise UnsupportedError(f"{self.name} has no forward")
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Array, weight: Array) -> Array:

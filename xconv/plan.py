@@ -1,219 +1,156 @@
-"""Which formulation computes a problem: the only place that chooses.
-
-Three sources, in this order: wisdom (what was measured here, if it was loaded or tuned), an estimate (the backend's
-cost model: no timing, no I/O, the same every time), and a rule that looks at no size (while a compiler traces, or on a
-device that the cost model does not know). The fastest of the framework's own ops is kept unless another is expected to
-be clearly faster.
-"""
+"""A plan: how a call is computed on a target, as a value to be read, compared, kept, called and packed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any
 
-from xconv import wisdom
-from xconv.cost import ITEM_SIZE
-from xconv.errors import ArgumentError, UnsupportedError, nearest
+from xconv.call import Call
+from xconv.epilogue import Epilogue
+from xconv.formulation import Array
 from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.registry import get_backend
+from xconv.target import Target
 
-if TYPE_CHECKING:
-    from xconv.backend import Backend
-    from xconv.formulation import Formulation
-
-APART, LAST, HARDLY = 1.05, 1.03, 1.1
-"""How much faster than the framework's own ops something must be expected to be: gradients that are computed apart; a
-formulation for channels last (for channels first ``Backend.clearly_first``); another of those ops.
-"""
-
-LEAST_GAIN = 5e-6
-"""Seconds that another must save."""
-
-LEAST_WORKSPACE = 64 << 20
-"""Bytes that every formulation may hold beside its operands and result."""
+AUTO, LOCAL = "auto", "local"
+"""Names that leave the choice of a formulation to the planner: among all, or among those whose results depend on the
+elements in their windows alone."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The formulation of one direction, why it was taken, and the seconds that each one is expected to take."""
+    """The formulation of one direction, and why it was taken.
+
+    Attributes:
+        formulation: its name; "auto" where it is chosen when a compiled graph runs, for its sizes then.
+        why: the reason, in a few words.
+        expected: the name of each formulation that can compute it, and the seconds that it is expected to take.
+        source: "wisdom", "estimate", "rule", "named" or "framework" (which differentiates the result).
+    """
 
     formulation: str
     why: str
-    seconds: Mapping[str, float]
+    expected: tuple[tuple[str, float], ...] = ()
     source: str = "rule"
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """The seconds that each formulation is expected to take; empty where there is no model of the target."""
+        return dict(self.expected)
 
     @property
     def alternatives(self) -> tuple[str, ...]:
         """The others that can compute it, the fastest first."""
-        return tuple(sorted((name for name in self.seconds if name != self.formulation), key=self.seconds.__getitem__))
+        seconds = self.seconds
+        return tuple(sorted((name for name in seconds if name != self.formulation), key=seconds.__getitem__))
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """How a call is computed: without gradients, and with them.
+class Plan:
+    """A call on a target, with a formulation for each direction and what follows the sums.
 
-    ``adjoints`` names a formulation for each direction where the gradients are computed apart from the result; it is
-    None where the framework's own differentiation of ``trained`` is as good.
+    Prints as a table; compares equal, hashes, pickles and copies as the value that it is. Called with
+    ``(x, weight, bias=None)`` it computes the call: the arrays are the framework's own, of the shapes and the layout
+    that were planned.
+
+    Attributes:
+        call: the operation, its problem, and the caller's layout.
+        target: where it runs.
+        forward, input_gradient, weight_gradient: the choice for each direction of the problem.
+        by_framework: whether the framework differentiates what it computed; else each gradient is computed by the
+            choice for its direction.
+        epilogue: what follows the sums.
+        fallback: for an eager plan, the plan for arrays that turn out to have no memory of their own (a batched
+            gradient, a transformed function); None where there is no other.
+
+    >>> import xconv
+    >>> plan = xconv.plan(xconv.resolve("conv1d", (1, 9, 2), (3, 2, 4)), backend="torch")
+    >>> sorted(plan.choices), plan.problem.macs
+    (['forward', 'input_gradient', 'weight_gradient'], 168)
     """
 
-    formulation: Formulation
-    trained: Formulation
-    adjoints: Mapping[str, Formulation] | None = None
+    call: Call
+    target: Target
+    forward: Choice
+    input_gradient: Choice
+    weight_gradient: Choice
+    by_framework: bool
+    epilogue: tuple[Epilogue, ...] = ()
+    fallback: Plan | None = field(default=None, repr=False)
 
-    @staticmethod
-    def one(formulation: Formulation) -> Chosen:
-        """The same one for everything, differentiated by the framework."""
-        return Chosen(formulation, formulation)
+    @property
+    def problem(self) -> ConvProblem:
+        """What is computed."""
+        return self.call.problem
 
+    @property
+    def choices(self) -> Mapping[str, Choice]:
+        """The choice for each direction, by its name."""
+        return {direction: getattr(self, direction) for direction in DIRECTIONS}
 
-def named(backend: Backend, direction: str, problem: ConvProblem, name: str, operation: str) -> Formulation:
-    """The formulation of a name.
+    @property
+    def chosen(self) -> Choice:
+        """The choice for the direction that the call computes."""
+        choice: Choice = getattr(self, self.call.direction)
+        return choice
 
-    Raises:
-        ArgumentError: the backend has no formulation of that name.
-        UnsupportedError: it has, but it cannot compute this problem.
-    """
-    for candidate in backend.formulations:
-        if candidate.name == name:
-            reason = candidate.unsupported(direction, problem)
-            if reason is None:
-                return candidate
-            able = [f.name for f in backend.formulations if f.unsupported(direction, problem) is None]
-            raise UnsupportedError(
-                f"{operation}: formulation {name!r} of backend {backend.name!r} cannot compute the {direction} of "
-                f"this problem: {reason}. Hint: these can: {', '.join(able)}; 'auto' picks one."
-            )
-    known = ["auto", *(f.name for f in backend.formulations)]
-    raise ArgumentError(
-        operation, "formulation", repr(name), f"one of {', '.join(map(repr, known))}", nearest(name, known)
-    )
+    def __str__(self) -> str:
+        from tabulate import tabulate
 
+        rows = []
+        for direction, choice in self.choices.items():
+            seconds = choice.seconds
+            others = ", ".join(f"{name} {_as_time(seconds[name])}" for name in choice.alternatives)
+            rows.append([direction, choice.formulation, _as_time(seconds.get(choice.formulation)), choice.why, others])
+        headers = ["direction", "formulation", "expected", "why", "alternatives"]
+        table = tabulate(rows, headers=headers, tablefmt="simple", maxcolwidths=[None, None, None, 40, 60])
+        gradients = "differentiated by the framework" if self.by_framework else "each by its own formulation"
+        after = ", ".join(map(str, self.epilogue)) or "nothing"
+        return (
+            f"{self.call.operation} ({self.call.layout.name}) by {self.target}\n{table}\n"
+            f"gradients: {gradients}; epilogue: {after}; "
+            f"{self.problem.macs:,} multiply-accumulates in each direction"
+        )
 
-def choose(
-    backend: Backend,
-    direction: str,
-    problem: ConvProblem,
-    *,
-    formulation: str = "auto",
-    layout: str = "NWC",
-    device: str = "cpu",
-    operation: str = "plan",
-) -> Chosen:
-    """How a call is computed: by the named formulation, or for "auto" by what is expected to be fastest.
+    def __call__(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
+        """Compute the call."""
+        return self._lowered(x, weight, bias)
 
-    Raises:
-        ArgumentError: the backend has no formulation of that name.
-        UnsupportedError: it has, but it cannot compute this problem.
-    """
-    if formulation != "auto":
-        return Chosen.one(named(backend, direction, problem, formulation, operation))
-    if not problem.is_static or problem.is_empty or backend.is_tracing():
-        found = backend.traced(direction, problem, layout, device)
-        if found is not None:
-            return found
-        return Chosen.one(named(backend, direction, problem, backend.rule(direction, problem, layout)[0], operation))
-    return chosen_eagerly(backend, direction, problem, layout, device)
+    def pack(self, weight: Array) -> Callable[..., Array]:
+        """The plan with a weight that will not change, for inference: a function of ``(x, bias=None)``.
 
+        Where the framework has a layout of its own for weights, the weight is brought to it once. No gradient flows
+        to the weight, and a change of it has no effect.
 
-def chosen_eagerly(backend: Backend, direction: str, problem: ConvProblem, layout: str, device: str) -> Chosen:
-    """How a call whose sizes are known is computed, by what is expected to be fastest."""
-    known = backend.threads(), backend.has_memory(), wisdom.version()
-    return _chosen(backend, direction, settled(problem), layout, device, known)
+        >>> import torch, xconv
+        >>> x, w = torch.ones(1, 3, 2), torch.ones(2, 2, 4)
+        >>> p = xconv.plan(xconv.resolve("conv1d", x.shape, w.shape), backend="torch")
+        >>> bool((p.pack(w)(x) == p(x, w)).all())
+        True
+        """
+        packed = get_backend(self.target.backend).packed(self, weight)
+        if packed is not None:
+            return packed
+        ready = self._lowered
 
+        def with_weight(x: Array, bias: Array | None = None) -> Array:
+            return ready(x, weight, bias)
 
-@lru_cache(maxsize=4096)
-def _chosen(
-    backend: Backend, direction: str, problem: ConvProblem, layout: str, device: str, known: tuple[int, bool, int]
-) -> Chosen:
-    del known  # of the cache's key: with it the choice changes
-    apart = {each: decide(backend, each, problem, layout=layout, device=device) for each in DIRECTIONS}
-    return chosen_from(backend, direction, apart)
+        return with_weight
 
+    @cached_property
+    def _lowered(self) -> Callable[[Array, Array, Array | None], Array]:
+        from xconv.lowering import for_any_arrays
 
-def chosen_from(backend: Backend, direction: str, apart: Mapping[str, Choice]) -> Chosen:
-    """How a call is computed, from the choice for each direction: whether gradients are computed apart."""
-    forms = {form.name: form for form in backend.formulations}
-    best = forms[apart[direction].formulation]
-    if any(not choice.seconds for choice in apart.values()):
-        return Chosen.one(best)
-    adjoints = {each: forms[choice.formulation] for each, choice in apart.items()}
-    together = sum(choice.seconds[choice.formulation] for choice in apart.values()) + backend.apart_seconds
-    native = {
-        name: sum(choice.seconds[name] for choice in apart.values())
-        for name in backend.differentiated
-        if all(name in choice.seconds for choice in apart.values())
-    }
-    if native and min(native.values()) < together * APART:
-        return Chosen(best, forms[min(native, key=native.__getitem__)])
-    return Chosen(best, best, adjoints)
+        return for_any_arrays(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # not what is made of them here
 
 
-def decide(
-    backend: Backend,
-    direction: str,
-    problem: ConvProblem,
-    *,
-    layout: str = "NWC",
-    device: str = "cpu",
-    max_workspace: int | None = None,
-) -> Choice:
-    """The choice for one direction of a problem whose sizes are known, and why."""
-    problem = settled(problem)
-    limit = workspace_limit(problem) if max_workspace is None else max_workspace
-    able = {
-        form.name: form
-        for form in backend.formulations
-        if form.unsupported(direction, problem) is None
-        and form.workspace(direction, problem) <= limit
-        and (backend.has_memory() or not form.needs_memory)
-    }
-    expected = backend.estimates(direction, problem, layout, device)
-    seconds = {
-        name: t for name, t in expected.items() if name in able and not backend.is_trap(name, direction, problem)
-    }
-    known = wisdom.find(wisdom.Key(*backend.here(device), layout, direction, problem))
-    if known is not None and known.formulation in able:
-        why = f"measured {known.own_seconds / known.seconds:.2f} times as fast as the framework's own"
-        return Choice(known.formulation, why, {known.formulation: known.seconds, **seconds}, "wisdom")
-    ruled, why = backend.rule(direction, problem, layout)
-    if not seconds:
-        return Choice(ruled, why, {}, "rule")
-    own = backend.own(direction, problem, layout)
-    name = preferred(backend, direction, problem, layout, seconds)
-    if name in (ruled, own):
-        why = "nothing is expected to be clearly faster than the framework's own ops"
-        return Choice(name, why, seconds, "estimate")
-    gain = f", {seconds[own] / seconds[name]:.1f} times as fast as {own}" if own in seconds else ""
-    return Choice(name, f"expected to be the fastest{gain}", seconds, "estimate")
-
-
-def preferred(backend: Backend, direction: str, problem: ConvProblem, layout: str, seconds: Mapping[str, float]) -> str:
-    """The framework's own op, unless another of its ops, or any formulation, is expected to be faster by enough.
-
-    ``seconds`` is what each formulation is expected to take; it is not empty.
-    """
-    fastest = min(seconds, key=seconds.__getitem__)
-    own, ruled = backend.own(direction, problem, layout), backend.rule(direction, problem, layout)[0]
-    native = [each for each in backend.differentiated if each in seconds]
-    last = layout.endswith("C")
-    if ruled in native and not last:
-        native = [ruled]  # the op on the caller's own layout is hardly ever beaten by a little
-    kept = min(native, key=seconds.__getitem__, default=fastest)
-    if own in native and seconds[own] < HARDLY * seconds[kept]:
-        kept = own
-    clearly = LAST if last else backend.clearly_first
-    faster = seconds[kept] >= max(clearly * seconds[fastest], seconds[fastest] + LEAST_GAIN)
-    return fastest if faster else kept
-
-
-def workspace_limit(problem: ConvProblem) -> int:
-    """Bytes that a formulation may hold beside its operands and result: as many as those take, and at least 64 MiB."""
-    elements = problem.outer * problem.inner * problem.length * problem.in_channels
-    elements += problem.outer * problem.inner * problem.output_length * problem.out_channels
-    return max(LEAST_WORKSPACE, int(elements) * ITEM_SIZE[problem.dtype])
-
-
-def settled(problem: ConvProblem) -> ConvProblem:
-    """A problem as a formulation meets it: borders are in the array already."""
-    return problem if problem.padding_mode == "zeros" else problem.padded()
+def _as_time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} us"

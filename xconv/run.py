@@ -1,15 +1,17 @@
-"""From arrays and options to a result: collect, resolve, choose, execute, and back."""
+"""From arrays and options to a result: collect, resolve, plan, lower, compute."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from xconv import dispatch
-from xconv.arguments import collect
+from xconv.arguments import Arguments, collect
 from xconv.backend import Backend
 from xconv.call import SEPARABLE, Call, resolve, resolve_all
 from xconv.formulation import Array
-from xconv.plan import Chosen, choose
+from xconv.lowering import Lowered, lower
+from xconv.planner import plan_call
+from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, Target
 
 
 def run(
@@ -25,49 +27,17 @@ def run(
     """Run an operation with one weight."""
     key = dispatch.key(operation, x, weight, bias, formulation, backend, device, options)
     if key is not None:
-        ready = dispatch.find(key)
-        if ready is not None:
-            try:
-                return ready(x, weight, bias)
-            except Exception:  # noqa: BLE001, S110 - looked at in full, the mistake gets its proper name
-                pass
+        kept = dispatch.find(key)
+        if kept is not None:
+            return kept(x, weight, bias)
     arguments = collect(operation, {"x": x, "weight": weight, "bias": bias}, backend, device)
     shapes = arguments.shape("x") or (), arguments.shape("weight") or (), arguments.shape("bias")
     call = resolve(operation, *shapes, dtype=arguments.dtype, **options)
     owner = arguments.load()
-    chosen = None if call.vertical is not None else choose_for(call, owner, formulation, operation, arguments.device)
+    lowered = _lowered(call, arguments, owner, formulation)
+    dispatch.keep(operation, lowered, owner, (x, weight, bias), formulation, backend, device, options)
     given = arguments.arrays
-    y = arguments.close(execute(call, owner, chosen, given["x"], given["weight"], given["bias"]))
-    dispatch.keep(operation, call, owner, chosen, (x, weight, bias), formulation, backend, device, options)
-    return y
-
-
-def choose_for(call: Call, backend: Backend, formulation: str, operation: str, device: str) -> Chosen:
-    """How a resolved 1-D call is computed."""
-    return choose(
-        backend,
-        call.direction,
-        call.problem,
-        formulation=formulation,
-        layout=call.layout.name,
-        device=device,
-        operation=operation,
-    )
-
-
-def execute(call: Call, backend: Backend, chosen: Chosen | None, x: Array, weight: Array, bias: Array | None) -> Array:
-    """Run a resolved call on a backend's own arrays, in the caller's layout."""
-    given = x
-    if not call.layout.channels_last:
-        x = backend.permute(x, call.layout.to_channels_last)
-        weight = backend.permute(weight, call.weight_axes)
-    if call.vertical is not None:
-        y = backend.run_2d(call.vertical, call.problem, x, weight, bias)
-    else:
-        assert chosen is not None
-        y = backend.run(chosen.formulation, call.direction, call.problem, call.axis, x, weight, bias, chosen)
-    y = y if call.layout.channels_last else backend.permute(y, call.layout.from_channels_last)
-    return backend.settle(y, given)
+    return arguments.close(lowered(given["x"], given["weight"], given["bias"]))
 
 
 def run_separable(
@@ -80,7 +50,16 @@ def run_separable(
         SEPARABLE, arguments.shape("x") or (), kernels, arguments.shape("bias"), dtype=arguments.dtype, **options
     )
     owner = arguments.load()
-    rows, columns = (choose_for(call, owner, formulation, SEPARABLE, arguments.device) for call in calls)
+    rows, columns = (_lowered(call, arguments, owner, formulation, SEPARABLE) for call in calls)
     given = arguments.arrays
-    middle = execute(calls[0], owner, rows, given["x"], given["weight_rows"], None)
-    return arguments.close(execute(calls[1], owner, columns, middle, given["weight_columns"], given["bias"]))
+    middle = rows(given["x"], given["weight_rows"], None)
+    return arguments.close(columns(middle, given["weight_columns"], given["bias"]))
+
+
+def _lowered(
+    call: Call, arguments: Arguments, owner: Backend, formulation: str, operation: str | None = None
+) -> Lowered:
+    memory_format = CHANNELS_LAST if call.layout.channels_last else CHANNELS_FIRST
+    how = owner.execution(*arguments.arrays.values())
+    target = Target(owner.name, arguments.device or owner.default_device(), memory_format, owner.threads(), how)
+    return lower(plan_call(call, target, formulation, operation=operation or call.operation))

@@ -24,10 +24,12 @@ from xconv import reference, wisdom
 from xconv.backend import Backend
 from xconv.bounds import fourier_error
 from xconv.call import Call
+from xconv.choices import candidates, decide, settled
 from xconv.formulation import Formulation
-from xconv.plan import decide, workspace_limit
+from xconv.lowering import by_formulation
 from xconv.problem import DIRECTIONS, ConvProblem, Size
 from xconv.registry import get_backend
+from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, Target
 
 CANDIDATES = 4
 """How many of the estimate's best are measured, beside the framework's own op."""
@@ -101,14 +103,16 @@ def tune(
 def _tune(
     backend: Backend, direction: str, problem: ConvProblem, layout: str, device: str, rng: random.Random
 ) -> Tuned:
-    problem = problem.padded() if problem.padding_mode != "zeros" else problem
-    own = backend.own(direction, problem, layout)
-    candidates = proposed(backend, direction, problem, layout, device, own)
+    problem = settled(problem)
+    memory_format = CHANNELS_LAST if layout.endswith("C") else CHANNELS_FIRST
+    target = Target(backend.name, device, memory_format, backend.threads())
+    own = backend.own(direction, problem, target)
+    forms = proposed(backend, direction, problem, layout, target, own)
     operands = _operands(backend, direction, problem, layout, device)
     wrong: list[str] = []
     runs: dict[str, Callable[[], Any]] = {}
     agreed = None
-    for form in sorted(candidates, key=lambda form: form.name != own):
+    for form in sorted(forms, key=lambda form: form.name != own):
         run = _runner(backend, form, direction, problem, layout, operands)
         right = is_right(backend, form, direction, problem, device)
         if right and is_exact(form, direction, problem):
@@ -133,16 +137,11 @@ def _tune(
 
 
 def proposed(
-    backend: Backend, direction: str, problem: ConvProblem, layout: str, device: str, own: str
+    backend: Backend, direction: str, problem: ConvProblem, layout: str, target: Target, own: str
 ) -> list[Formulation]:
     """The framework's own op, and the few that are expected to be fastest; all of them where nothing is expected."""
-    able = [
-        form
-        for form in backend.formulations
-        if form.unsupported(direction, problem) is None
-        and form.workspace(direction, problem) <= workspace_limit(problem)
-    ]
-    seconds = decide(backend, direction, problem, layout=layout, device=device).seconds
+    able = list(candidates(backend, direction, problem, target))
+    seconds = decide(backend, direction, problem, layout, target).seconds
     ranked = sorted((form for form in able if form.name in seconds), key=lambda form: seconds[form.name])
     first = ranked[:CANDIDATES] if ranked else able
     return [*first, *(form for form in able if form.name == own and form not in first)]
@@ -159,7 +158,9 @@ def is_right(backend: Backend, form: Formulation, direction: str, problem: ConvP
     arrays = [rng.integers(-2, 3, shapes[name]).astype("float32") for name in names[direction]]
     tensors = [backend.cast(backend.from_numpy(array, device), short.dtype) for array in arrays]
     with backend.exact_float32():
-        got = backend.to_numpy(backend.cast(backend.run(form, direction, short, 1, *tensors), "float64"))
+        got = backend.to_numpy(
+            backend.cast(backend.run(by_formulation(backend, form), direction, short, 1, *tensors), "float64")
+        )
     wanted = getattr(reference, direction)(short, 1, *arrays)
     length = form.transform_length(direction, short)
     dtype = "float64" if short.dtype == "float64" else "float32"
@@ -244,8 +245,10 @@ def _runner(
     order = axes if layout.endswith("C") else (0, rank - 1, *range(1, rank - 1))
     like = operands[0] if order == axes else backend.permute(operands[0], order)
 
+    lowering = by_formulation(backend, form)
+
     def run() -> Any:
-        y = backend.run(form, direction, problem, axis, *operands)
+        y = backend.run(lowering, direction, problem, axis, *operands)
         if direction == "weight_gradient":
             return y
         return backend.settle(y if order == axes else backend.permute(y, order), like)

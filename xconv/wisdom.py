@@ -44,9 +44,6 @@ _entries: dict[
 ] = {}  # never changed but replaced, so that looking up needs no lock and sees no half of a change
 _version = 0
 
-LISTENERS: list[Callable[[], None]] = []
-"""Called after every change, by whoever keeps plans."""
-
 
 def find(key: Key) -> Entry | None:
     """What is known of a problem on a device, or None. There is never anything known of symbolic sizes."""
@@ -210,8 +207,6 @@ def _replace(changed: dict[Key, Entry]) -> None:
     global _entries, _version  # noqa: PLW0603 - what is known of one machine is one
     _entries = changed
     _version += 1
-    for listener in LISTENERS:
-        listener()
 
 
 def _where(path: PathName | None) -> Path:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -16,11 +17,12 @@ from jax._src.array import ArrayImpl  # the type of arrays that are there; `jax.
 from jax.core import Tracer
 
 from xconv.backend import Backend
-from xconv.call import Call
+from xconv.epilogue import add_bias
 from xconv.errors import UnsupportedError
 from xconv.formulation import Formulation
-from xconv.plan import Chosen
+from xconv.lowering import Lowering
 from xconv.problem import ConvProblem, Size
+from xconv.target import EAGER, XLA, Target
 from xconv_jax.formulations import FORMULATIONS, conv2d
 from xconv_jax.formulations.shapes import Array
 from xconv_jax.formulations.taps import UNROLLED
@@ -39,6 +41,7 @@ class JaxBackend(Backend):
     name = "jax"
     formulations: Sequence[Formulation] = FORMULATIONS
     modes = ("jit",)
+    mode_execution = MappingProxyType({"jit": XLA})
 
     # --- arrays ---
 
@@ -103,13 +106,19 @@ class JaxBackend(Backend):
         with _scope(array, dtype):
             return lax.convert_element_type(array, jnp.dtype(dtype))
 
-    # --- computing ---
-
     def accumulator(self, array: Array) -> str | None:
         # everywhere: a sum over taps would round each tap, and what is traced does not know its device
         return "float32" if array.dtype in (jnp.float16, jnp.bfloat16) else None
 
-    def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
+    # --- planning ---
+
+    def execution(self, *arrays: Array | None) -> str:
+        return XLA if any(isinstance(array, Tracer) for array in arrays) else EAGER
+
+    def default_device(self) -> str:
+        return _name(jnp.zeros(0).device)
+
+    def rule(self, direction: str, problem: ConvProblem, target: Target) -> tuple[str, str]:
         if problem.groups > 1 and direction == "weight_gradient":
             return "taps", "XLA multiplies all pairs of groups, and gives a NaN of one to all"
         alone = problem.depthwise or problem.in_channels == problem.out_channels == 1
@@ -128,42 +137,47 @@ class JaxBackend(Backend):
 
     eager_types = (ArrayImpl,)
 
-    def signature(self, *arrays: Array | None) -> Hashable | None:
+    # --- lowering ---
+
+    def signature(self, x: Array, weight: Array, bias: Array | None) -> Hashable | None:
         parts: list[Hashable] = []
-        for array in arrays:
+        for array in (x, weight, bias):
             if array is not None:
                 if array.__class__ is not ArrayImpl:
                     return None
                 parts += [array.shape, array.dtype, array.sharding]
         return (len(parts), *parts)
 
-    def lowered(self, call: Call, chosen: Chosen) -> Callable[[Array, Array, Array | None], Array] | None:
+    def lowered(self, lowering: Lowering) -> Callable[[Array, Array, Array | None], Array] | None:
         # the program that has run, where `run` does nothing but call it
-        problem = call.problem
+        call, problem = lowering.plan.call, lowering.plan.problem
         plain = call.vertical is None and call.layout.channels_last and problem.padding_mode == "zeros"
         single = problem.stride > 1 and problem.output_length == 1
         if not plain or single or problem.is_empty or problem.dtype != "float32":
             return None
-        return partial(_computed, getattr(chosen.formulation, call.direction), call.direction, problem, call.axis)
+        return partial(_computed, lowering.form(call.direction), call.direction, problem, call.axis)
 
     def compute(
         self,
-        formulation: Formulation,
+        lowering: Lowering,
         direction: str,
         problem: ConvProblem,
         axis: int,
         a: Array,
         b: Array,
         bias: Array | None,
-        chosen: Chosen | None = None,
     ) -> Array:
-        if chosen is not None and any(isinstance(array, Tracer) for array in (a, b)):
-            formulation = chosen.trained  # whatever traces may differentiate
         with _scope(a):
-            return _computed(getattr(formulation, direction), direction, problem, axis, a, b, bias)
+            return _computed(lowering.form(direction), direction, problem, axis, a, b, bias)
 
     def conv2d(
-        self, vertical: ConvProblem, horizontal: ConvProblem, x: Array, weight: Array, bias: Array | None
+        self,
+        lowering: Lowering,
+        vertical: ConvProblem,
+        horizontal: ConvProblem,
+        x: Array,
+        weight: Array,
+        bias: Array | None,
     ) -> Array:
         with _scope(x):
             return _computed_2d(vertical, horizontal, x, weight, bias)
@@ -217,25 +231,15 @@ class JaxBackend(Backend):
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _computed(
-    function: Callable[..., Array],
-    direction: str,
-    problem: ConvProblem,
-    axis: int,
-    a: Array,
-    b: Array,
-    bias: Array | None,
+    form: Formulation, direction: str, problem: ConvProblem, axis: int, a: Array, b: Array, bias: Array | None
 ) -> Array:
-    """One direction, by a method of a formulation, as one program. Precision and dtypes in force are of jit's key."""
-    if direction == "forward":
-        return function(problem, axis, a, b, bias)
-    y = function(problem, axis, a, b)
-    return y if bias is None else y + bias
+    """One direction by a formulation, as one program. Precision and dtypes in force are of jit's key."""
+    return form.compute(direction, problem, axis, a, b, bias)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _computed_2d(vertical: ConvProblem, horizontal: ConvProblem, x: Array, weight: Array, bias: Array | None) -> Array:
-    y = conv2d(vertical, horizontal, x, weight)
-    return y if bias is None else y + bias
+    return add_bias(conv2d(vertical, horizontal, x, weight), bias)
 
 
 _marker = jax.jit(lambda x: x + 1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,14 +16,15 @@ import tensorflow as tf
 from xconv import estimate
 from xconv.adjoints import ADJOINTS, operands
 from xconv.backend import Backend
-from xconv.call import Call
+from xconv.epilogue import add_bias
 from xconv.errors import UnsupportedError
 from xconv.formulation import Formulation
-from xconv.plan import Chosen, choose
+from xconv.lowering import Lowering
+from xconv.plan import Plan
 from xconv.problem import ConvProblem, Size
-from xconv.run import execute
+from xconv.target import EAGER, GRAPH, XLA, Target
 from xconv_tensorflow.formulations import DIRECT, FORMULATIONS, conv2d, native_pads, shapes
-from xconv_tensorflow.rules import ranked, under_xla
+from xconv_tensorflow.rules import ranked, symbolic_device, under_xla
 
 Tensor: TypeAlias = Any
 
@@ -33,6 +35,7 @@ class TensorFlowBackend(Backend):
     name = "tensorflow"
     formulations: Sequence[Formulation] = FORMULATIONS
     modes = ("function", "xla")
+    mode_execution = MappingProxyType({"function": GRAPH, "xla": XLA})
 
     # --- arrays ---
 
@@ -116,84 +119,117 @@ class TensorFlowBackend(Backend):
         with tf.control_dependencies([check for check in checks if check is not None]):
             return tf.identity(x)
 
-    # --- computing ---
-
     def accumulator(self, array: Tensor) -> str | None:
         # everywhere: the sum over taps would round each tap, and conv2d's own gradients are not all to be had
         return "float32" if array.dtype in (tf.float16, tf.bfloat16) else None
 
-    def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
-        able = {form.name for form in self.formulations if form.unsupported(direction, problem) is None}
-        return next((name, why) for name, why in ranked(direction, problem) if name in able)
+    # --- planning ---
 
-    def own(self, direction: str, problem: ConvProblem, layout: str) -> str:
+    def execution(self, *arrays: Tensor | None) -> str:
+        if not tf.executing_eagerly():
+            return XLA if under_xla() else GRAPH
+        return EAGER if all(array is None or array.__class__ is self.eager_types[0] for array in arrays) else GRAPH
+
+    fallback = GRAPH
+
+    def default_device(self) -> str:
+        return symbolic_device()
+
+    def has_memory(self, target: Target) -> bool:
+        return target.execution == EAGER and target.device == "cpu"
+
+    def runs_op_by_op(self, target: Target) -> bool:
+        return target.execution != XLA  # a graph of TensorFlow's own takes as long as its ops one by one
+
+    def plans_gradients(self, target: Target) -> bool:
+        return True
+
+    def rule(self, direction: str, problem: ConvProblem, target: Target) -> tuple[str, str]:
+        able = {form.name for form in self.formulations if form.unsupported(direction, problem) is None}
+        found = ranked(direction, problem, by_xla=target.execution == XLA)
+        return next((name, why) for name, why in found if name in able)
+
+    def own(self, direction: str, problem: ConvProblem, target: Target) -> str:
         return "conv2d"
 
     differentiated = ("conv2d",)
 
-    def estimates(self, direction: str, problem: ConvProblem, layout: str, device: str) -> dict[str, float]:
-        if device != "cpu":
+    def estimates(self, direction: str, problem: ConvProblem, layout: str, target: Target) -> dict[str, float]:
+        if target.device != "cpu":
             return {}
         return estimate.seconds("xconv_tensorflow", self.formulations, direction, problem, layout)
-
-    def is_tracing(self) -> bool:
-        return under_xla()  # a graph of TensorFlow's own takes as long as its ops one by one
-
-    def has_memory(self) -> bool:
-        return bool(tf.executing_eagerly())
 
     def threads(self) -> int:
         return int(tf.config.threading.get_intra_op_parallelism_threads()) or os.cpu_count() or 1
 
+    def folded_2d(self, vertical: ConvProblem, horizontal: ConvProblem) -> ConvProblem | None:
+        """Groups and dilations, whose gradients TensorFlow lacks: the vertical taps become channels."""
+        if vertical.groups == vertical.dilation == horizontal.dilation == 1:
+            return None
+        return replace(
+            horizontal.padded() if horizontal.padding_mode != "zeros" else horizontal,
+            in_channels=vertical.kernel * vertical.in_channels,
+        )
+
+    # --- lowering ---
+
     eager_types = (tf.__internal__.EagerTensor,)
 
-    def signature(self, *arrays: Tensor | None) -> Hashable | None:
-        kind, parts = self.eager_types[0], []
-        for array in arrays:
+    def signature(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Hashable | None:
+        kind, parts = self.eager_types[0], [self._threads_in_use]
+        if not tf.executing_eagerly():
+            return None
+        for array in (x, weight, bias):
             if array is not None:
                 if array.__class__ is not kind:
                     return None
                 parts += [array._shape_tuple(), array.dtype, array.device]
         return (len(parts), *parts)
 
-    def lowered(self, call: Call, chosen: Chosen) -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
-        whole = partial(execute, call, self, chosen)
-        return DIRECT.lowered(call, whole) if chosen.formulation is DIRECT else None
+    @cached_property
+    def _threads_in_use(self) -> int:
+        return self.threads()  # there is a tensor already: it cannot change any more
 
-    def packed(self, call: Call, chosen: Chosen, weight: Tensor) -> Callable[..., Tensor] | None:
-        return DIRECT.packed(call, weight) if chosen.formulation is DIRECT else None
+    def lowered(self, lowering: Lowering) -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
+        plan = lowering.plan
+        return DIRECT.lowered(plan.call, lowering) if plan.chosen.formulation == DIRECT.name else None
+
+    def packed(self, plan: Plan, weight: Tensor) -> Callable[..., Tensor] | None:
+        if plan.chosen.formulation != DIRECT.name or self.execution(weight) != EAGER:
+            return None
+        return DIRECT.packed(plan.call, weight)
 
     def compute(
         self,
-        formulation: Formulation,
+        lowering: Lowering,
         direction: str,
         problem: ConvProblem,
         axis: int,
         a: Tensor,
         b: Tensor,
         bias: Tensor | None,
-        chosen: Chosen | None = None,
     ) -> Tensor:
         with _beside(a):
             if problem.decimates:
-                return self._every(formulation, direction, problem, axis, a, b, bias, chosen)
-            if _is_native(formulation, problem) and chosen is not None and chosen.adjoints is None:
-                y = _compute(formulation, direction, problem, axis, a, b)  # nothing beats its own gradients
-            else:
-                planned = None if chosen is None else chosen.adjoints
-                y = self._direction(formulation, direction, problem, axis, a, b, planned)
-            return y if bias is None else y + bias
+                return self._every(lowering, direction, problem, axis, a, b, bias)
+            if lowering.by_framework:
+                return lowering.form(direction).compute(direction, problem, axis, a, b, bias)
+
+            def computed(wanted: str, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+                now = lowering if lowering.plan.fallback is None or self.execution(a, b) == EAGER else lowering.fallback
+                return now.form(wanted).compute(wanted, problem, axis, a, b, bias)
+
+            return _linked(computed, direction, a, b, bias)
 
     def _every(
         self,
-        formulation: Formulation,
+        lowering: Lowering,
         direction: str,
         problem: ConvProblem,
         axis: int,
         a: Tensor,
         b: Tensor,
         bias: Tensor | None,
-        chosen: Chosen | None,
     ) -> Tensor:
         """A pointwise problem without its stride: of every stride-th element.
 
@@ -202,36 +238,24 @@ class TensorFlowBackend(Backend):
         step, dense = problem.stride, problem.decimated()
         if direction != "input_gradient":
             seen = shapes.cut(shapes.pad(a, axis, problem.padding), axis, 0, None, step)
-            return self.compute(formulation, direction, dense, axis, seen, b, bias, chosen)
-        dx = self.compute(formulation, direction, dense, axis, a, b, None, chosen)
+            return self.compute(lowering, direction, dense, axis, seen, b, bias)
+        dx = self.compute(lowering, direction, dense, axis, a, b, None)
         spaced = shapes.pad(tf.expand_dims(dx, axis + 1), axis + 1, (0, step - 1))
         spaced = tf.reshape(spaced, shapes.resized(dx, axis, dense.length * step, problem.in_channels))
         low = problem.padding[0]
-        dx = shapes.pad(spaced, axis, (-low, problem.length + low - dense.length * step))
-        return dx if bias is None else dx + bias
-
-    def _direction(
-        self,
-        formulation: Formulation,
-        direction: str,
-        problem: ConvProblem,
-        axis: int,
-        a: Tensor,
-        b: Tensor,
-        planned: Mapping[str, Formulation] | None,
-    ) -> Tensor:
-        forms = {direction: formulation}
-        for other in ADJOINTS[direction]:
-            forms[other] = choose(self, other, problem).formulation if planned is None else planned[other]
-        if _is_native(formulation, problem) and all(forms[o].name == "conv2d" for o in ADJOINTS[direction]):
-            return _compute(formulation, direction, problem, axis, a, b)  # its gradients are those that we would take
-        return _linked(lambda wanted, a, b: _compute(forms[wanted], wanted, problem, axis, a, b), direction, a, b)
+        return add_bias(shapes.pad(spaced, axis, (-low, problem.length + low - dense.length * step)), bias)
 
     def conv2d(
-        self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
+        self,
+        lowering: Lowering,
+        vertical: ConvProblem,
+        horizontal: ConvProblem,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
     ) -> Tensor:
         if not vertical.groups == vertical.dilation == horizontal.dilation == 1:
-            return self._conv2d_by_rows(vertical, horizontal, x, weight, bias)
+            return self._conv2d_by_rows(lowering, vertical, horizontal, x, weight, bias)
         for at, problem in ((1, vertical), (2, horizontal)):
             if problem.decimates:  # as in _every
                 x = shapes.cut(shapes.pad(x, at, problem.padding), at, 0, None, problem.stride)
@@ -242,13 +266,17 @@ class TensorFlowBackend(Backend):
         compute = partial(conv2d, vertical, horizontal)
         with _beside(x):
             if vertical.is_static and horizontal.is_static:
-                y = compute("forward", x, weight)
-            else:
-                y = _linked(compute, "forward", x, weight)
-            return y if bias is None else y + bias
+                return add_bias(compute("forward", x, weight), bias)
+            return add_bias(_linked(compute, "forward", x, weight), bias)
 
     def _conv2d_by_rows(
-        self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
+        self,
+        lowering: Lowering,
+        vertical: ConvProblem,
+        horizontal: ConvProblem,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
     ) -> Tensor:
         """The vertical taps folded into the channels: one 1-D problem along the rows, with all its gradients."""
         groups, kh = vertical.groups, vertical.kernel
@@ -262,7 +290,7 @@ class TensorFlowBackend(Backend):
         kernel = tf.reshape(kernel, (horizontal.kernel, kh * vertical.group_in, vertical.out_channels))
         outer = horizontal.outer if not vertical.is_static else folded.shape[0] * folded.shape[1]
         problem = replace(horizontal, outer=outer, in_channels=kh * vertical.in_channels)
-        return self.compute(choose(self, "forward", problem).formulation, "forward", problem, 2, folded, kernel, bias)
+        return self.compute(lowering, "forward", problem, 2, folded, kernel, bias)
 
     # --- for parity checks and benchmarks ---
 
@@ -317,35 +345,26 @@ class TensorFlowBackend(Backend):
         return str(tf.__version__)
 
 
-def _linked(compute: Callable[[str, Tensor, Tensor], Tensor], direction: str, a: Tensor, b: Tensor) -> Tensor:
-    """A direction whose gradients are the two others, and theirs in turn."""
+def _linked(compute: Callable[..., Tensor], direction: str, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A direction and its bias, whose gradients are the two others, and theirs in turn."""
+    biases = [] if bias is None else [bias]
     if not shapes.may_be_differentiated():
-        return compute(direction, a, b)
+        return compute(direction, a, b, *biases)
 
     @tf.custom_gradient
-    def with_gradient(a: Tensor, b: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
-        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
+    def with_gradient(a: Tensor, b: Tensor, *biases: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+        def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
             first, second = ADJOINTS[direction]
             with _beside(upstream):
                 return (
                     _linked(compute, first, *operands(direction, 0, a, b, upstream)),
                     _linked(compute, second, *operands(direction, 1, a, b, upstream)),
+                    *(tf.reduce_sum(upstream, list(range(len(upstream.shape) - 1))) for _ in biases),
                 )
 
-        return compute(direction, a, b), gradient
+        return compute(direction, a, b, *biases), gradient
 
-    return with_gradient(a, b)
-
-
-def _is_native(formulation: Formulation, problem: ConvProblem) -> bool:
-    """Whether TensorFlow differentiates it right, on every device."""
-    return formulation.name in ("conv1d", "conv2d") and problem.groups == problem.dilation == 1 and problem.is_static
-
-
-def _compute(formulation: Formulation, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor) -> Tensor:
-    if direction == "forward":
-        return formulation.forward(problem, axis, a, b, None)
-    return getattr(formulation, direction)(problem, axis, a, b)
+    return with_gradient(a, b, *biases)
 
 
 def _beside(array: Tensor) -> AbstractContextManager[Any]:

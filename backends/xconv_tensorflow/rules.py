@@ -16,12 +16,12 @@ FEW = 16
 """Taps up to which XLA computes a sum over them faster than a convolution of one channel."""
 
 
-def ranked(direction: str, problem: ConvProblem) -> Iterator[tuple[str, str]]:
+def ranked(direction: str, problem: ConvProblem, *, by_xla: bool = False) -> Iterator[tuple[str, str]]:
     """Formulations from the best to the one that can compute everything, each with the reason.
 
     "fft" is only taken by name: the checks that compare "auto" with integers ask for every bit.
     """
-    if under_xla():
+    if by_xla:
         yield from _ranked_by_xla(direction, problem)
     many, known = problem.in_channels >= min(16, problem.out_channels), problem.is_static
     if problem.depthwise:
@@ -72,3 +72,17 @@ def _ranked_by_xla(direction: str, problem: ConvProblem) -> Iterator[tuple[str, 
 def under_xla() -> bool:
     """Whether the graph that is being built is for XLA, as ``tf.function(jit_compile=True)`` has it."""
     return not tf.executing_eagerly() and bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+
+
+def symbolic_device() -> str:
+    """Where TensorFlow places the ops that are recorded now: where the scope says, or on the first GPU if there is one.
+
+    >>> with tf.Graph().as_default(), tf.device("/CPU:0"):
+    ...     symbolic_device()
+    'cpu'
+    """
+    scope = tf.constant(0).device if not tf.executing_eagerly() else ""  # it is given the scope's, and used by nothing
+    kind, _, index = scope.rpartition("device:")[2].partition(":")
+    if scope:
+        return "cpu" if kind.lower() == "cpu" else f"cuda:{index or 0}"
+    return "cuda:0" if tf.config.list_logical_devices("GPU") else "cpu"

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._C import _is_any_autocast_enabled as is_any_autocast_enabled
 from torch.compiler import is_compiling
 
 from xconv import estimate
 from xconv.backend import Backend
-from xconv.call import Call
+from xconv.epilogue import add_bias
 from xconv.formulation import Formulation
-from xconv.plan import Chosen
-from xconv.problem import DIRECTIONS, ConvProblem, Size
-from xconv_torch import rules
-from xconv_torch.autograd import apart, computed, is_differentiated, is_eager
-from xconv_torch.formulations import FORMULATIONS, own_adjoints, shapes
-from xconv_torch.formulations.direct import DIRECT
+from xconv.lowering import Lowering
+from xconv.plan import Plan
+from xconv.problem import ConvProblem, Size
+from xconv.target import EAGER, GRAPH, INDUCTOR, Target
+from xconv_torch import executions, rules
+from xconv_torch.autograd import planned
+from xconv_torch.formulations import FORMULATIONS, shapes
 from xconv_torch.lowered import lowered, packed
-from xconv_torch.node import OPEN, node, serves
 
 _NAMES = {
     torch.float32: "float32",
@@ -33,9 +33,6 @@ _NAMES = {
     torch.bfloat16: "bfloat16",
 }
 _DTYPES = {name: dtype for dtype, name in _NAMES.items()}
-
-
-_EAGER = (Tensor, torch.nn.Parameter)
 
 
 class TorchBackend(Backend):
@@ -47,6 +44,7 @@ class TorchBackend(Backend):
     name = "torch"
     formulations: Sequence[Formulation] = FORMULATIONS
     modes = ("aot_eager", "inductor")
+    mode_execution = MappingProxyType(dict.fromkeys(modes, INDUCTOR))
 
     # --- arrays ---
 
@@ -140,125 +138,100 @@ class TorchBackend(Backend):
         gathered: Tensor = x.index_select(axis, place)
         return gathered
 
-    # --- computing ---
-
     def accumulator(self, array: Tensor) -> str | None:
         # On the CPU: float16 is slow and bfloat16 is rounded between steps; CUDA sums both in float32 itself.
         narrow = array.dtype in (torch.float16, torch.bfloat16) and array.device.type == "cpu"
         return "float32" if narrow else None
 
-    def rule(self, direction: str, problem: ConvProblem, layout: str) -> tuple[str, str]:
-        return rules.rule(direction, problem, layout)
+    # --- planning ---
 
-    def traced(self, direction: str, problem: ConvProblem, layout: str, device: str) -> Chosen | None:
-        return rules.traced(direction, problem, layout, device)
+    def execution(self, *arrays: Tensor | None) -> str:
+        return executions.execution(*arrays)
+
+    fallback = GRAPH
+
+    def has_memory(self, target: Target) -> bool:
+        return target.device == "cpu" and target.execution in (EAGER, INDUCTOR)
+
+    def runs_op_by_op(self, target: Target) -> bool:
+        return target.execution in (EAGER, INDUCTOR)
+
+    def plans_gradients(self, target: Target) -> bool:
+        return target.execution in (EAGER, INDUCTOR)
+
+    def rule(self, direction: str, problem: ConvProblem, target: Target) -> tuple[str, str]:
+        return rules.rule(direction, problem, target)
 
     differentiated = ("conv2d", "conv1d")
 
     clearly_first = 1.35  # the layout that its own ops are made for
     apart_seconds = 50e-6
 
-    def estimates(self, direction: str, problem: ConvProblem, layout: str, device: str) -> dict[str, float]:
-        if device != "cpu" or (problem.out_channels == 1 and problem.dtype == "float64"):
+    def estimates(self, direction: str, problem: ConvProblem, layout: str, target: Target) -> dict[str, float]:
+        if target.device != "cpu" or (problem.out_channels == 1 and problem.dtype == "float64"):
             return {}
         return estimate.seconds("xconv_torch", self.formulations, direction, problem, layout)
 
     def is_trap(self, name: str, direction: str, problem: ConvProblem) -> bool:
         return rules.is_trap(name, direction, problem)
 
-    def is_tracing(self) -> bool:
-        return torch.compiler.is_compiling()
-
     def threads(self) -> int:
-        return torch.get_num_threads()
+        return executions.threads()
 
-    eager_types = _EAGER
+    def is_compiling(self) -> bool:
+        return is_compiling()
 
-    def signature(self, *arrays: Tensor | None) -> Hashable | None:
-        x, weight, bias = arrays
-        if (
-            x is None
-            or weight is None
-            or is_compiling()
-            or is_any_autocast_enabled()
-            or weight.__class__ not in _EAGER
-            or x.layout is not torch.strided
-            or weight.layout is not torch.strided
-        ):
-            return None
-        if bias is None:
-            return x.shape, x.dtype, x.device, weight.shape, weight.dtype, weight.device
-        if bias.__class__ not in _EAGER:
-            return None
-        of_bias = bias.shape, bias.dtype, bias.device
-        return x.shape, x.dtype, x.device, weight.shape, weight.dtype, weight.device, of_bias
+    def has_known_sizes(self, problem: ConvProblem) -> bool:
+        return executions.has_known_sizes(problem)
 
-    def packed(self, call: Call, chosen: Chosen, weight: Tensor) -> Callable[..., Tensor] | None:
-        return packed(call, chosen, weight)
+    def constant(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return executions.called(function, *arguments)
 
-    def lowered(self, call: Call, chosen: Chosen) -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
-        return lowered(self, call, chosen)
+    fuses_bias_2d = True
+
+    # --- lowering ---
+
+    eager_types = executions.EAGER_TYPES
+
+    def signature(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Hashable | None:
+        return executions.signature(x, weight, bias)
+
+    def packed(self, plan: Plan, weight: Tensor) -> Callable[..., Tensor] | None:
+        return packed(plan, weight)
+
+    def lowered(self, lowering: Lowering) -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
+        return lowered(lowering)
 
     def compute(
         self,
-        formulation: Formulation,
+        lowering: Lowering,
         direction: str,
         problem: ConvProblem,
         axis: int,
         a: Tensor,
         b: Tensor,
         bias: Tensor | None,
-        chosen: Chosen | None = None,
     ) -> Tensor:
         with _as_prepared(a):
             if problem.decimates:
-                return self._every(formulation, direction, problem, axis, a, b, bias, chosen)
-            trained = is_differentiated(a, b)
-            formulation = chosen.trained if trained and chosen is not None else formulation
-            forms = self._of_node(formulation, chosen, trained)
-            if forms is not None and serves(a, b, bias):
-                if trained or direction != "forward" or is_differentiated(bias):
-                    y = node(forms, direction, problem, axis, a, b)
-                    return y if bias is None else y + bias
-                return node(forms, direction, problem, axis, a, b, bias)
-            if formulation is OPEN:  # a subclass of tensors, which sees torch's own ops
-                formulation = self._by_rule(direction, problem)
-            if trained and is_eager():
-                adjoints = None if chosen is None else chosen.adjoints
-                adjoints = own_adjoints(formulation, problem) if adjoints is None else adjoints
-                if adjoints is not None:
-                    y = apart(adjoints, direction, problem, axis, a, b)
-                    return y if bias is None else y + bias
-            if direction == "forward":
-                return formulation.forward(problem, axis, a, b, bias)
-            y = computed(formulation, direction, problem, axis, a, b)
-            return y if bias is None else y + bias
+                return self._every(lowering, direction, problem, axis, a, b, bias)
+            if lowering.by_framework:
+                return lowering.form(direction).compute(direction, problem, axis, a, b, bias)
+            if is_compiling():
+                from xconv_torch.node import node  # it loads torch's compiler, which is at work
 
-    def _by_rule(self, direction: str, problem: ConvProblem) -> Formulation:
-        name = self.rule(direction, problem, "NWC")[0]
-        return next(form for form in self.formulations if form.name == name)
-
-    def _of_node(
-        self, formulation: Formulation, chosen: Chosen | None, trained: bool
-    ) -> Mapping[str, Formulation] | None:
-        """What a node of a graph would compute; None for torch's own op, and for a name that compilers see through."""
-        if trained and chosen is not None and chosen.adjoints is not None:
-            return chosen.adjoints
-        planned = chosen is not None and (chosen.adjoints is not None or chosen.formulation is not chosen.trained)
-        if formulation is DIRECT or (planned and formulation.name not in self.differentiated):
-            return dict.fromkeys(DIRECTIONS, formulation)
-        return None
+                return node(lowering.plan, direction, problem, axis, a, b, bias)
+            return planned(lowering, direction, problem, axis, a, b, bias)
 
     def _every(
         self,
-        formulation: Formulation,
+        lowering: Lowering,
         direction: str,
         problem: ConvProblem,
         axis: int,
         a: Tensor,
         b: Tensor,
         bias: Tensor | None,
-        chosen: Chosen | None,
     ) -> Tensor:
         """A pointwise problem without its stride: of every stride-th element.
 
@@ -269,14 +242,20 @@ class TorchBackend(Backend):
         if direction != "input_gradient":
             seen = shapes.pad(a, axis, problem.padding)
             seen = seen[(slice(None),) * axis + (slice(None, None, step),)]
-            return self.compute(formulation, direction, dense, axis, seen, b, bias, chosen)
-        dx = self.compute(formulation, direction, dense, axis, a, b, None, chosen)
-        apart = shapes.pad(dx.unsqueeze(axis + 1), axis + 1, (0, step - 1)).flatten(axis, axis + 1)
-        dx = shapes.pad(apart, axis, (-low, problem.length + low - dense.length * step))
-        return dx if bias is None else dx + bias
+            return self.compute(lowering, direction, dense, axis, seen, b, bias)
+        dx = self.compute(lowering, direction, dense, axis, a, b, None)
+        spaced = shapes.pad(dx.unsqueeze(axis + 1), axis + 1, (0, step - 1)).flatten(axis, axis + 1)
+        dx = shapes.pad(spaced, axis, (-low, problem.length + low - dense.length * step))
+        return add_bias(dx, bias)
 
     def conv2d(
-        self, vertical: ConvProblem, horizontal: ConvProblem, x: Tensor, weight: Tensor, bias: Tensor | None
+        self,
+        lowering: Lowering,
+        vertical: ConvProblem,
+        horizontal: ConvProblem,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
     ) -> Tensor:
         for at, problem in ((1, vertical), (2, horizontal)):
             if problem.decimates:  # as in _every

@@ -3,104 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._C import _is_any_autocast_enabled as is_any_autocast_enabled
 
 from xconv.call import Call
-from xconv.plan import Chosen
-from xconv.problem import DIRECTIONS
-from xconv.run import execute
-from xconv_torch.autograd import Apart, is_differentiated, is_eager
-from xconv_torch.formulations import own_adjoints
+from xconv.lowering import Lowered, Lowering
+from xconv.plan import Plan
+from xconv.target import EAGER
+from xconv_torch.autograd import Planned, is_differentiated
+from xconv_torch.executions import execution
 from xconv_torch.formulations.direct import DIRECT
 
-if TYPE_CHECKING:
-    from xconv_torch.backend import TorchBackend
 
-Lowered = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+def lowered(lowering: Lowering) -> Lowered | None:
+    """The function of an eager call by ``direct`` or a native formulation; None where more is to be done than one op.
 
-
-def lowered(backend: TorchBackend, call: Call, chosen: Chosen) -> Lowered | None:
-    """The function of a call by a native formulation; None where more is to be done than one op.
-
-    With gradients that are computed apart, it is left as soon as they are wanted.
+    It gives the bits of the lowering itself, and leaves to it what wants gradients that are planned.
     """
-    if chosen.formulation is DIRECT:
-        return DIRECT.lowered(call, _differentiated(backend, call, chosen))
-    if not _is_one_op(call) or chosen.formulation.name not in _NATIVE:
+    plan = lowering.plan
+    call, name = plan.call, plan.chosen.formulation
+    if plan.target.device != "cpu" and not lowering.by_framework:
         return None
-    direct = _NATIVE[chosen.formulation.name](call)
-    one = chosen.trained is chosen.formulation and chosen.adjoints is None
-    if direct is None or (one and own_adjoints(chosen.formulation, call.problem) is None):
-        return direct
-    whole = partial(execute, call, backend, chosen)
+    if name == DIRECT.name:
+        return DIRECT.lowered(call, _with_gradients(lowering))
+    if call.vertical is not None or not _is_one_op(call) or name not in _NATIVE:
+        return None
+    own = _NATIVE[name](call)
+    if own is None or lowering.by_framework:
+        return own
 
     def either(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
-            return whole(x, weight, bias)
-        return direct(x, weight, bias)
+        return (lowering if is_differentiated(x, weight, bias) else own)(x, weight, bias)
 
     return either
 
 
-def _differentiated(backend: TorchBackend, call: Call, chosen: Chosen) -> Lowered:
-    """What a call of ``direct`` is while somebody looks on: for gradients the same code, with as little around it."""
-    whole: Lowered = partial(execute, call, backend, chosen)
-    forms = dict.fromkeys(DIRECTIONS, DIRECT)
-    if chosen.trained is not DIRECT or (chosen.adjoints is not None and chosen.adjoints != forms):
-        return whole
-    layout, how = call.layout, (forms, call.direction, call.problem, call.axis)
+def _with_gradients(lowering: Lowering) -> Lowered:
+    """A call of ``direct`` whose gradients are wanted, with as little around it as can be."""
+    call, backend = lowering.plan.call, lowering.backend
+    layout, how = call.layout, (lowering, call.direction, call.problem, call.axis)
 
-    def either(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if not is_eager() or not is_differentiated(x, weight) or is_any_autocast_enabled():
-            return whole(x, weight, bias)
+    def computed(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if layout.channels_last:
-            y = Apart.apply(x, weight, *how)
-            return y if bias is None else y + bias
-        y = Apart.apply(x.permute(layout.to_channels_last), weight.permute(call.weight_axes), *how)
-        return backend.settle((y if bias is None else y + bias).permute(layout.from_channels_last), x)
+            y: Tensor = Planned.apply(x, weight, bias, *how)
+            return y
+        y = Planned.apply(x.permute(layout.to_channels_last), weight.permute(call.weight_axes), bias, *how)
+        settled: Tensor = backend.settle(y.permute(layout.from_channels_last), x)
+        return settled
 
-    return either
+    return computed
 
 
-def packed(call: Call, chosen: Chosen, weight: Tensor) -> Callable[..., Tensor] | None:
-    """A call with its weight in oneDNN's own order: what ``torch.compile`` does for frozen weights.
+def packed(plan: Plan, weight: Tensor) -> Callable[..., Tensor] | None:
+    """A call with its weight in the order of the tiles of ``direct``.
 
-    Depthwise weights are in no better order than their own.
+    oneDNN has an order of its own too (``torch.ops.mkldnn``), in which it gives other bits than torch's own op.
     """
-    if chosen.formulation is DIRECT:
-        return DIRECT.packed(call, weight)
-    problem, fits = call.problem, weight.dtype == torch.float32 and weight.device.type == "cpu"
-    native = chosen.formulation.name in _NATIVE and _is_one_op(call) and not problem.depthwise
-    if not (native and fits and torch.backends.mkldnn.is_available()):
+    if plan.chosen.formulation != DIRECT.name or execution(weight) != EAGER:
         return None
-    layout, width = call.layout, len(call.layout.name) == 3 or call.axis == 2
-    how = [
-        [a, b] if width else [b, a] for a, b in ((0, problem.padding[0]), (1, problem.stride), (1, problem.dilation))
-    ]
-    kernel = weight.detach().permute(call.weight_axes).permute(2, 1, 0).unsqueeze(2 if width else 3)
-    kernel = kernel.contiguous(memory_format=torch.channels_last)
-    ready: dict[torch.Size, Tensor] = {}
-
-    def with_weight(x: Tensor, bias: Tensor | None = None) -> Tensor:
-        last = x.permute(layout.to_channels_last)
-        image = last.permute(0, 3, 1, 2) if last.ndim == 4 else last.transpose(1, 2).unsqueeze(2)
-        if image.shape not in ready:  # the best order depends on the whole shape of the image
-            ready.clear()
-            reorder = torch.ops.mkldnn._reorder_convolution_weight
-            ready[image.shape] = reorder(kernel, *how, problem.groups, list(image.shape))
-        with torch.no_grad():
-            packed = ready[image.shape]
-            y = torch.ops.mkldnn._convolution_pointwise(image, packed, bias, *how, problem.groups, "none", [], "")
-        y = y.permute(0, 2, 3, 1) if last.ndim == 4 else y.squeeze(2).transpose(1, 2)
-        return y.permute(layout.from_channels_last)
-
-    return with_weight
+    return DIRECT.packed(plan.call, weight)
 
 
 def _is_one_op(call: Call) -> bool:
@@ -113,7 +75,7 @@ def _is_one_op(call: Call) -> bool:
         and problem.dtype in ("float32", "float64")
         and problem.is_static
         and not problem.is_empty
-        and problem.kernel > 1
+        and not problem.decimates
         and not (problem.stride > 1 and problem.output_length == 1)
         and problem.out_channels > 1
     )

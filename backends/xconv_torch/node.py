@@ -3,28 +3,30 @@
 Compilers see through torch's own ops, and not through loops that are made for a layer. Where those are faster, the
 graph gets an op of the library ``xconv``, with its shape and its gradients, which are such nodes again. A node whose
 sizes are open is planned when it runs. What is exported holds none: it is for programs that know torch's ops only.
+
+Importing this module imports torch's compiler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
-from torch.fx.experimental.symbolic_shapes import has_static_value
 
 from xconv.adjoints import ADJOINTS, operands
+from xconv.call import Call
 from xconv.direct.order import FIRST
 from xconv.formulation import Formulation
-from xconv.plan import chosen_eagerly
+from xconv.layouts import LAYOUTS
+from xconv.plan import AUTO, LOCAL, Plan
+from xconv.planner import plan_call, problem_of, values_of
 from xconv.problem import DIRECTIONS, ConvProblem, Size
-from xconv.registry import get_backend
-from xconv_torch.autograd import computed
+from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, INDUCTOR, Target
 from xconv_torch.formulations import FORMULATIONS
-from xconv_torch.formulations.direct import DIRECT, is_plain
+from xconv_torch.formulations.direct import DIRECT
 
 _BY_NAME = {form.name: form for form in FORMULATIONS}
 
@@ -36,53 +38,12 @@ _LIBRARY.define(
 )
 
 
-class Open(Formulation):
-    """What is chosen when a node runs, for its sizes then."""
-
-    name = "auto"
-
-
-OPEN = Open()
-
-
-def serves(*arrays: Tensor | None) -> bool:
-    """Whether ``torch.compile`` traces what such a node can stand for."""
-    return torch.compiler.is_compiling() and is_alone() and all(is_plain(x) for x in arrays)
-
-
-def is_known(problem: ConvProblem) -> bool:
-    """Whether no size is open; to a function that is compiled those that are look like integers."""
-    return all(has_static_value(size) for size in (problem.outer, problem.length, problem.inner, *problem.padding))
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-constant: Callable[[F], F] = torch.compiler.assume_constant_result
-"""What is called as it is while the compiler traces; its result is a constant of the graph."""
-
-
-@constant
-def is_alone() -> bool:
-    """Whether no transform of functions and no dual number is at work, for which a node has no rule, nor an export.
-
-    To what is compiled torch 2.9 says that it is exported; to what is called as it is, it says the truth.
-    """
-    is_transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-    return not (is_transformed or torch.compiler.is_exporting())
-
-
 def node(
-    forms: Mapping[str, Formulation],
-    direction: str,
-    problem: ConvProblem,
-    axis: int,
-    a: Tensor,
-    b: Tensor,
-    bias: Tensor | None = None,
+    plan: Plan, direction: str, problem: ConvProblem, axis: int, a: Tensor, b: Tensor, bias: Tensor | None = None
 ) -> Tensor:
-    """A direction of a problem, whose gradients are the two others; none flows to the bias."""
-    names = [forms[each].name for each in DIRECTIONS]
-    return _node(a, b, bias, direction, names, list(sizes_of(problem)), axis)
+    """A direction of a problem by a plan, whose gradients are the two others."""
+    names = [choice.formulation for choice in (plan.forward, plan.input_gradient, plan.weight_gradient)]
+    return _node(a, b, bias, direction, names, list(values_of(problem)), axis)
 
 
 def _node(
@@ -104,48 +65,35 @@ def _computed(
     channels_first: bool,
 ) -> Tensor:
     """What the node does when the graph runs."""
-    problem, name = problem_of(tuple(sizes), DIRECT.memory.dtype(a)), names[DIRECTIONS.index(direction)]
-    if name == OPEN.name:
-        last, first = ("NWC", "NCW") if a.ndim == 3 else ("NHWC", "NCHW")
-        layout = first if DIRECT.memory.lies(a) == FIRST else last
-        form = chosen_eagerly(get_backend("torch"), direction, problem, layout, "cpu").formulation
-    else:
-        form = _BY_NAME[name]
+    problem, name = _problem_of(tuple(sizes), DIRECT.memory.dtype(a)), names[DIRECTIONS.index(direction)]
+    form = _chosen_now(name, direction, problem, axis, a)
     with torch.no_grad():
-        y = computed(form, direction, problem, axis, a, b) if bias is None else form.forward(problem, axis, a, b, bias)
+        y: Tensor = form.compute(direction, problem, axis, a, b, bias)
         return y.movedim(-1, 1).contiguous().movedim(1, -1) if channels_first else y.contiguous()
 
 
-_COUNTS = ("outer", "length", "inner", "in_channels", "out_channels", "kernel", "stride", "dilation", "groups")
+def _chosen_now(name: str, direction: str, problem: ConvProblem, axis: int, a: Tensor) -> Formulation:
+    """The formulation of a name; for a problem whose sizes were open, what is best for the sizes that came."""
+    if name not in (AUTO, LOCAL):
+        form = _BY_NAME[name]
+        if form.unsupported(direction, problem) is None:
+            return form
+        name = AUTO
+    first = DIRECT.memory.lies(a) == FIRST
+    layout = LAYOUTS[("NCW" if first else "NWC") if a.ndim == 3 else ("NCHW" if first else "NHWC")]
+    target = Target("torch", "cpu", CHANNELS_FIRST if first else CHANNELS_LAST, torch.get_num_threads(), INDUCTOR)
+    operation = "conv1d" if a.ndim == 3 else "conv1d_columns" if axis == 1 else "conv1d_rows"
+    return _BY_NAME[plan_call(Call(operation, layout, problem, axis, direction), target, name).chosen.formulation]
 
 
-def sizes_of(problem: ConvProblem) -> tuple[int, ...]:
-    """A problem with zeros around it, as a graph can hold it, which has the dtype from its arrays."""
-    return (*(getattr(problem, name) for name in _COUNTS), *problem.padding)
-
-
-@lru_cache(maxsize=4096)
-def problem_of(sizes: tuple[int, ...], dtype: str) -> ConvProblem:
-    """The way back.
-
-    >>> problem = ConvProblem(2, 9, 1, 4, 8, kernel=3, stride=2, groups=2, padding=(1, 0))
-    >>> problem_of(sizes_of(problem), "float32") == problem
-    True
-    """
-    return _problem(sizes, dtype)
-
-
-def _problem(sizes: Sequence[Size], dtype: str) -> ConvProblem:
-    *counts, low, high = sizes
-    fields: dict[str, Any] = dict(zip(_COUNTS, counts, strict=True))
-    return ConvProblem(**fields, padding=(low, high), dtype=dtype)
+_problem_of = lru_cache(maxsize=4096)(problem_of)
 
 
 def _shaped(*given: Any) -> Tensor:
     """What the node gives, without its numbers."""
     a, _, _, direction, _, sizes, axis, channels_first = given
-    problem = _problem(sizes, "float32")
-    shape = list(problem.weight_shape)
+    problem = problem_of(sizes, "float32")
+    shape: list[Size] = list(problem.weight_shape)
     if direction != "weight_gradient":
         forward = direction == "forward"
         shape = list(a.shape)
@@ -168,12 +116,14 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _differentiated(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
     a, b = ctx.saved_tensors
     direction, *how = ctx.how
-    found: list[Tensor | None] = [None, None]
+    found: list[Tensor | None] = [None, None, None]
     for which, wanted in enumerate(ADJOINTS[direction]):
         if ctx.needs_input_grad[which]:
             one, other = operands(direction, which, a, b, above)
             found[which] = _node(one, other, None, wanted, *how)
-    return (*found, None, None, None, None, None, None)
+    if ctx.needs_input_grad[2]:
+        found[2] = above.sum(tuple(range(above.ndim - 1)))
+    return (*found, None, None, None, None, None)
 
 
 _LIBRARY.impl("convolution", _computed, "CPU")

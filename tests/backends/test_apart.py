@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytest
@@ -11,9 +10,13 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import xconv
 from xconv import dispatch
-from xconv.plan import Chosen
-from xconv.problem import ConvProblem
-from xconv_torch.autograd import apart
+from xconv.call import Call
+from xconv.layouts import LAYOUTS
+from xconv.lowering import Lowering
+from xconv.plan import Choice, Plan
+from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.target import Target
+from xconv_torch.autograd import planned
 
 PROBLEMS = [
     ConvProblem(2, 17, 1, 3, 4, kernel=3, padding=(2, 1)),
@@ -38,44 +41,63 @@ def operands(problem: ConvProblem, direction: str) -> list[Any]:
     ]
 
 
+def by_name(problem: ConvProblem, direction: str, **names: str) -> Lowering:
+    """A lowering that takes the formulations of these names, and computes each gradient by its own."""
+    forward, dx, dweight = (Choice(names[each], "named") for each in DIRECTIONS)
+    call = Call("conv1d", LAYOUTS["NWC"], problem, 1, direction)
+    return Lowering(Plan(call, Target("torch"), forward, dx, dweight, by_framework=False), BACKEND)
+
+
 @pytest.mark.parametrize("problem", PROBLEMS, ids=["plain", "depthwise, dilated", "strided"])
 @pytest.mark.parametrize("direction", list(OPERANDS))
 @pytest.mark.parametrize("name", [form.name for form in BACKEND.formulations])
 def test_first_and_second_gradients(name: str, direction: str, problem: ConvProblem) -> None:
-    form = next(form for form in BACKEND.formulations if form.name == name)
-    taps = next(form for form in BACKEND.formulations if form.name == "taps")
-    forms = {d: form if form.unsupported(d, problem) is None else taps for d in OPERANDS}
-    if form not in forms.values():
+    form = BACKEND.by_name[name]
+    names = {d: name if form.unsupported(d, problem) is None else "taps" for d in DIRECTIONS}
+    if name not in names.values():
         return  # test_formulations.py sees to it that each formulation has problems that it can do
+    lowering = by_name(problem, direction, **names)
 
     def function(a: Any, b: Any) -> Any:
-        return apart(forms, direction, problem, 1, a, b)
+        return planned(lowering, direction, problem, 1, a, b, None)
 
     inputs = operands(problem, direction)
-    assert gradcheck(function, inputs, check_forward_ad=True)
+    assert gradcheck(function, inputs)
     assert gradgradcheck(function, inputs)
 
 
-def test_only_what_is_wanted_is_computed() -> None:
-    ran: list[str] = []
-
-    class Spy:
-        def __init__(self, form: Any) -> None:
-            self.form = form
-
-        def __getattr__(self, name: str) -> Any:
-            ran.append(name)
-            return getattr(self.form, name)
-
+@pytest.mark.parametrize("direction", ["forward", "input_gradient"])
+@pytest.mark.parametrize("name", [form.name for form in BACKEND.formulations])
+def test_a_bias_has_its_gradients_too(name: str, direction: str) -> None:
     problem = PROBLEMS[0]
-    form = Spy(BACKEND.formulations[0])
+    lowering = by_name(problem, direction, **dict.fromkeys(DIRECTIONS, name))
+    channels = problem.out_channels if direction == "forward" else problem.in_channels
+    bias = torch.randn(channels, dtype=torch.float64).requires_grad_()
+
+    def function(a: Any, b: Any, bias: Any) -> Any:
+        return planned(lowering, direction, problem, 1, a, b, bias)
+
+    inputs = [*operands(problem, direction), bias]
+    assert gradcheck(function, inputs)
+    assert gradgradcheck(function, inputs)
+
+
+def test_only_what_is_wanted_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    form = BACKEND.by_name["conv2d"]
+    compute = form.compute
+
+    def watched(direction: str, *arguments: Any) -> Any:
+        ran.append(direction)
+        return compute(direction, *arguments)
+
+    monkeypatch.setattr(form, "compute", watched)
+    problem = PROBLEMS[0]
+    lowering = by_name(problem, "forward", **dict.fromkeys(DIRECTIONS, "conv2d"))
     x, w = operands(problem, "forward")
     x.requires_grad_(False)
-    forms: Any = dict.fromkeys(OPERANDS, form)
-    y: Any = apart(forms, "forward", problem, 1, x, w)
-    y.sum().backward()
+    torch.autograd.grad(planned(lowering, "forward", problem, 1, x, w, None).sum(), w)
     assert ran == ["forward", "weight_gradient"]
-    assert x.grad is None
 
 
 def test_duals_pass_through_a_call() -> None:
@@ -89,16 +111,15 @@ def test_duals_pass_through_a_call() -> None:
 
 def test_a_planned_call_takes_the_planned_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the plan says so, and only where a gradient is wanted."""
-    forms = {form.name: form for form in BACKEND.formulations}
-    chosen = Chosen(forms["conv2d"], forms["conv2d"], dict.fromkeys(OPERANDS, forms["taps"]))
-    monkeypatch.setattr(sys.modules["xconv.plan"], "_chosen", lambda *_: chosen)
+    forward, others = Choice("conv2d", "named"), Choice("taps", "named")
+    monkeypatch.setattr("xconv.planner._decided", lambda *_: ((forward, others, others), False))
     dispatch.forget()
     generator = torch.Generator().manual_seed(2)
     x = torch.randint(-3, 4, (2, 17, 3), generator=generator).float()
     w = torch.randint(-3, 4, (3, 3, 4), generator=generator).float().requires_grad_()
     for _ in range(2):  # looked at in full, and made before
         y = xconv.conv1d(x, w, padding=1)
-        assert "Apart" in type(y.grad_fn).__name__
+        assert "Planned" in type(y.grad_fn).__name__
         with torch.no_grad():
             assert torch.equal(xconv.conv1d(x, w, padding=1), y)
     dispatch.forget()
@@ -111,7 +132,7 @@ def test_a_named_op_is_not_differentiated_where_torch_writes_out_of_bounds(name:
     y = xconv.conv1d(x, w, layout="NCW", stride=5, formulation=name)  # the call is known by now
     dx, dw = torch.autograd.grad(y.sum(), (x, w))
     called = {function.__name__ for function in computed_by(y)}
-    assert "ApartBackward" in called
+    assert "PlannedBackward" in called
     assert "ConvolutionBackward0" not in called
     seen = torch.zeros(700)
     for place in range(0, 700 - 139, 5):

@@ -11,11 +11,14 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 import xconv
 from xconv import wisdom
-from xconv.plan import chosen_eagerly
+from xconv.call import Call
+from xconv.layouts import LAYOUTS
+from xconv.plan import Choice, Plan
+from xconv.planner import plan_call, problem_of, values_of
 from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.target import Target
 from xconv_torch.formulations import FORMULATIONS
-from xconv_torch.formulations.direct import DIRECT
-from xconv_torch.node import OPEN, node, problem_of, sizes_of
+from xconv_torch.node import node
 
 NODE = torch.ops.xconv.convolution
 GENERATOR = torch.Generator().manual_seed(0)
@@ -44,6 +47,12 @@ def graph_of(function: Callable[..., Any], *arrays: Any, dynamic: bool | None = 
     result = torch.compile(function, fullgraph=True, dynamic=dynamic, backend=backend)(*arrays)
     [graph] = seen
     return graph.graph, result
+
+
+def by_name(problem: ConvProblem, name: str) -> Plan:
+    choice = Choice(name, "named")
+    call = Call("conv1d", LAYOUTS["NWC"], problem, 1)
+    return Plan(call, Target("torch", execution="inductor"), choice, choice, choice, by_framework=False)
 
 
 def depthwise(x: Any, weight: Any) -> Any:
@@ -126,11 +135,11 @@ def test_what_has_open_sizes_is_planned_for_the_caller_s_layout(layout: str, mon
     """Of its result and of its gradients, for which wisdom and estimates are others."""
     seen: set[str] = set()
 
-    def spy(backend: Any, direction: str, problem: ConvProblem, layout: str, device: str) -> Any:
-        seen.add(layout)
-        return chosen_eagerly(backend, direction, problem, layout, device)
+    def spy(call: Call, *arguments: Any) -> Plan:
+        seen.add(call.layout.name)
+        return plan_call(call, *arguments)
 
-    monkeypatch.setattr("xconv_torch.node.chosen_eagerly", spy)
+    monkeypatch.setattr("xconv_torch.node.plan_call", spy)
     shape, first = {"N": 2, "C": 16, "H": 7, "W": 40}, not layout.endswith("C")
     x, w = integers(*(shape[axis] for axis in layout)), integers(*((24, 16, 3) if first else (3, 16, 24)))
     operation = xconv.conv1d if len(layout) == 3 else xconv.conv1d_rows
@@ -139,16 +148,6 @@ def test_what_has_open_sizes_is_planned_for_the_caller_s_layout(layout: str, mon
     y = compiled(x.requires_grad_(), w.requires_grad_())
     torch.autograd.grad(y, (x, w), torch.ones(y.shape))
     assert seen == {layout}
-
-
-@pytest.mark.parametrize("direction", DIRECTIONS)
-def test_what_is_chosen_when_it_runs_is_the_rule_s_where_no_node_can_be(direction: str) -> None:
-    backend, x, w = xconv.get_backend("torch"), integers(2, 41, 16), integers(3, 16, 24)
-    problem, dy = xconv.resolve("conv1d", x.shape, w.shape).problem, integers(2, 39, 24)
-    given = {"forward": (x, w), "input_gradient": (dy, w), "weight_gradient": (x, dy)}[direction]
-    conv2d = next(form for form in FORMULATIONS if form.name == "conv2d")
-    found, wanted = (backend.compute(form, direction, problem, 1, *given, None) for form in (OPEN, conv2d))
-    assert torch.equal(found, wanted)
 
 
 TRANSFORMS: dict[str, Callable[..., Any]] = {
@@ -226,10 +225,10 @@ def test_narrow_numbers_are_widened_around_a_node() -> None:
 def test_nodes_keep_what_torch_asks_of_ops() -> None:
     """Shapes without numbers, gradients of gradients, no result that is an operand."""
     problem = ConvProblem(2, 21, 1, 4, 8, kernel=3, stride=2, padding=(1, 0), dtype="float64")
-    assert problem_of(sizes_of(problem), "float64") == problem
-    direct = dict.fromkeys(DIRECTIONS, DIRECT)
+    assert problem_of(values_of(problem), "float64") == problem
+    direct = by_name(problem, "direct")
     x, w = (torch.randn(*s, dtype=torch.float64, requires_grad=True) for s in ((2, 21, 4), (3, 4, 8)))
-    arguments = x, w, None, "forward", ["direct"] * 3, list(sizes_of(problem)), 1, False
+    arguments = x, w, None, "forward", ["direct"] * 3, list(values_of(problem)), 1, False
     torch.library.opcheck(NODE.default, arguments)
     torch.library.opcheck(NODE.default, (x.transpose(1, 2).contiguous().transpose(1, 2), *arguments[1:-1], True))
     assert torch.autograd.gradcheck(lambda x, w: node(direct, "forward", problem, 1, x, w), (x, w))
@@ -240,5 +239,5 @@ def test_a_node_runs_any_formulation() -> None:
     x, w = integers(2, 41, 16), integers(3, 16, 24)
     problem = xconv.resolve("conv1d", x.shape, w.shape).problem
     for form in FORMULATIONS:
-        y = node(dict.fromkeys(DIRECTIONS, form), "forward", problem, 1, x, w)
+        y = node(by_name(problem, form.name), "forward", problem, 1, x, w)
         assert torch.equal(y, xconv.conv1d(x, w, formulation=form.name))

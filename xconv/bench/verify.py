@@ -15,10 +15,13 @@ from xconv.backend import Backend
 from xconv.bench.catalogue import Layer
 from xconv.bounds import fourier_error
 from xconv.call import Call
+from xconv.layouts import LAYOUTS
 from xconv.parity import Case, check
 from xconv.parity.check import transforms
-from xconv.plan import Chosen, choose
+from xconv.plan import Plan
+from xconv.planner import plan
 from xconv.problem import dilated_extent
+from xconv.target import EAGER
 from xconv.tuning import is_right
 
 
@@ -64,17 +67,12 @@ def verify(
         return y if channels == "last" else np.moveaxis(y, 1, -1)
 
     layout = layout_of(layer, channels).get("layout")
-    chosen = [
-        None
-        if call.vertical is not None
-        else choose(
-            backend, call.direction, call.problem, formulation=name, layout=layout or call.layout.name, device=device
-        )
-        for call in layer.calls
-    ]
+    calls = [call if layout is None else replace(call, layout=LAYOUTS[layout]) for call in layer.calls]
+    execution = backend.mode_execution.get(mode, EAGER)
+    plans = [plan(call, backend=backend.name, device=device, execution=execution, formulation=name) for call in calls]
     if gradients:
-        _check_adjoints(backend, layer, chosen, device)
-    check_full_size(layer, compute, partial(_tolerance, layer, chosen))
+        _check_gradients(backend, layer, plans, device)
+    check_full_size(layer, compute, partial(_tolerance, backend, layer, plans))
 
 
 def is_exact(backend: Backend, layer: Layer, device: str, formulation: str, channels: str) -> bool:
@@ -84,27 +82,26 @@ def is_exact(backend: Backend, layer: Layer, device: str, formulation: str, chan
     return not any(transforms(backend, case, "float32", device, name))
 
 
-def _check_adjoints(backend: Backend, layer: Layer, chosen: Sequence[Chosen | None], device: str) -> None:
+def _check_gradients(backend: Backend, layer: Layer, plans: Sequence[Plan], device: str) -> None:
     """What computes the gradients of the full size, on a short piece."""
-    calls = layer.calls
-    for call, how in zip(calls, chosen, strict=True):
-        for direction, form in (how.adjoints or {}).items() if how is not None else ():
-            if not is_right(backend, form, direction, call.problem, device):
-                raise WrongResultError(f"{layer.name}: the {direction} by {form.name} differs")
+    for planned in plans:
+        for direction, choice in {} if planned.by_framework else planned.choices.items():
+            if not is_right(backend, backend.by_name[choice.formulation], direction, planned.problem, device):
+                raise WrongResultError(f"{layer.name}: the {direction} by {choice.formulation} differs")
 
 
-def _tolerance(layer: Layer, chosen: Sequence[Chosen | None], x: np.ndarray, *weights: np.ndarray) -> float:
+def _tolerance(backend: Backend, layer: Layer, plans: Sequence[Plan], x: np.ndarray, *weights: np.ndarray) -> float:
     """How far the first and last sample may be from the exact result: nothing, but for Fourier transforms."""
-    calls = layer.calls
     signal, allowed = x[[0, -1]], 0.0
-    for step, (call, how, weight) in enumerate(zip(calls, chosen, weights, strict=True)):
-        length = 0 if how is None else how.formulation.transform_length(call.direction, call.problem)
+    for step, (call, planned, weight) in enumerate(zip(layer.calls, plans, weights, strict=True)):
+        form = backend.by_name[planned.chosen.formulation]
+        length = 0 if call.vertical is not None else form.transform_length(call.direction, call.problem)
         allowed *= float(np.abs(weight).sum((0, 1)).max())
         if length:
             part = replace(call.problem, outer=int(np.prod(signal.shape[: call.axis])))
             error = fourier_error(part, call.direction, length, signal, weight, "float32", call.axis)
             allowed += float(error.max())
-        if step + 1 < len(calls):
+        if step + 1 < len(plans):
             signal = reference.apply(call, signal, weight)
     return allowed
 

@@ -233,7 +233,7 @@ def formulations(backend: Backend, layer: Layer) -> list[str]:
             able.append(formulation.name)
     expected: dict[str, float] = {}
     for call in layer.calls:
-        for name, s in backend.estimates(call.direction, call.problem, call.layout.name, "cpu").items():
+        for name, s in xconv.plan(call, backend=backend.name).chosen.expected:
             expected[name] = expected.get(name, 0.0) + s
     if not expected:
         return able
@@ -261,10 +261,7 @@ def chosen(backend: Backend, layer: Layer, device: str, direction: str, formulat
         plan = xconv.plan(known, backend=backend.name, device=device)
         # a transposed convolution computes the input gradient, and its gradients are the two others
         first = [call.direction, *(d for d in directions if d != call.direction)]
-        names = [plan.chosen.formulation.name]
-        if direction != "forward":
-            adjoints = plan.chosen.adjoints
-            names = [plan.chosen.trained.name] * 3 if adjoints is None else [adjoints[d].name for d in first]
+        names = [plan.choices[d].formulation for d in (first if direction != "forward" else first[:1])]
         steps.append(names[0] if len(set(names)) == 1 else "/".join(names))
     return steps[0] if len(set(steps)) == 1 else ", ".join(steps)
 

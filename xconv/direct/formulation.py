@@ -35,11 +35,8 @@ class Memory(Protocol):
     team: Team
     """The framework's own threads, if it has any that others may use."""
 
-    def is_hidden(self, *arrays: Array | None) -> bool:
-        """Whether there is no memory to compute in (a compiler traces), or somebody must see what is done to it."""
-
-    def is_watched(self, *arrays: Array | None) -> bool:
-        """Whether it is hidden, or a gradient may be asked for."""
+    def wants_gradients(self, *arrays: Array | None) -> bool:
+        """Whether a gradient may be asked for of what is computed of these arrays."""
 
     def lies(self, array: Array) -> str:
         """In which order it lies in memory: IN_ORDER, FIRST, BACKWARDS, or another, which is an empty text."""
@@ -68,15 +65,9 @@ class Memory(Protocol):
     def threads(self) -> int:
         """How many threads may compute."""
 
-    def otherwise(self, direction: str, problem: ConvProblem) -> Formulation:
-        """What computes it where there is no memory to compute in."""
-
 
 class Direct(Formulation):
-    """Sums in registers, by code that is compiled for the layer (:mod:`xconv.direct`).
-
-    Where its arrays are not in the CPU's memory, or a compiler traces, it is the framework's own op.
-    """
+    """Sums in registers, by code that is compiled for the layer (:mod:`xconv.direct`)."""
 
     name = "direct"
     needs_memory = True
@@ -89,7 +80,7 @@ class Direct(Formulation):
         del direction
         if not problem.is_static:
             return "sizes are not known yet"
-        reason = None if self.memory.is_hidden() else unavailable()
+        reason = unavailable()
         if reason is not None:
             return f"no code can be compiled here ({reason})"
         if not (fills_vectors(problem) or is_repeated(problem)):
@@ -129,24 +120,24 @@ class Direct(Formulation):
         tiles = places * problem.kernel * problem.groups * -(-reads // TALL) * _filled(writes)
         return [products, sums, tiles if direction == "weight_gradient" else 0, rows * problem.groups]
 
-    def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None) -> Array:
+    def fuses_bias(self, direction: str, problem: ConvProblem) -> bool:
+        """In results, and in input gradients that are not added up from repeated inputs."""
+        return direction == "forward" or (direction == "input_gradient" and not is_repeated(problem))
+
+    def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None = None) -> Array:
         """The convolution of ``x``."""
-        if self.memory.is_hidden(x, weight, bias):
-            return self.memory.otherwise("forward", problem).forward(problem, axis, x, weight, bias)
         return self._signal("forward", problem, axis, x, weight, bias)
 
-    def input_gradient(self, problem: ConvProblem, axis: int, dy: Array, weight: Array) -> Array:
+    def input_gradient(
+        self, problem: ConvProblem, axis: int, dy: Array, weight: Array, bias: Array | None = None
+    ) -> Array:
         """The adjoint with respect to ``x``."""
-        if self.memory.is_hidden(dy, weight):
-            return self.memory.otherwise("input_gradient", problem).input_gradient(problem, axis, dy, weight)
-        return self._signal("input_gradient", problem, axis, dy, weight, None)
+        return self._signal("input_gradient", problem, axis, dy, weight, bias)
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Array, dy: Array) -> Array:
         """The adjoint with respect to the weight."""
-        memory = self.memory
-        if memory.is_hidden(x, dy):
-            return memory.otherwise("weight_gradient", problem).weight_gradient(problem, axis, x, dy)
-        dtype = memory.dtype(x)
+        del axis  # the lines of a map lie one after the other, whichever slides
+        memory, dtype = self.memory, self.memory.dtype(x)
         ready = _prepared("weight_gradient", problem, dtype, memory.threads())
         (x, x_at), (dy, dy_at) = (
             channels_last(memory, array, dtype, name) for array, name in ((x, "first"), (dy, "second"))
@@ -189,7 +180,7 @@ class Direct(Formulation):
         return y
 
     def lowered(self, call: Call, whole: Ready) -> Ready | None:
-        """A call without the steps before its code; ``whole`` is all of them, for gradients."""
+        """A call without the steps before its code; ``whole`` is all of them, for those that want gradients."""
         if not _is_plain(call):
             return None
         direction, problem, axis, memory = call.direction, call.problem, call.axis, self.memory
@@ -199,7 +190,7 @@ class Direct(Formulation):
         by_threads: dict[int, Known] = {}
 
         def computed(x: Array, weight: Array, bias: Array | None) -> Array:
-            if memory.is_watched(x, weight, bias):
+            if memory.wants_gradients(x, weight, bias):
                 return whole(x, weight, bias)
             threads = memory.threads()
             ready = by_threads.get(threads)
@@ -214,7 +205,7 @@ class Direct(Formulation):
 
     def packed(self, call: Call, weight: Array) -> Callable[..., Array] | None:
         """A function of ``(x, bias=None)`` with the weight in the order of the tiles, where that is another."""
-        if not _is_plain(call) or not call.layout.channels_last or self.memory.is_hidden(weight):
+        if not _is_plain(call) or not call.layout.channels_last:
             return None
         memory, axis, sizes = self.memory, call.axis, _sizes(call.direction, call.problem)
         fixed = memory.view(weight).copy()

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from xconv.bounds import Enclosure, round_to
+from xconv.choices import settled
 from xconv.parity.cases import Case
 from xconv.parity.expected import expected
 from xconv.parity.trust import distrust
 from xconv.parity.views import VIEWS
-from xconv.plan import choose
-from xconv.problem import DIRECTIONS
+from xconv.planner import plan
 from xconv.reference import Floats
+from xconv.target import EAGER
 
 if TYPE_CHECKING:
     from xconv.backend import Backend
@@ -75,7 +76,7 @@ def check(
     inputs = case.inputs(kind, dtype, seed)
     run = function(backend, case, mode, formulation) if run is None else run
     computed = compute(backend, case, inputs, dtype, device, run, gradients, view)
-    lengths = transforms(backend, case, dtype, device, formulation)
+    lengths = transforms(backend, case, dtype, device, formulation, mode)
     findings = []
     for name, wanted in expected(case, inputs, dtype, gradients, kind, lengths).items():
         finding = compare(name, computed[name], wanted, dtype, exactly=kind == "integers")
@@ -102,29 +103,23 @@ def _explained(
     return str(diagnose_case(case, array, computed, inputs, dtype, kind, lengths))
 
 
-def transforms(backend: Backend, case: Case, dtype: str, device: str, formulation: str) -> list[dict[str, int]]:
+def transforms(
+    backend: Backend, case: Case, dtype: str, device: str, formulation: str, mode: str = "eager"
+) -> list[dict[str, int]]:
     """The lengths of the Fourier transforms by which each call's directions are computed; no entry for sums."""
+    execution = backend.mode_execution.get(mode, EAGER)
     found: list[dict[str, int]] = []
     for call in case.calls():
         found.append({})
         if call.vertical is not None or not call.problem.is_static:
             continue
-        problem = replace(call.problem, dtype=dtype)
-        how = choose(backend, call.direction, problem, formulation=formulation, layout=call.layout.name, device=device)
-        problem = problem.padded() if problem.padding_mode != "zeros" else problem
-        for direction in DIRECTIONS:
-            if direction == call.direction:
-                forms = {how.formulation, how.trained}
-            elif how.trained.name in backend.differentiated:
-                forms = set()
-            else:  # a formulation that was named may be differentiated step by step, or by what "auto" takes
-                forms = {how.trained, choose(backend, direction, problem, device=device).formulation}
-            if how.adjoints is not None:
-                forms.add(how.adjoints[direction])
-            able = [form for form in forms if form.unsupported(direction, problem) is None]
-            longest = max((form.transform_length(direction, problem) for form in able), default=0)
-            if longest:
-                found[-1][direction] = longest
+        known = replace(call, problem=replace(call.problem, dtype=dtype))
+        planned = plan(known, backend=backend.name, device=device, execution=execution, formulation=formulation)
+        for direction, choice in planned.choices.items():
+            form = backend.by_name[choice.formulation]
+            length = form.transform_length(direction, settled(known.problem))
+            if length:
+                found[-1][direction] = length
     return found
 
 

@@ -12,7 +12,7 @@ from xconv.child import as_tuples
 from xconv.errors import UnsupportedError
 from xconv.parity.cases import Case
 from xconv.parity.check import Finding, check, function
-from xconv.plan import choose
+from xconv.planner import plan
 
 if TYPE_CHECKING:
     from xconv.backend import Backend
@@ -150,8 +150,7 @@ def taken(backend: Backend, task: Task) -> str:
     for call in task.case.calls():
         if call.vertical is not None or call.problem.is_empty:
             return ""
-        how = choose(backend, call.direction, call.problem, layout=call.layout.name, device=task.device)
-        names.append(how.formulation.name)
+        names.append(plan(call, backend=backend.name, device=task.device).chosen.formulation)
     return ", ".join(dict.fromkeys(names))
 
 

@@ -68,6 +68,8 @@ def explained(report: pytest.TestReport, reasons: Sequence[str]) -> pytest.TestR
 
 
 @pytest.fixture
-def looked_at_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No call is taken for one that was made before: for tests that put something else into a backend."""
+def looked_at_in_full(monkeypatch: pytest.MonkeyPatch, loaded: dict[str, Backend]) -> None:
+    """Every call goes all steps, as if it were the first: for tests that put something else into a backend."""
     monkeypatch.setattr(dispatch, "find", lambda _: None)
+    for backend in loaded.values():
+        monkeypatch.setattr(backend, "lowered", lambda _: None)

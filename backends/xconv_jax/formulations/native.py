@@ -46,10 +46,9 @@ class _Native(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None) -> Array:
+    def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array) -> Array:
         own, other = partial(self._convolved, problem, axis), partial(sum_of_taps, problem, axis)
-        y = own(x, weight) if problem.groups == 1 else linked(own, other, x, weight)
-        return y if bias is None else y + bias
+        return own(x, weight) if problem.groups == 1 else linked(own, other, x, weight)
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Array, weight: Array) -> Array:
         own, other = (partial(input_adjoint, form, problem, axis) for form in (self._convolved, sum_of_taps))

@@ -33,9 +33,8 @@ class Taps(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return taps_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None) -> Array:
-        y = sum_of_taps(problem, axis, x, weight)
-        return y if bias is None else y + bias
+    def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array) -> Array:
+        return sum_of_taps(problem, axis, x, weight)
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Array, weight: Array) -> Array:
         return input_adjoint(sum_of_taps, problem, axis, dy, weight)

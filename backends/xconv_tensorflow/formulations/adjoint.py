@@ -42,14 +42,14 @@ class Adjoint(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         raise UnsupportedError(f"{self.name} has no forward")
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
         kernel, problem = swapped(problem, weight), problem.transposed()
         if min(problem.padding) < 0:
             dy, problem = pad(dy, axis, problem.padding), problem.padded()
-        return _CONV2D.forward(problem, axis, dy, kernel, None)
+        return _CONV2D.forward(problem, axis, dy, kernel)
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
         groups, group_in, places = problem.groups, problem.group_in, problem.output_length

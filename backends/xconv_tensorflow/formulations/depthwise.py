@@ -33,15 +33,14 @@ class Depthwise(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         if not native_pads(problem):
-            return self.forward(problem.padded(), axis, pad(x, axis, problem.padding), weight, bias)
+            return self.forward(problem.padded(), axis, pad(x, axis, problem.padding), weight)
         image, wide, columns = _as_image(problem, axis, x)
         kernel = _as_kernel(problem, weight, wide, columns)
         y = tf.raw_ops.DepthwiseConv2dNative(input=image, filter=kernel, **_window(problem, wide))
         sizes = resized(x, axis, problem.output_length, problem.out_channels)
-        y = tf.reshape(y, sizes) if problem.is_static else reshaped(y, sizes)
-        return y if bias is None else y + bias
+        return tf.reshape(y, sizes) if problem.is_static else reshaped(y, sizes)
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
         if not native_pads(problem):
@@ -49,7 +48,7 @@ class Depthwise(Formulation):
             return pad(self.input_gradient(problem.padded(), axis, dy, weight), axis, (-low, -high))
         if problem.stride == problem.group_out == 1 and problem.extent > max(problem.padding):
             # the convolution is faster than its native gradient
-            return self.forward(problem.transposed(), axis, dy, swapped(problem, weight), None)
+            return self.forward(problem.transposed(), axis, dy, swapped(problem, weight))
         image, wide, columns = _as_image(problem, axis, dy)
         sizes = sizes_of(image)
         sizes[2 if wide else 1], sizes[3] = problem.length, problem.in_channels * columns

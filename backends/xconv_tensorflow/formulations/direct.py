@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from math import prod
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,10 +13,7 @@ from xconv.direct.formulation import Direct
 from xconv.direct.machine import address
 from xconv.direct.order import IN_ORDER
 from xconv.direct.team import pool
-from xconv.formulation import Formulation
-from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.shapes import Tensor, may_be_differentiated
-from xconv_tensorflow.rules import ranked
 
 ALIGNED = 64
 """Bytes to which TensorFlow's own kernels want memory to be aligned; they abort the process else."""
@@ -25,20 +21,15 @@ ALIGNED = 64
 LARGE = 1 << 24
 """Bytes from which TensorFlow's own memory is taken: an op takes longer than NumPy, but it keeps pages that it had."""
 
-_EAGER: Any = tf.__internal__.EagerTensor
-_COMPUTED = (tf.float32, tf.float64)
-
 
 class EagerTensors:
     """Tensors that have a value, in the memory of the CPU."""
 
     team = staticmethod(pool)
 
-    def is_hidden(self, *arrays: Tensor | None) -> bool:
-        return not tf.executing_eagerly() or not _have_memory(arrays)
-
-    def is_watched(self, *arrays: Tensor | None) -> bool:
-        return may_be_differentiated() or not _have_memory(arrays)
+    def wants_gradients(self, *arrays: Tensor | None) -> bool:
+        del arrays
+        return may_be_differentiated()
 
     def lies(self, array: Tensor) -> str:
         del array
@@ -87,23 +78,10 @@ class EagerTensors:
 
         return BACKEND.threads()  # there is a tensor already: it cannot change any more
 
-    def otherwise(self, direction: str, problem: ConvProblem) -> Formulation:
-        from xconv_tensorflow.formulations import FORMULATIONS
-
-        able = {form.name: form for form in FORMULATIONS if form.unsupported(direction, problem) is None}
-        return next(able[name] for name, _ in ranked(direction, problem) if name in able)
-
 
 def _tensor(array: np.ndarray) -> Tensor:
     """A tensor that keeps the array's memory, and does not copy it."""
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-
-
-def _have_memory(arrays: Sequence[Tensor | None]) -> bool:
-    for x in arrays:
-        if x is not None and (x.__class__ is not _EAGER or x.dtype not in _COMPUTED or not x.device.endswith("CPU:0")):
-            return False
-    return True
 
 
 DIRECT = Direct(EagerTensors())

@@ -41,10 +41,10 @@ class Folded(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         plain = _undilated(problem)
         form = _DEPTHWISE if problem.depthwise else _CONV2D
-        y = form.forward(plain, 1, _rows(problem, axis, x, problem.padding[0], plain.length), weight, bias)
+        y = form.forward(plain, 1, _rows(problem, axis, x, problem.padding[0], plain.length), weight)
         return _signal(problem, axis, y, x, 0, problem.output_length)
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
@@ -86,9 +86,9 @@ class Phases(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         plain = _unstrided(problem)
-        return _CONV2D.forward(plain, axis, _phases(problem, axis, x), tf.reshape(weight, plain.weight_shape), bias)
+        return _CONV2D.forward(plain, axis, _phases(problem, axis, x), tf.reshape(weight, plain.weight_shape))
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
         plain, low = _unstrided(problem), problem.padding[0]

@@ -43,7 +43,7 @@ class Fourier(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return fourier_work(problem.transposed() if direction == "input_gradient" else problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         length = block_length(problem)
         signals, kernel = _signals(problem, axis, x, length), _kernel_spectrum(problem, weight, length)
         lines = []
@@ -57,11 +57,10 @@ class Fourier(Formulation):
         y = cut(_joined(lines, 1), 2, 0, problem.output_length)
         y = tf.reshape(y, (problem.out_channels, problem.outer, problem.inner, problem.output_length))
         y = tf.transpose(y, (1, 3, 2, 0))
-        y = tf.reshape(y, resized(x, axis, problem.output_length, problem.out_channels))
-        return y if bias is None else y + bias
+        return tf.reshape(y, resized(x, axis, problem.output_length, problem.out_channels))
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
-        return self.forward(problem.transposed(), axis, dy, swapped(problem, weight), None)
+        return self.forward(problem.transposed(), axis, dy, swapped(problem, weight))
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
         length = block_length(problem)

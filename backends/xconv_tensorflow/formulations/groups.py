@@ -32,12 +32,11 @@ class Split(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         def one(problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
-            return _CONV2D.forward(problem, axis, x, weight, None)
+            return _CONV2D.forward(problem, axis, x, weight)
 
-        y = _each(one, problem, axis, x, weight)
-        return y if bias is None else y + bias
+        return _each(one, problem, axis, x, weight)
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
         return _each(_CONV2D.input_gradient, problem, axis, dy, weight)

@@ -34,9 +34,9 @@ class Conv2d(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         if not native_pads(problem):
-            return self.forward(problem.padded(), axis, pad(x, axis, problem.padding), weight, bias)
+            return self.forward(problem.padded(), axis, pad(x, axis, problem.padding), weight)
         wide = along_width(x, axis)
         y = tf.raw_ops.Conv2D(
             input=_as_image(x), filter=_as_kernel(weight, wide), **_window(problem, wide, dilated=True)
@@ -44,7 +44,7 @@ class Conv2d(Formulation):
         y = _squeezed(_fenced(y, problem), x)
         if not problem.is_static:  # oneDNN gives a batch that turns out empty the channels of its input
             y = reshaped(y, resized(x, axis, problem.output_length, problem.out_channels))
-        return y if bias is None else y + bias
+        return y
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
         if not native_pads(problem):
@@ -82,7 +82,7 @@ class Conv1d(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         lines = pad(as_lines(x, axis), 1, problem.padding)
         columns = len(x.shape) == 4 and axis == 1
         outer, length, inner, channels = sizes_of(lines)
@@ -98,7 +98,7 @@ class Conv1d(Formulation):
         else:
             sizes = resized(x, axis, problem.output_length, problem.out_channels)
             y = tf.reshape(y, sizes) if problem.is_static else reshaped(y, sizes)
-        return y if bias is None else y + bias
+        return y
 
 
 def conv2d(vertical: ConvProblem, horizontal: ConvProblem, direction: str, a: Tensor, b: Tensor) -> Tensor:

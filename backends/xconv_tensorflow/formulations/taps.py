@@ -23,9 +23,9 @@ class Taps(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return taps_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         padded = pad(x, axis, problem.padding)
-        y = bias
+        y = None
         for tap in range(problem.kernel):
             product = _times(problem, _shifted(problem, axis, padded, tap), weight[tap])
             y = product if y is None else product + y
@@ -33,7 +33,7 @@ class Taps(Formulation):
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
         if problem.stride == 1:
-            return self.forward(problem.transposed(), axis, dy, swapped(problem, weight), None)
+            return self.forward(problem.transposed(), axis, dy, swapped(problem, weight))
         turned = swapped(problem, weight, flip=False)
         adjoint = replace(problem, in_channels=problem.out_channels, out_channels=problem.in_channels)
         reach = (problem.output_length - 1) * problem.stride + 1

@@ -12,28 +12,19 @@ from torch import Tensor
 from xconv.direct.formulation import Direct
 from xconv.direct.order import BACKWARDS, FIRST, IN_ORDER
 from xconv.direct.team import OpenMP, Team, pool
-from xconv.formulation import Formulation
-from xconv.problem import ConvProblem
-from xconv_torch.formulations.im2col import Im2col
-from xconv_torch.formulations.native import Conv2d
-from xconv_torch.formulations.shapes import empty, is_recorded
+from xconv_torch.formulations.shapes import empty
 
 _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
-_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 class Tensors:
-    """Dense CPU tensors, while nobody records what is done to them."""
+    """Dense CPU tensors."""
 
     def __init__(self) -> None:
         self.team = _team()
 
-    def is_hidden(self, *arrays: Tensor | None) -> bool:
-        if is_recorded(*arrays) or torch._C._len_torch_dispatch_stack():
-            return True
-        return not all(map(is_plain, arrays))
-
-    is_watched = is_hidden
+    def wants_gradients(self, *arrays: Tensor | None) -> bool:
+        return torch.is_grad_enabled() and any(array is not None and array.requires_grad for array in arrays)
 
     def lies(self, array: Tensor) -> str:
         if array.is_contiguous():
@@ -68,15 +59,6 @@ class Tensors:
 
     def threads(self) -> int:
         return torch.get_num_threads()
-
-    def otherwise(self, direction: str, problem: ConvProblem) -> Formulation:
-        own = Conv2d()
-        return own if own.unsupported(direction, problem) is None else Im2col()
-
-
-def is_plain(array: Tensor | None) -> bool:
-    """Whether it is a tensor of the CPU and no subclass, of a dtype that is computed in; or none."""
-    return array is None or (array.__class__ in _PLAIN and array.dtype in _DTYPES and array.device.type == "cpu")
 
 
 def _is_dense(array: Tensor, axes: Sequence[int]) -> bool:

@@ -41,7 +41,7 @@ class OverlapSave(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return fourier_work(problem.transposed() if direction == "input_gradient" else problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         n = block_length(problem)
         step, length = blocks(problem, n)[1], problem.output_length
         kernel = torch.fft.rfft(weight.permute(1, 2, 0), n).conj()
@@ -51,12 +51,10 @@ class OverlapSave(Formulation):
         ]
         y = (torch.cat(parts) if len(parts) > 1 else parts[0])[: problem.outer * problem.inner]
         y = y[:, :length].unflatten(0, (problem.outer, problem.inner)).transpose(1, 2)
-        if bias is not None:
-            y = y + bias
         return from_canonical(y.contiguous(), x, axis)
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
-        return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight), None)
+        return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight))
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
         n = block_length(problem)

@@ -47,7 +47,10 @@ class Im2col(Formulation):
         windows = problem.outer * problem.output_length * problem.inner * problem.kernel * problem.in_channels
         return [windows, problem.outer, problem.macs * (problem.out_channels < NARROW)]
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def fuses_bias(self, direction: str, problem: ConvProblem) -> bool:
+        return direction == "forward"
+
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         seen = windows(problem, pad(canonical(x, axis), 1, problem.padding))
         matrix = weight.flatten(0, 1)
         outer, length, inner = seen.shape[:3]
@@ -65,7 +68,7 @@ class Im2col(Formulation):
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
         if problem.stride == 1:
-            return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight), None)
+            return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight))
         grad, matrix = canonical(dy, axis), weight.flatten(0, 1).t()
         outer, length, inner, _ = grad.shape
         # rows of ``stride`` elements: neighbouring taps of a window are added to neighbouring elements at once

@@ -28,7 +28,10 @@ class Conv1d(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def fuses_bias(self, direction: str, problem: ConvProblem) -> bool:
+        return direction == "forward"
+
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         signals, back = _as_signals(x, axis)
         signals, pad = _pad_evenly(signals, problem, last=True)
         kernel = _as_kernel(problem, weight)
@@ -69,7 +72,10 @@ class Conv2d(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def fuses_bias(self, direction: str, problem: ConvProblem) -> bool:
+        return direction == "forward"
+
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if _overpads(problem, axis, x):
             low, high = problem.padding
             most = max(low, high)

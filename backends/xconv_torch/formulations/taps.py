@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from xconv.cost import ITEM_SIZE
+from xconv.epilogue import add_bias
 from xconv.estimate import taps_work
 from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
@@ -44,7 +45,10 @@ class Taps(Formulation):
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return taps_work(problem)
 
-    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def fuses_bias(self, direction: str, problem: ConvProblem) -> bool:
+        return direction == "forward"
+
+    def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         padded = pad(canonical(x, axis), 1, problem.padding)
         if is_recorded(x, weight, bias):
             y = _sum(problem, padded, weight, bias, 0, problem.output_length)
@@ -59,7 +63,7 @@ class Taps(Formulation):
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
         if problem.stride == 1:
-            return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight), None)
+            return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight))
         grad, steps = canonical(dy, axis), (problem.output_length - 1) * problem.stride + 1
         swapped = adjoint_kernel(problem, weight).flip(0)
         outer, _, inner, _ = grad.shape
@@ -103,11 +107,9 @@ def _sum(
             else:
                 flat.addmm_(rows, weight[j])
         return out
-    y = _product(groups, tap(problem, x, 0, start, stop), weight[0])
+    y = add_bias(_product(groups, tap(problem, x, 0, start, stop), weight[0]), bias)
     for j in range(1, problem.kernel):
         y += _product(groups, tap(problem, x, j, start, stop), weight[j])
-    if bias is not None:
-        y += bias
     return y if out is None else out.copy_(y)
 
 

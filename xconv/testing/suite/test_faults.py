@@ -60,10 +60,10 @@ def test_every_affected_case_catches(backend: Backend, fault: str, monkeypatch: 
     assert all(finding.ok for case in hit for finding in check(backend, case, kind="integers"))
     right = backend.compute
 
-    def wrong(form: Any, direction: str, problem: ConvProblem, axis: int, a: Any, b: Any, bias: Any, how: Any) -> Any:
+    def wrong(how: Any, direction: str, problem: ConvProblem, axis: int, a: Any, b: Any, bias: Any) -> Any:
         if direction != "weight_gradient":
             problem, b = mutate(backend, problem, b)
-        return right(form, direction, problem, axis, a, b, bias, how)
+        return right(how, direction, problem, axis, a, b, bias)
 
     monkeypatch.setattr(backend, "compute", wrong)
     caught = {"integers": 0, "normal": 0}

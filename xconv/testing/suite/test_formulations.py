@@ -11,6 +11,7 @@ import xconv
 from xconv import reference
 from xconv.backend import Backend
 from xconv.bounds import fourier_error
+from xconv.lowering import by_formulation
 from xconv.parity import Case, cases, check
 from xconv.problem import DIRECTIONS
 
@@ -45,7 +46,8 @@ def test_direction(backend: Backend, device: str, case: Case, direction: str) ->
     for formulation in backend.formulations:
         if formulation.unsupported(direction, problem) is None:
             tensors = [backend.from_numpy(array, device) for array in operands]
-            got = backend.to_numpy(backend.run(formulation, direction, problem, call.axis, *tensors))
+            how = by_formulation(backend, formulation)
+            got = backend.to_numpy(backend.run(how, direction, problem, call.axis, *tensors))
             transforms = formulation.transform_length(direction, problem)
             bound: Any = 0.0
             if transforms:

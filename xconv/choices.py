@@ -1,0 +1,115 @@
+"""The choice of a formulation for one direction of a problem, looked at alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from xconv import wisdom
+from xconv.backend import Backend
+from xconv.cost import ITEM_SIZE
+from xconv.formulation import Formulation
+from xconv.plan import Choice
+from xconv.problem import ConvProblem
+from xconv.target import Target
+
+LAST, HARDLY = 1.03, 1.1
+"""How much faster than the framework's own ops something must be expected to be: a formulation for channels last (for
+channels first ``Backend.clearly_first``); another of those ops.
+"""
+
+LEAST_GAIN = 5e-6
+"""Seconds that another must save."""
+
+LEAST_WORKSPACE = 64 << 20
+"""Bytes that every formulation may hold beside its operands and result."""
+
+
+def decide(
+    backend: Backend,
+    direction: str,
+    problem: ConvProblem,
+    layout: str,
+    target: Target,
+    max_workspace: int | None = None,
+    *,
+    local: bool = False,
+) -> Choice:
+    """The choice for one direction alone, and why."""
+    problem = settled(problem)
+    if not problem.is_static or problem.is_empty:
+        return Choice(*backend.rule(direction, problem, target))
+    able = {form.name: form for form in candidates(backend, direction, problem, target, max_workspace, local=local)}
+    expected, known = {}, None
+    if backend.runs_op_by_op(target):
+        expected = backend.estimates(direction, problem, layout, target)
+        known = wisdom.find(wisdom.Key(*backend.here(target.device), layout, direction, problem))
+    seconds = {
+        name: t for name, t in expected.items() if name in able and not backend.is_trap(name, direction, problem)
+    }
+    if known is not None and known.formulation in able:
+        why = f"measured {known.own_seconds / known.seconds:.2f} times as fast as the framework's own"
+        return Choice(known.formulation, why, _sorted({known.formulation: known.seconds, **seconds}), "wisdom")
+    ruled, why = backend.rule(direction, problem, target)
+    if not seconds:
+        return Choice(ruled, why)
+    own = backend.own(direction, problem, target)
+    name = preferred(backend, direction, problem, target, seconds)
+    if name in (ruled, own):
+        why = "nothing is expected to be clearly faster than the framework's own ops"
+        return Choice(name, why, _sorted(seconds), "estimate")
+    gain = f", {seconds[own] / seconds[name]:.1f} times as fast as {own}" if own in seconds else ""
+    return Choice(name, f"expected to be the fastest{gain}", _sorted(seconds), "estimate")
+
+
+def candidates(
+    backend: Backend,
+    direction: str,
+    problem: ConvProblem,
+    target: Target,
+    max_workspace: int | None = None,
+    *,
+    local: bool = False,
+) -> Iterator[Formulation]:
+    """The formulations that can compute a direction of a problem on a target, within bytes of workspace."""
+    limit = workspace_limit(problem) if max_workspace is None else max_workspace
+    for form in backend.formulations:
+        if form.unsupported(direction, problem) is not None or (local and not form.is_local):
+            continue
+        if form.workspace(direction, problem) <= limit and (backend.has_memory(target) or not form.needs_memory):
+            yield form
+
+
+def preferred(
+    backend: Backend, direction: str, problem: ConvProblem, target: Target, seconds: Mapping[str, float]
+) -> str:
+    """The framework's own op, unless another of its ops, or any formulation, is expected to be faster by enough.
+
+    What is level is the op that the framework's users write: it has the least around it.
+    """
+    fastest = min(seconds, key=seconds.__getitem__)
+    own, ruled = backend.own(direction, problem, target), backend.rule(direction, problem, target)[0]
+    native = [each for each in backend.differentiated if each in seconds]
+    if ruled in native and not target.channels_last:
+        native = [ruled]  # the op on the caller's own layout is hardly ever beaten by a little
+    kept = min(native, key=seconds.__getitem__, default=fastest)
+    if own in native and seconds[own] < HARDLY * seconds[kept]:
+        kept = own
+    clearly = LAST if target.channels_last else backend.clearly_first
+    faster = seconds[kept] >= max(clearly * seconds[fastest], seconds[fastest] + LEAST_GAIN)
+    return fastest if faster else kept
+
+
+def _sorted(seconds: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted(seconds.items(), key=lambda item: item[1]))
+
+
+def workspace_limit(problem: ConvProblem) -> int:
+    """Bytes that a formulation may hold beside its operands and result: as many as those take, and at least 64 MiB."""
+    elements = problem.outer * problem.inner * problem.length * problem.in_channels
+    elements += problem.outer * problem.inner * problem.output_length * problem.out_channels
+    return max(LEAST_WORKSPACE, int(elements) * ITEM_SIZE[problem.dtype])
+
+
+def settled(problem: ConvProblem) -> ConvProblem:
+    """A problem as a formulation meets it: borders are in the array already."""
+    return problem if problem.padding_mode == "zeros" else problem.padded()
