@@ -211,7 +211,7 @@ class Backend(ABC):
     """The array types that :meth:`signature` knows."""
 
     def lowered(self, lowering: Lowering) -> Callable[[Array, Array, Array | None], Array] | None:
-        """An eager lowering as few framework calls as can be, on the caller's own layout, or None.
+        """An eager lowering of a 1-D problem as few framework calls as can be, on the caller's own layout, or None.
 
         It is called with arrays of one signature, and gives the same bits as the lowering itself.
         """

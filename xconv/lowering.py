@@ -60,7 +60,7 @@ def lower(plan: Plan) -> Lowered:
     """A plan for arrays of the signature and the way of execution that it was made for."""
     backend = get_backend(plan.target.backend)
     lowering = Lowering(plan, backend)
-    if plan.target.execution != EAGER:
+    if plan.target.execution != EAGER or plan.call.vertical is not None:
         return lowering
     return backend.lowered(lowering) or lowering
 

@@ -130,7 +130,7 @@ class Plan:
         >>> bool((p.pack(w)(x) == p(x, w)).all())
         True
         """
-        packed = get_backend(self.target.backend).packed(self, weight)
+        packed = get_backend(self.target.backend).packed(self, weight) if self.call.vertical is None else None
         if packed is not None:
             return packed
         ready = self._lowered

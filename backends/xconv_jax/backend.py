@@ -151,7 +151,7 @@ class JaxBackend(Backend):
     def lowered(self, lowering: Lowering) -> Callable[[Array, Array, Array | None], Array] | None:
         # the program that has run, where `run` does nothing but call it
         call, problem = lowering.plan.call, lowering.plan.problem
-        plain = call.vertical is None and call.layout.channels_last and problem.padding_mode == "zeros"
+        plain = call.layout.channels_last and problem.padding_mode == "zeros"
         single = problem.stride > 1 and problem.output_length == 1
         if not plain or single or problem.is_empty or problem.dtype != "float32":
             return None

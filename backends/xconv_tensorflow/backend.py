@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -128,7 +129,7 @@ class TensorFlowBackend(Backend):
     def execution(self, *arrays: Tensor | None) -> str:
         if not tf.executing_eagerly():
             return XLA if under_xla() else GRAPH
-        return EAGER if all(array is None or array.__class__ is self.eager_types[0] for array in arrays) else GRAPH
+        return EAGER if all(map(_is_plain, arrays)) else GRAPH
 
     fallback = GRAPH
 
@@ -365,6 +366,13 @@ def _linked(compute: Callable[..., Tensor], direction: str, a: Tensor, b: Tensor
         return compute(direction, a, b, *biases), gradient
 
     return with_gradient(a, b, *biases)
+
+
+def _is_plain(array: Tensor | None) -> bool:
+    """Whether it is a tensor with a value, on a GPU or the first CPU: results in memory of ours are on no other."""
+    if array is None:
+        return True
+    return array.__class__ is tf.__internal__.EagerTensor and not re.search(r"CPU:[1-9]", array.device)
 
 
 def _beside(array: Tensor) -> AbstractContextManager[Any]:

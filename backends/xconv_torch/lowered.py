@@ -27,7 +27,7 @@ def lowered(lowering: Lowering) -> Lowered | None:
         return None
     if name == DIRECT.name:
         return DIRECT.lowered(call, _with_gradients(lowering))
-    if call.vertical is not None or not _is_one_op(call) or name not in _NATIVE:
+    if not _is_one_op(call) or name not in _NATIVE:
         return None
     own = _NATIVE[name](call)
     if own is None or lowering.by_framework:
