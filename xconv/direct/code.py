@@ -184,7 +184,7 @@ class Code:
 
     def picked(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
         """A vector of lanes of two: those of the second are counted after those of the first."""
-        which = ir.Constant(ir.VectorType(_INDEX, self.lanes), list(lanes))
+        which = ir.Constant(ir.VectorType(_INDEX, len(lanes)), list(lanes))
         return self.builder.shuffle_vector(a, b, which)
 
     def transposed(self, rows: Sequence[Value]) -> list[Value]:
@@ -203,15 +203,23 @@ class Code:
         self.set(total, self._call("llvm.fma", what, "", a, b, self.get(total)))
 
     def add(self, a: Value, b: Value) -> Value:
-        """A sum of vectors."""
+        """A sum of vectors, or of numbers."""
         return self.builder.fadd(a, b)
 
-    def store_sum(self, vector: Value, first: Value, pointer: Value) -> None:
-        """The sum of the lanes of a vector, in some order, and of the number at ``first``."""
-        what = ir.FunctionType(self.vector.element, [self.vector.element, self.vector])
-        place = self.builder.load(first)
-        total = self._call("llvm.vector.reduce.fadd", what, "", place, vector, flags=("reassoc",))
-        self.builder.store(total, pointer)
+    def unsigned_zeros(self, a: Value) -> Value:
+        """A vector or a number with 0.0 for -0.0.
+
+        A sum that underflowed to -0.0 stays so if padding is left out, and not if zeros are multiplied instead.
+        """
+        return self.builder.fadd(a, ir.Constant(a.type, [0.0] * self.lanes if a.type == self.vector else 0.0))
+
+    def sum_of_lanes(self, vector: Value) -> Value:
+        """A number: the upper half of a vector is added to the lower one until one is left."""
+        half = self.lanes // 2
+        while half:
+            low, high = (self.picked(vector, vector, range(start, start + half)) for start in (0, half))
+            vector, half = self.add(low, high), half // 2
+        return self.builder.extract_element(vector, ir.Constant(_INDEX, 0))
 
     @property
     def _mask_type(self) -> Any:

@@ -74,11 +74,11 @@ class DenseTile:
                 self._tap(code, rows, weight, sums)
             for row, of_row in enumerate(sums):
                 for (at, tail), total in zip(self._columns(code), of_row, strict=True):
-                    place = code.at(y, row * self.y_place + at)
+                    place, found = code.at(y, row * self.y_place + at), code.unsigned_zeros(code.get(total))
                     if self.streams:
-                        code.stream(code.get(total), place)
+                        code.stream(found, place)
                     else:
-                        code.store(code.get(total), place, tail)
+                        code.store(found, place, tail)
 
     def _tap(self, code: Code, rows: list[Value], weight: Value, sums: list[list[Value]]) -> None:
         def channel(index: Value) -> None:

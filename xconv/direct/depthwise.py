@@ -81,11 +81,11 @@ class DepthwiseTile:
                 taps(1)
         for row, of_row in enumerate(sums):
             for (column, end), total in zip(columns, of_row, strict=True):
-                place = code.at(y, row * self.y_step + column)
+                place, found = code.at(y, row * self.y_step + column), code.unsigned_zeros(code.get(total))
                 if self.streams:
-                    code.stream(code.get(total), place)
+                    code.stream(found, place)
                 else:
-                    code.store(code.get(total), place, end)
+                    code.store(found, place, end)
 
 
 SUMS = {32: 16, 16: 8}

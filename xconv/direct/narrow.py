@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
@@ -29,37 +28,32 @@ class NarrowTile:
     def write(self, code: Code, given: Arguments) -> None:
         """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
         vectors = [(at, min(self.channels - at, code.lanes)) for at in range(0, self.channels, code.lanes)]
+        outputs = range(self.outputs)
+        begin = [code.unsigned_zeros(code.builder.load(code.at(given.bias, output))) for output in outputs]
         with code.loop(0, given.places, self.rows) as start:
             first = code.least(start, code.plus(given.places, -self.rows))
             x = code.variable(code.at(given.x, code.times(first, self.place)))
             y = code.at(given.y, code.times(first, self.y_place))
             weight = code.variable(given.weight)
-            chains = -(-LATENCY // (self.rows * self.outputs))  # a sum waits for the one before
-            sums = [
-                [[code.variable(code.zero()) for _ in range(chains)] for _ in range(self.outputs)]
-                for _ in range(self.rows)
-            ]
+            sums = [[code.variable(code.zero()) for _ in range(self.outputs)] for _ in range(self.rows)]
             with code.loop(0, given.taps):
                 reads, of_tap = code.get(x), code.get(weight)
-                for number, (at, many) in enumerate(vectors):
+                for at, many in vectors:
                     weights = [
                         code.load(code.at(of_tap, output * self.channels + at), many % code.lanes)
                         for output in range(self.outputs)
                     ]
                     for row, of_row in enumerate(sums):
                         seen = code.load(code.at(reads, row * self.place + at), many % code.lanes)
-                        for parts, vector in zip(of_row, weights, strict=True):
-                            code.add_product(parts[number % chains], seen, vector)
+                        for total, vector in zip(of_row, weights, strict=True):
+                            code.add_product(total, seen, vector)
                 code.set(x, code.at(reads, given.tap))
                 code.set(weight, code.at(of_tap, self.outputs * self.channels))
             for row, of_row in enumerate(sums):
-                for output, parts in enumerate(of_row):
-                    total = reduce(code.add, map(code.get, parts))
-                    code.store_sum(total, code.at(given.bias, output), code.at(y, row * self.y_place + output))
+                for output, total in enumerate(of_row):
+                    whole = code.add(code.sum_of_lanes(code.get(total)), begin[output])
+                    code.builder.store(whole, code.at(y, row * self.y_place + output))
 
-
-LATENCY = 4
-"""Sums that a core can begin before the first is done."""
 
 SUMS = {32: 16, 16: 8}
 """Vectors of sums in a tile."""
