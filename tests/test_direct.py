@@ -164,7 +164,7 @@ def test_each_way_through_the_places_is_taken() -> None:
     signal = ConvProblem(1, 400, 1, 16, 64, kernel=3, padding=(1, 1))
     rows = ConvProblem(60, 7, 1, 16, 64, kernel=7, padding=(3, 3))  # a third of the taps would be padding
     columns = ConvProblem(1, 20, 60, 16, 64, kernel=3, padding=(1, 1))
-    taken = [type(route(Walk("forward", problem), Room(4, 6, 64))) for problem in (signal, rows, columns)]
+    taken = [type(route(Walk("forward", problem), Room(4, range(1, 7), 64))) for problem in (signal, rows, columns)]
     assert taken == [Along, Lines, Inner]
 
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from xconv.direct.code import Code, Value
 from xconv.direct.machine import ITEM, Machine, address
-from xconv.direct.method import Method, streams
+from xconv.direct.method import streams
 from xconv.direct.panels import CopyTile, TransposeTile
 from xconv.direct.program import Arguments, Floats, Part, Program, Schedule, Sizes
-from xconv.direct.routes import Room, route
 from xconv.direct.scratch import scratch
 from xconv.direct.team import pool
+from xconv.direct.tiled import Columns, Tiled, columns
 from xconv.problem import ConvProblem
 
 
@@ -112,7 +112,7 @@ PAGE, PAGES = 1 << 12, 1 << 11
 """Bytes of a page of memory, and the pages of which a core remembers where they are."""
 
 
-class Dense(Method):
+class Dense(Tiled):
     """A convolution, or an input gradient, with many output channels.
 
     Attributes:
@@ -123,67 +123,20 @@ class Dense(Method):
     reuses, far_reuses = 32, 8
 
     def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
-        super().__init__(direction, problem, machine)
-        shapes, walk, item = ROWS[machine.registers], self.walk, ITEM[problem.dtype]
-        self.columns = columns(self.writes, self.lanes, max(shapes))
-        vectors = self.columns[0].vectors
-        self.route = route(walk, Room(vectors, shapes[vectors], self.x_all * item))
-        self.place, self.y_place = self.route.place * self.x_all, self.route.y_place * self.y_all
-        self.rows = self.route.rows
-        step = walk.sweeps[0].step * self.x_all + self.y_all
-        self.block = max(BLOCK // (step * item), 4 * self.rows)
+        shapes, item = ROWS[machine.registers], ITEM[problem.dtype]
+        writes = problem.group_in if direction == "input_gradient" else problem.group_out
+        blocks = columns(writes, machine.lanes(problem.dtype), max(shapes))
+        rows = range(1, shapes[blocks[0].vectors] + 1)
+        super().__init__(direction, problem, machine, blocks, rows, BLOCK)
         self.streams = streams(self, self.writes)
         several = len(self.columns) * self.groups > 1
-        rows = self.kernel * self.reads  # of the weight, of which each tile reads a piece
-        pages = min(rows, rows * self.y_all * item // PAGE)
+        weights = self.kernel * self.reads  # rows of it, of which each tile reads a piece
+        pages = min(weights, weights * self.y_all * item // PAGE)
         reuses = self.reuses if pages <= PAGES else self.far_reuses
-        self.packs = self.back or (several and walk.places >= reuses * self.rows)
-        self.panels: dict[tuple[int, int], int] = {}
-        self.packed_size = 0
-        for number, sweep in enumerate(walk.sweeps):
-            for column in self.columns:
-                self.panels[number, column.first] = self.packed_size
-                self.packed_size += self.groups * len(sweep.taps) * self.reads * column.width
+        self.packs = self.back or (several and self.walk.places >= reuses * self.rows)
 
-    def schedule(self, threads: int) -> Schedule:
-        """The tiles: for a block of places all output channels, then the next block."""
-        del threads
-        made, walk = Schedule(), self.walk
-        columns = np.array([column.first for column in self.columns])
-        width = np.array([column.width for column in self.columns])
-        group = np.arange(self.groups)[:, None]
-        out = group * self.writes + columns
-        for number, sweep in enumerate(walk.sweeps):
-            found = [field[:, None, None] for field in self.route.pieces(sweep, self.block)]
-            x, y, places, tap, taps, place, border = found
-            tile = [
-                [made.number(self._tile(c, step)) for c in self.columns] for step in (0, sweep.step)[: 1 + border.any()]
-            ]
-            if self.packs:
-                panels = np.array([self.panels[number, first] for first in columns.tolist()])
-                weight = panels + (group * len(sweep.taps) + tap) * self.reads * width
-            else:
-                weight = tap * self.reads * self.y_all + out
-            made.add(
-                tile=np.array(tile)[border, np.arange(len(columns))],
-                x=x * self.x_all + group * self.reads,
-                weight=weight,
-                bias=out,
-                y=y * self.y_all + out,
-                taps=taps,
-                places=places,
-                extra=place,
-                turn=x // (self.block * sweep.step),
-            )
-        if len(walk.sweeps) > 1:
-            made.in_turn()
-        return made
-
-    def parts(self, schedule: Schedule, threads: int) -> list[Part]:
-        """Some of the lines or of the entries for each thread."""
-        return schedule.parts(self.walk.lines if self.route.by_line else 1, threads)
-
-    def _tile(self, column: Columns, step: int) -> DenseTile:
+    def tile(self, column: Columns, step: int) -> DenseTile:
+        """Weights are read from a panel, or as they lie."""
         shape = self.rows, column.vectors, column.tail, self.reads
         row = column.width if self.packs else self.y_all
         return DenseTile(*shape, self.place, self.y_place, row, step, self.streams)
@@ -224,30 +177,3 @@ class DenseForGood(Dense):
     """With a weight that is brought into order once."""
 
     reuses = far_reuses = 0
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Output channels that are summed at a time."""
-
-    first: int
-    vectors: int
-    width: int
-    tail: int
-
-
-def columns(channels: int, lanes: int, most: int) -> list[Columns]:
-    """All output channels of a group, in blocks of about the same number of vectors.
-
-    >>> [(block.first, block.vectors, block.tail) for block in columns(70, 16, 4)]
-    [(0, 3, 0), (48, 2, 6)]
-    """
-    vectors = -(-channels // lanes)
-    many = -(-vectors // most)
-    found, first = [], 0
-    for number in range(many):
-        size = (vectors + many - 1 - number) // many
-        tail = channels % lanes if number == many - 1 else 0
-        found.append(Columns(first, size, size * lanes, tail))
-        first += size * lanes
-    return found

@@ -109,6 +109,8 @@ FILLED = 8
 
 def beside(problem: ConvProblem) -> ConvProblem:
     """Columns of a map as a signal with a channel for each channel of each column: they lie so in memory."""
+    if problem.inner == 1:
+        return problem
     channels = problem.in_channels * problem.inner
     return replace(problem, inner=1, in_channels=channels, out_channels=channels, groups=channels)
 
@@ -160,8 +162,8 @@ class Depthwise(Method):
             back = sweep.taps[1] - sweep.taps[0] if len(sweep.taps) > 1 else 0
             ahead, y_ahead = (1, 1) if self.runs_on else (sweep.step, sweep.apart)
             kernel = np.array([*sweep.taps, 0])  # a run without taps has no first one
-            runs = np.array(sweep.runs(self.walk.length)).reshape(-1, 4)
-            for count in np.unique(runs[:, 1]).tolist():
+            runs = sweep.runs(self.walk.length)
+            for count in sorted(set(runs[:, 1].tolist())):
                 place, _, tap, taps = (field[:, None] for field in runs[runs[:, 1] == count].T)
                 x = (sweep.first + place * sweep.step + tap * sweep.spread) * self.x_all
                 y = (sweep.at + place * sweep.apart) * self.x_all

@@ -96,10 +96,12 @@ class DepthwiseWeights(Method):
         made = Schedule()
         starts = np.arange(0, self.sweep.places, self.block)
         stops = np.minimum(starts + self.block, self.sweep.places)
-        for tap in range(0, self.kernel, self.taps):
-            taps = min(self.taps, self.kernel - tap)
-            for part in whole_and_partly(self.sweep, self.walk.length, tap, taps, starts, stops):
-                self._add(made, *part)
+        whole = self.kernel // self.taps * self.taps
+        for low, high, taps in ((0, whole, self.taps), (whole, self.kernel, self.kernel - whole)):
+            if low < high:
+                tap = np.arange(low, high, taps)
+                for part in whole_and_partly(self.sweep, self.walk.length, tap, taps, starts, stops):
+                    self._add(made, *part)
         made.in_turn()
         return made
 

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from xconv.direct.code import Code
-from xconv.direct.machine import ITEM
-from xconv.direct.method import Method
-from xconv.direct.program import Arguments, Floats, Schedule
+from xconv.direct.machine import Machine
+from xconv.direct.program import Arguments, Floats
+from xconv.direct.tiled import Columns, Tiled
+from xconv.problem import ConvProblem
 
 
 @dataclass(frozen=True)
 class NarrowTile:
     """``rows`` places by all ``outputs`` of a group; weights lie as (tap, output, input channel).
 
-    ``place`` and ``y_place`` are elements from one place to the next where it reads and writes.
+    ``place`` and ``y_place`` are elements from one place to the next where it reads and writes. ``step`` is for places
+    at the borders: elements on the sliding axis from one to the next; 0 elsewhere. An entry's extra number is the
+    element that the first tap of its first place reads.
+
+    Each sum has one vector, however many rows there are: a tile of few waits for each product, and has the same bits.
     """
 
     rows: int
@@ -24,6 +29,7 @@ class NarrowTile:
     channels: int
     place: int
     y_place: int
+    step: int = 0
 
     def write(self, code: Code, given: Arguments) -> None:
         """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
@@ -34,21 +40,29 @@ class NarrowTile:
             first = code.least(start, code.plus(given.places, -self.rows))
             x = code.variable(code.at(given.x, code.times(first, self.place)))
             y = code.at(given.y, code.times(first, self.y_place))
+            element = code.variable(code.plus(given.extra, code.times(first, self.step)))
             weight = code.variable(given.weight)
-            sums = [[code.variable(code.zero()) for _ in range(self.outputs)] for _ in range(self.rows)]
+            sums = [[code.variable(code.zero()) for _ in outputs] for _ in range(self.rows)]
             with code.loop(0, given.taps):
-                reads, of_tap = code.get(x), code.get(weight)
+                reads, of_tap, seen = code.get(x), code.get(weight), code.get(element)
+                rows = [code.at(reads, row * self.place) for row in range(self.rows)]
+                if self.step:  # what lies outside is read from a row of zeros
+                    rows = [
+                        code.within(code.plus(seen, row * self.step), given.length, at, given.zeros)
+                        for row, at in enumerate(rows)
+                    ]
                 for at, many in vectors:
                     weights = [
                         code.load(code.at(of_tap, output * self.channels + at), many % code.lanes)
-                        for output in range(self.outputs)
+                        for output in outputs
                     ]
-                    for row, of_row in enumerate(sums):
-                        seen = code.load(code.at(reads, row * self.place + at), many % code.lanes)
+                    for row, of_row in zip(rows, sums, strict=True):
+                        numbers = code.load(code.at(row, at), many % code.lanes)
                         for total, vector in zip(of_row, weights, strict=True):
-                            code.add_product(total, seen, vector)
+                            code.add_product(total, numbers, vector)
                 code.set(x, code.at(reads, given.tap))
                 code.set(weight, code.at(of_tap, self.outputs * self.channels))
+                code.set(element, code.plus(seen, given.spread))
             for row, of_row in enumerate(sums):
                 for output, total in enumerate(of_row):
                     whole = code.add(code.sum_of_lanes(code.get(total)), begin[output])
@@ -59,46 +73,24 @@ SUMS = {32: 16, 16: 8}
 """Vectors of sums in a tile."""
 
 BLOCK = 1 << 16
-"""Bytes of the array that is read, of a run of tiles: they stay in a core's cache for the other sweeps."""
+"""Bytes of what is read and written by a run of tiles: they stay in a core's cache for the other sweeps."""
 
 
-class Narrow(Method):
+class Narrow(Tiled):
     """A convolution to few channels, or an input gradient of few."""
 
     packs = True
 
-    def schedule(self, threads: int) -> Schedule:
-        """The tiles, one run of places after the other."""
-        del threads
-        made, walk, panel = Schedule(), self.walk, 0
-        across, most = walk.inner > 1, SUMS[self.machine.registers] // self.writes
-        block = max(BLOCK // (self.x_all * walk.sweeps[0].step * ITEM[self.problem.dtype]), most)
-        group = np.arange(self.groups)[:, None]
-        for sweep in walk.sweeps:
-            step, apart = (1, 1) if across else (sweep.step, sweep.apart)
-            for place, count, tap, taps in sweep.runs(walk.length):
-                first = place + np.arange(0, count, 1 if across else block)
-                places = np.full_like(first, walk.inner) if across else np.minimum(block, place + count - first)
-                rows = [min(most, many) for many in places.tolist()]
-                tiles = {
-                    many: made.number(NarrowTile(many, self.writes, self.reads, step * self.x_all, apart * self.y_all))
-                    for many in set(rows)
-                }
-                x = (sweep.first + first * sweep.step + tap * sweep.spread) * walk.inner * self.x_all
-                made.add(
-                    tile=np.array([tiles[many] for many in rows]),
-                    x=x + group * self.reads,
-                    weight=panel + (group * len(sweep.taps) + tap) * self.writes * self.reads,
-                    bias=group * self.writes,
-                    y=(sweep.at + first * sweep.apart) * walk.inner * self.y_all + group * self.writes,
-                    taps=taps,
-                    places=places,
-                    turn=x // (block * self.x_all),
-                )
-            panel += self.groups * len(sweep.taps) * self.writes * self.reads
-        if len(walk.sweeps) > 1:
-            made.in_turn()
-        return made
+    def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
+        writes = problem.group_in if direction == "input_gradient" else problem.group_out
+        most = SUMS[machine.registers] // writes
+        rows = [*(each for each in (1, 2, 4, 8) if each < most), most]
+        super().__init__(direction, problem, machine, [Columns(0, writes, writes, 0)], rows, BLOCK)
+
+    def tile(self, column: Columns, step: int) -> NarrowTile:
+        """All outputs of a group."""
+        del column
+        return NarrowTile(self.rows, self.writes, self.reads, self.place, self.y_place, step)
 
     def pack(self, weight: Floats) -> Floats:
         """For each sweep and group: taps, output channels, input channels."""

@@ -8,7 +8,7 @@ layer is compiled once for all lengths and batches.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from llvmlite import ir
 
 from xconv.direct.code import INT, NUMBER, Code, Value
-from xconv.direct.machine import LINE, Function, Machine
+from xconv.direct.machine import LINE, Function, Machine, address
 from xconv.direct.team import Team
 
 KEPT = 512
@@ -99,40 +99,51 @@ class Schedule:
     def __init__(self) -> None:
         self.tiles: dict[Tile, int] = {}
         self._added: list[Integers] = []
+        self._turns: list[Integers] = []
 
     def number(self, tile: Tile) -> int:
         """What entries call a tile."""
         return self.tiles.setdefault(tile, len(self.tiles))
 
-    def add(self, *, turn: Integers | int = 0, **fields: Integers | int) -> None:
+    def add(self, *, turn: Integers | int | None = None, **fields: Integers | int) -> None:
         """Runs of tiles: an integer or an array for each field of an entry, all of which are broadcast together.
 
-        They come in the order of the arrays, or in that of their ``turn`` after :meth:`in_turn`.
+        They come in the order of the arrays, or in that of their ``turn`` (given for all runs or for none) after
+        :meth:`in_turn`.
         """
-        values = [fields[name] if name in fields else Entry._field_defaults[name] for name in Entry._fields]
-        together = np.broadcast_arrays(*(np.asarray(value) for value in (*values, turn)))
-        self._added.append(np.stack([array.ravel() for array in together], axis=-1).astype(np.int64))
+        shape = np.broadcast(*fields.values(), 0 if turn is None else turn).shape
+        rows = np.empty((*shape, len(Entry._fields)), np.int64)
+        for index, name in enumerate(Entry._fields):
+            rows[..., index] = fields[name] if name in fields else Entry._field_defaults[name]
+        self._added.append(rows.reshape(-1, len(Entry._fields)))
+        if turn is not None:
+            self._turns.append(np.broadcast_to(turn, shape).ravel())
 
     @property
     def entries(self) -> Integers:
         """All entries, a row each."""
-        return np.concatenate(self._added)[:, :-1] if self._added else np.zeros((0, len(Entry._fields)), np.int64)
+        if len(self._added) != 1:
+            self._added = [np.concatenate([np.zeros((0, len(Entry._fields)), np.int64), *self._added])]
+        return self._added[0]
 
     def in_turn(self) -> None:
         """Bring all entries into the order of their turns."""
-        if self._added:
-            rows = np.concatenate(self._added)
-            self._added = [rows[np.argsort(rows[:, -1], kind="stable")]]
+        if self._turns:
+            turns = np.concatenate(self._turns)
+            order = np.argsort(turns, kind="stable")
+            self._added, self._turns = [self.entries[order]], [turns[order]]
 
     def cuts(self, turns: int, threads: int) -> list[int]:
-        """Where the entries of each thread begin, and the end, if each has so many turns."""
-        turn = np.concatenate(self._added)[:, -1] if self._added else np.zeros(0, np.int64)
+        """Where the entries of each thread begin, and the end, if each has so many turns; after :meth:`in_turn`."""
+        if threads == 1:
+            return [0, len(self.entries)]
+        [turn] = self._turns or [np.zeros(0, np.int64)]
         return [int(start) for start in np.searchsorted(turn, turns * np.arange(threads + 1))]
 
     def parts(self, lines: int, threads: int) -> list[Part]:
         """As many parts as there are threads, with about as many products each: of the lines if there are enough."""
         entries = self.entries
-        if lines >= 4 * threads or len(entries) < threads:
+        if threads == 1 or lines >= 4 * threads or len(entries) < threads:
             cuts = [lines * thread // threads for thread in range(threads + 1)]
             parts = [Part(start, stop, 0, len(entries)) for start, stop in pairwise(cuts)]
         else:
@@ -156,13 +167,14 @@ class Program:
         zeros: int,
     ) -> None:
         """``zeros`` is how many numbers of padding or missing bias a tile may read."""
-        self.schedule = np.ascontiguousarray(schedule.entries)
+        self.schedule = schedule.entries
         self._function = compiled(tuple(schedule.tiles), dtype, machine)
         self._zeros = np.zeros(zeros, dtype)
-        shared = [self.schedule.ctypes.data, self._zeros.ctypes.data, *astuple(sizes)]
+        self._nothing = address(self._zeros)
+        shared = [address(self.schedule), self._nothing, *vars(sizes).values()]
         self._parts = [np.array([*shared, *part], np.int64) for part in parts]
         self._align = LINE if any(getattr(tile, "streams", False) for tile in schedule.tiles) else 1
-        self._nothing, self._calls = self._zeros.ctypes.data, [part.ctypes.data for part in self._parts]
+        self._calls = [address(part) for part in self._parts]
 
     def __call__(self, x: int, weight: int, bias: int | None, y: int, team: Team) -> None:
         """Compute, each part by a thread of the team; a large result has to begin with a line of memory.

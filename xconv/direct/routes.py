@@ -1,4 +1,4 @@
-"""Which places a tile of a dense layer takes together: neighbours of a signal or a row, or the same place of each line.
+"""Which places a tile takes together: neighbours of a signal or a row, or the same place of each line.
 
 All give the same sums. They differ in what they compute in vain: a run of places that is no multiple of a tile's rows
 is computed twice in part, and neighbours at a border see padding where the same place of all lines sees none.
@@ -7,6 +7,7 @@ is computed twice in part, and neighbours at a border see padding where the same
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,22 +31,24 @@ class Pieces(NamedTuple):
     """Runs of places: where each begins to read and to write, in elements of the lines, and the taps that it sees.
 
     ``place`` is the element on the sliding axis that its first place reads; ``border`` says whether some see padding.
+    Integers and arrays, which are broadcast together.
     """
 
     x: Integers
     y: Integers
-    places: Integers
-    tap: Integers
-    taps: Integers
+    places: Integers | int
+    tap: Integers | int
+    taps: Integers | int
     place: Integers
-    border: Integers
+    border: Integers | int
 
 
 class Room(NamedTuple):
-    """The registers: vectors of output channels, and rows at the most; and bytes of an element that is read."""
+    """The registers: vectors of sums for each place, and rows that a tile may have; and bytes of an element that is
+    read."""
 
     vectors: int
-    rows: int
+    rows: Sequence[int]
     element: int
 
 
@@ -57,7 +60,8 @@ class Route(ABC):
 
     def __init__(self, walk: Walk, places: int, place: int, y_place: int, room: Room) -> None:
         self.walk, self.place, self.y_place, self.vectors = walk, place, y_place, room.vectors
-        self.rows = fitting(places, min(room.rows, WAYS) if place * room.element % ALIASING == 0 else room.rows)
+        most = WAYS if place * room.element % ALIASING == 0 else room.rows[-1]
+        self.rows = fitting(places, [rows for rows in room.rows if rows <= most])
 
     @abstractmethod
     def pieces(self, sweep: Sweep, block: int) -> Pieces:
@@ -92,20 +96,22 @@ class Along(Route):
 
     def pieces(self, sweep: Sweep, block: int) -> Pieces:
         """The borders, and what is between them."""
-        many, inner, places = len(sweep.taps), self.walk.inner, sweep.places
-        start, stop = map(int, sweep.inner(self.walk.length)) if many else (0, places)
+        many, inner, places, block = len(sweep.taps), self.walk.inner, sweep.places, self.whole(block)
+        start, stop = sweep.inner(self.walk.length) if many else (0, places)
         start, stop = self.whole(start), places - self.whole(places - stop)  # the borders are whole tiles
         if stop - start < self.rows:
             start = stop = places
-        firsts, ends, border = [], [], []
-        for low, high, at_border in ((0, start, 1), (start, stop, 0), (stop, places, 1)):
-            firsts.append(np.minimum(np.arange(low, high, self.whole(block)), high - self.rows))
-            ends.append(np.minimum(firsts[-1] + self.whole(block), high))
-            border.append(np.full_like(firsts[-1], at_border))
-        first = np.concatenate(firsts)
-        read, element = sweep.first + first * sweep.step, np.arange(inner)[:, None]
-        y = (sweep.at + first * sweep.apart) * inner + element
-        return aligned(read * inner + element, y, np.concatenate(ends) - first, 0, many, read, np.concatenate(border))
+        parts = (0, start), (start, stop), (stop, places)
+        first = np.concatenate([np.arange(low, high, block) for low, high in parts])
+        end = np.minimum(first + block, np.where(first < start, start, np.where(first < stop, stop, places)))
+        border = np.where((first < start) | (first >= stop), 1, 0)
+        first = np.minimum(first, end - self.rows)
+        read = sweep.first + first * sweep.step
+        x, y = read * inner, (sweep.at + first * sweep.apart) * inner
+        if inner > 1:
+            element = np.arange(inner)[:, None]
+            x, y = x + element, y + element
+        return Pieces(x, y, end - first, 0, many, read, border)
 
 
 class Inner(Route):
@@ -122,10 +128,10 @@ class Inner(Route):
     def pieces(self, sweep: Sweep, block: int) -> Pieces:
         """One row after the other."""
         del block
-        inner, (low, high) = self.walk.inner, sweep.seen(self.walk.length)
-        place = np.arange(sweep.places)
+        inner, place = self.walk.inner, np.arange(sweep.places)
+        low, high = sweep.seen(self.walk.length, place)
         read = sweep.first + place * sweep.step + low * sweep.spread
-        return aligned(read * inner, (sweep.at + place * sweep.apart) * inner, inner, low, high - low, read, 0)
+        return Pieces(read * inner, (sweep.at + place * sweep.apart) * inner, inner, low, high - low, read, 0)
 
 
 class Lines(Route):
@@ -147,24 +153,19 @@ class Lines(Route):
 
     def pieces(self, sweep: Sweep, block: int) -> Pieces:
         """A block of lines, place by place, then the next block."""
-        walk, (low, high) = self.walk, sweep.seen(self.walk.length)
+        walk, place = self.walk, np.arange(sweep.places)
+        low, high = sweep.seen(walk.length, place)
         block = self.whole(max(block // max(sweep.places, 1), 1))
         line = np.minimum(np.arange(0, walk.lines, block), walk.lines - self.rows)[:, None]
-        place = np.arange(sweep.places)
         read = sweep.first + place * sweep.step + low * sweep.spread
         y = line * self.y_place + sweep.at + place * sweep.apart
         many = np.minimum(block, walk.lines - line)
-        return aligned(line * walk.length + read, y, many, low, high - low, read, 0)
-
-
-def aligned(*fields: Integers | int) -> Pieces:
-    """Each field as an array, all of one length."""
-    return Pieces(*(array.ravel() for array in np.broadcast_arrays(*fields)))
+        return Pieces(line * walk.length + read, y, many, low, high - low, read, 0)
 
 
 def taps_seen(walk: Walk) -> int:
     """The taps that the places of a line see, padding left out."""
-    return sum(int((high - low).sum()) for low, high in (sweep.seen(walk.length) for sweep in walk.sweeps))
+    return sum(sweep.products(walk.length) for sweep in walk.sweeps)
 
 
 def route(walk: Walk, room: Room) -> Route:
@@ -173,14 +174,16 @@ def route(walk: Walk, room: Room) -> Route:
     return min(ways, key=lambda way: way.cost())
 
 
-def fitting(places: int, most: int) -> int:
-    """Rows of a tile: many, and such that the last tile computes little again.
+def fitting(places: int, rows: Sequence[int]) -> int:
+    """Rows of a tile: many of those that it may have, and such that the last tile computes little again.
 
-    >>> fitting(17, 6), fitting(8, 6), fitting(3, 6), fitting(1000, 6)
-    (6, 4, 3, 6)
+    >>> [fitting(places, range(1, 7)) for places in (17, 8, 3, 1000)], fitting(3, (1, 2, 4))
+    ([6, 4, 3, 6], 2)
     """
-    if places <= most:
-        return max(places, 1)
+    most = rows[-1]
     if places >= LONG * most:  # the same for all lengths, so that one more needs no code of its own
         return most
-    return min(range(most, most // 2, -1), key=lambda rows: -(-places // rows) * rows * (1 + 0.02 * (most - rows)))
+    if places <= most:
+        return max((each for each in rows if each <= places), default=1)
+    large = [each for each in reversed(rows) if each > most // 2]
+    return min(large, key=lambda each: -(-places // each) * each * (1 + 0.02 * (most - each)))

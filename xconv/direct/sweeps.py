@@ -45,37 +45,57 @@ class Sweep:
         apart = self.taps[1] - self.taps[0]
         return slice(self.taps[0], None if apart < 0 else self.taps[-1] + 1, apart)
 
-    def seen(self, length: int) -> tuple[Integers, Integers]:
-        """For each place its first tap, and the end of its taps, that meet the ``length`` elements and no padding.
+    def seen(self, length: int, places: Integers) -> tuple[Integers, Integers]:
+        """For each of some places its first tap, and the end of its taps, that meet the ``length`` elements.
 
-        >>> [part.tolist() for part in Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).seen(5)]
+        >>> [part.tolist() for part in Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).seen(5, np.arange(5))]
         [[1, 0, 0, 0, 0], [3, 3, 3, 3, 2]]
         """
-        reads, many = self.first + np.arange(self.places) * self.step, len(self.taps)
-        low = np.clip(-(reads // self.spread), 0, many)
-        return low, np.maximum(np.clip(-((reads - length) // self.spread), 0, many), low)
+        reads, many = self.first + places * self.step, len(self.taps)
+        low = np.minimum(np.maximum(-(reads // self.spread), 0), many)
+        return low, np.maximum(np.minimum(-((reads - length) // self.spread), many), low)
 
-    def runs(self, length: int) -> list[tuple[int, int, int, int]]:
-        """(place, places, tap, taps) of neighbours that see the same taps.
+    def runs(self, length: int) -> Integers:
+        """Rows of (place, places, tap, taps) for neighbours that see the same taps.
 
-        >>> Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).runs(5)
-        [(0, 1, 1, 2), (1, 3, 0, 3), (4, 1, 0, 2)]
+        >>> Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).runs(5).tolist()
+        [[0, 1, 1, 2], [1, 3, 0, 3], [4, 1, 0, 2]]
         """
-        low, high = self.seen(length)
-        starts = np.flatnonzero(np.diff(low, prepend=-1) | np.diff(high, prepend=-1))
-        counts = np.diff(starts, append=self.places)
-        return list(zip(*(a.tolist() for a in (starts, counts, low[starts], (high - low)[starts])), strict=True))
+        start, stop = self.inner(length) if self.taps else (0, self.places)
+        place = np.concatenate([np.arange(min(start + 1, self.places)), np.arange(max(stop, start + 1), self.places)])
+        low, high = self.seen(length, place)
+        first = np.ones(len(place), np.bool_)  # of the places from start to stop, only the first is here
+        first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
+        place, low, high = place[first], low[first], high[first]
+        ends = np.concatenate([place[1:], [self.places]])
+        return np.stack([place, ends - place, low, high - low], axis=-1) if len(place) else place.reshape(0, 4)
 
-    def inner(self, length: int, tap: Integers | int = 0, taps: int | None = None) -> tuple[Integers, Integers]:
-        """The places from start to stop that see no padding through so many taps; arrays for an array of first taps.
+    def inner(self, length: int) -> tuple[int, int]:
+        """The places from start to stop that see no padding.
 
-        >>> [int(place) for place in Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).inner(5)]
-        [1, 4]
+        >>> Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).inner(5)
+        (1, 4)
         """
-        last = tap + (len(self.taps) if taps is None else taps) - 1
-        start = np.clip(-((self.first + tap * self.spread) // self.step), 0, self.places)
-        stop = np.clip(-((self.first + last * self.spread - length) // self.step), start, self.places)
-        return start, stop
+        last = self.first + (len(self.taps) - 1) * self.spread
+        start = min(max(-(self.first // self.step), 0), self.places)
+        return start, min(max(-((last - length) // self.step), start), self.places)
+
+    def within(self, length: int, tap: Integers, taps: int) -> tuple[Integers, Integers]:
+        """The same for each of some first taps, of so many taps."""
+        first, ahead = self.first + tap * self.spread, (taps - 1) * self.spread - length
+        start = np.minimum(np.maximum(-(first // self.step), 0), self.places)
+        return start, np.minimum(np.maximum(-((first + ahead) // self.step), start), self.places)
+
+    def products(self, length: int) -> int:
+        """Pairs of a place and a tap that meet an element.
+
+        >>> Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).products(5)
+        13
+        """
+        if not self.taps or self.inner(length) == (0, self.places):
+            return self.places * len(self.taps)
+        start, stop = self.within(length, np.arange(len(self.taps)), 1)
+        return int((stop - start).sum())
 
 
 def sweeps(direction: str, problem: ConvProblem) -> list[Sweep]:
@@ -87,25 +107,27 @@ def sweeps(direction: str, problem: ConvProblem) -> list[Sweep]:
     low, stride, dilation = problem.padding[0], problem.stride, problem.dilation
     if direction != "input_gradient":
         return [Sweep(-low, stride, dilation, tuple(range(problem.kernel)), problem.output_length)]
-    found = []
+    period = stride // math.gcd(stride, dilation)  # from one tap that a place sees to the next
+    found: list[Sweep] = []
     for at in range(max(min(stride, problem.length), 1)):
-        taps = [j for j in reversed(range(problem.kernel)) if (at + low - j * dilation) % stride == 0]
+        seen = (j for j in range(min(period, problem.kernel)) if (at + low - j * dilation) % stride == 0)
+        taps = tuple(reversed(range(next(seen, problem.kernel), problem.kernel, period)))
         first = (at + low - taps[0] * dilation) // stride if taps else 0
         places = -(-(problem.length - at) // stride)
-        found.append(Sweep(first, 1, dilation // math.gcd(stride, dilation), tuple(taps), places, at, stride))
+        found.append(Sweep(first, 1, dilation // math.gcd(stride, dilation), taps, places, at, stride))
     return found
 
 
 def whole_and_partly(
-    sweep: Sweep, length: int, tap: int, taps: int, starts: Integers, stops: Integers
+    sweep: Sweep, length: int, tap: Integers, taps: int, starts: Integers, stops: Integers
 ) -> Iterator[tuple[Integers, int, Integers, Integers]]:
-    """(first taps, taps, first places, ends) of the places of each block that see so many taps and no padding.
+    """(first taps, taps, first places, ends) of the places of each block that see ``taps`` taps and no padding.
 
     Where only some of the taps are seen, each comes by itself. Rows are taps and columns blocks; where the end is not
     behind the first place, there is no such place.
 
     >>> sweep = Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5)
-    >>> for found in whole_and_partly(sweep, 5, 0, 2, np.array([0]), np.array([5])):
+    >>> for found in whole_and_partly(sweep, 5, np.array([0]), 2, np.array([0]), np.array([5])):
     ...     print([part.tolist() if isinstance(part, np.ndarray) else part for part in found])
     [[[0]], 2, [[1]], [[5]]]
     [[[0], [1]], 1, [[1], [0]], [[1], [1]]]
@@ -113,17 +135,17 @@ def whole_and_partly(
     """
 
     def among(first: Integers, many: int) -> tuple[Integers, Integers]:
-        low, high = (np.clip(at, starts, stops) for at in sweep.inner(length, first, many))
+        low, high = (np.minimum(np.maximum(at, starts), stops) for at in sweep.within(length, first, many))
         return low, high
 
-    whole = np.array([[tap]])
+    whole = tap[:, None]
     low, high = among(whole, taps)
     yield whole, taps, low, high
-    if taps > 1:
-        each = np.arange(tap, tap + taps)[:, None]
+    if taps > 1 and ((low > starts) | (high < stops)).any():
+        each = (whole + np.arange(taps)).reshape(-1, 1)
         first, last = among(each, 1)
-        yield each, 1, first, np.minimum(last, low)
-        yield each, 1, np.maximum(first, high), last
+        yield each, 1, first, np.minimum(last, low.repeat(taps, 0))
+        yield each, 1, np.maximum(first, high.repeat(taps, 0)), last
 
 
 class Walk:

@@ -12,11 +12,12 @@ from itertools import pairwise
 import numpy as np
 
 from xconv.direct.code import Code
-from xconv.direct.dense import ROWS, columns
+from xconv.direct.dense import ROWS
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method
 from xconv.direct.program import Arguments, Floats, Integers, Part, Schedule, Sizes
 from xconv.direct.sweeps import whole_and_partly
+from xconv.direct.tiled import columns
 from xconv.problem import ConvProblem
 
 
@@ -95,7 +96,7 @@ class Weights(Method):
         self.block = max(BLOCK // bytes_of_place, LEAST if self.along else 1)
         self.together = 1  # short signals have their turns
         if walk.inner == 1:
-            most = max(self.block // max(self.sweep.places, 1), 1)
+            most = min(max(self.block // max(self.sweep.places, 1), 1), max(walk.lines, 1))
             self.together = max(n for n in range(1, most + 1) if walk.lines % n == 0)
             self.turns = walk.length * self.x_all, self.sweep.places * self.y_all
         if self.swapped:
@@ -115,13 +116,14 @@ class Weights(Method):
         starts = np.arange(0, self.sweep.places, self.block)
         stops = np.minimum(starts + self.block, self.sweep.places)
         chunks = self._chunks()
-        work = np.arange(self.groups * len(self.columns) * len(chunks)).reshape(self.groups, len(self.columns), -1)
-        owner = work * threads // max(work.size, 1)
-        for number, (tap, taps) in enumerate(chunks):
-            mine = [field[:, :, number, None, None] for field in (owner, work)]
-            turn = (mine[0] * len(starts) + np.arange(len(starts))) * work.size + mine[1]
-            for part in whole_and_partly(self.sweep, self.walk.length, tap, taps, starts, stops):
-                self._add(made, turn, *part)
+        work = np.arange(self.groups * len(self.columns) * len(chunks)).reshape(self.groups, len(self.columns), -1, 1)
+        turn = (work * threads // max(work.size, 1) * len(starts) + np.arange(len(starts))) * work.size + work
+        taps = np.array([taps for _, taps in chunks])
+        for many in set(taps.tolist()):
+            mine = np.flatnonzero(taps == many)
+            tap = np.array([chunks[number][0] for number in mine.tolist()])
+            for part in whole_and_partly(self.sweep, self.walk.length, tap, many, starts, stops):
+                self._add(made, turn[:, :, mine.repeat(len(part[0]) // len(mine))], *part)
         made.in_turn()
         self._cuts = made.cuts(len(starts) * work.size, threads)
         return made
@@ -134,7 +136,7 @@ class Weights(Method):
         return [(low, high - low) for low, high in pairwise(cuts)]
 
     def _add(self, made: Schedule, turn: Integers, tap: Integers, taps: int, low: Integers, high: Integers) -> None:
-        """Tiles of every group and block of columns; ``turn`` has an axis for each, and those of the places."""
+        """Tiles of every group and block of columns; ``turn`` has an axis for each, for the taps and the places."""
         some = low < high
         if not some.any():
             return
@@ -161,7 +163,7 @@ class Weights(Method):
                 taps=times,
                 places=count,
                 extra=turns,
-                turn=np.broadcast_to(turn, (*turn.shape[:2], *low.shape))[:, :, some],
+                turn=turn[:, :, some],
             )
 
     def _rows(self, taps: int) -> list[tuple[int, tuple[int, ...], int]]:
