@@ -122,8 +122,7 @@ class Period:
     """
 
     def __init__(self, walk: Walk, channels: int, lanes: int) -> None:
-        sweep = walk.sweeps[0]
-        self.runs_on = sweep.step == sweep.apart == 1
+        self.runs_on = walk.step == walk.apart == 1
         self.size = math.lcm(channels, lanes) if self.runs_on and channels < FILLED * lanes else channels
 
 
@@ -132,10 +131,10 @@ class Depthwise(Method):
 
     def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
         super().__init__(direction, beside(problem), machine)
-        sweep, period = self.walk.sweeps[0], Period(self.walk, self.x_all, self.lanes)
+        period = Period(self.walk, self.x_all, self.lanes)
         self.runs_on, self.period, self.channels = period.runs_on, period.size, problem.in_channels
         self.packs = self.period > self.channels
-        shared = sweep.step == sweep.spread and self.period == self.x_all
+        shared = self.walk.step == self.walk.spread and self.period == self.x_all
         self.rows, self.vectors = self._shape(shared)
         self.together = min(TOGETHER, self.kernel) if shared else 1
         self.streams = streams(self, self.x_all)
@@ -147,7 +146,7 @@ class Depthwise(Method):
             return sums * 3 // 4, 1
         if many <= 4:
             return sums // many, many
-        window = self.kernel * self.walk.sweeps[0].spread * self.x_all * ITEM[self.problem.dtype]
+        window = self.kernel * self.walk.spread * self.x_all * ITEM[self.problem.dtype]
         return (1, sums // 2) if self.kernel <= FEW and window <= WINDOW else (sums // 4, 4)
 
     def zeros(self) -> int:
@@ -157,28 +156,22 @@ class Depthwise(Method):
     def schedule(self, threads: int) -> Schedule:
         """The tiles: a block of neighbouring places, then the next."""
         del threads
-        made = Schedule()
-        for sweep in self.walk.sweeps:
-            back = sweep.taps[1] - sweep.taps[0] if len(sweep.taps) > 1 else 0
-            ahead, y_ahead = (1, 1) if self.runs_on else (sweep.step, sweep.apart)
-            kernel = np.array([*sweep.taps, 0])  # a run without taps has no first one
-            runs = sweep.runs(self.walk.length)
-            for count in sorted(set(runs[:, 1].tolist())):
-                place, _, tap, taps = (field[:, None] for field in runs[runs[:, 1] == count].T)
-                x = (sweep.first + place * sweep.step + tap * sweep.spread) * self.x_all
-                y = (sweep.at + place * sweep.apart) * self.x_all
-                for lanes, rows, at, steps in self._pieces(count, sweep.step):
-                    vectors = self.vectors if rows > 1 else SUMS[self.machine.registers] // 2
-                    step, y_step, row = ahead * lanes, y_ahead * lanes, back * self.period
-                    tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, self.together, self.streams)
-                    made.add(
-                        tile=made.number(tile),
-                        x=x + at * ahead,
-                        weight=kernel[tap] * self.period,
-                        y=y + at * y_ahead,
-                        taps=taps,
-                        places=steps,
-                    )
+        made, walk, runs = Schedule(), self.walk, self.walk.runs()
+        ahead, y_ahead = (1, 1) if self.runs_on else (walk.step, walk.apart)
+        for count in sorted(set(runs.places.tolist())):
+            these = np.flatnonzero(runs.places == count)[:, None]
+            for lanes, rows, at, steps in self._pieces(count, walk.step):
+                vectors = self.vectors if rows > 1 else SUMS[self.machine.registers] // 2
+                step, y_step, row = ahead * lanes, y_ahead * lanes, walk.back * self.period
+                tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, self.together, self.streams)
+                made.add(
+                    tile=made.number(tile),
+                    x=runs.read[these] * self.x_all + at * ahead,
+                    weight=runs.of_kernel[these] * self.period,
+                    y=runs.write[these] * self.x_all + at * y_ahead,
+                    taps=runs.taps[these],
+                    places=steps,
+                )
         return made
 
     def _pieces(self, places: int, step: int) -> Iterator[tuple[int, int, Integers, Integers]]:

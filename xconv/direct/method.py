@@ -44,10 +44,10 @@ class Method(ABC):
 
     def sizes(self) -> Sizes:
         """The steps of the arrays."""
-        walk, sweep = self.walk, self.walk.sweeps[0]
+        walk = self.walk
         x_line = walk.length * walk.inner * self.x_all
         y_line = walk.inner * self.y_all * sum(each.places for each in walk.sweeps)
-        steps = sweep.spread * walk.inner * self.x_all, sweep.spread, walk.length
+        steps = walk.spread * walk.inner * self.x_all, walk.spread, walk.length
         if not self.sums:
             return Sizes(x_line, 0, y_line, *steps)
         return Sizes(y_line, x_line, 0, *steps) if self.swapped else Sizes(x_line, y_line, 0, *steps)

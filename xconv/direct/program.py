@@ -99,46 +99,40 @@ class Schedule:
     def __init__(self) -> None:
         self.tiles: dict[Tile, int] = {}
         self._added: list[Integers] = []
-        self._turns: list[Integers] = []
 
     def number(self, tile: Tile) -> int:
         """What entries call a tile."""
         return self.tiles.setdefault(tile, len(self.tiles))
 
-    def add(self, *, turn: Integers | int | None = None, **fields: Integers | int) -> None:
+    def add(self, *, turn: Integers | int = 0, **fields: Integers | int) -> None:
         """Runs of tiles: an integer or an array for each field of an entry, all of which are broadcast together.
 
-        They come in the order of the arrays, or in that of their ``turn`` (given for all runs or for none) after
-        :meth:`in_turn`.
+        They come in the order of the arrays, or in that of their ``turn`` after :meth:`in_turn`.
         """
-        shape = np.broadcast(*fields.values(), 0 if turn is None else turn).shape
-        rows = np.empty((*shape, len(Entry._fields)), np.int64)
+        rows = np.empty((*np.broadcast(*fields.values(), turn).shape, len(Entry._fields) + 1), np.int64)
         for index, name in enumerate(Entry._fields):
             rows[..., index] = fields[name] if name in fields else Entry._field_defaults[name]
-        self._added.append(rows.reshape(-1, len(Entry._fields)))
-        if turn is not None:
-            self._turns.append(np.broadcast_to(turn, shape).ravel())
+        rows[..., -1] = turn
+        self._added.append(rows.reshape(-1, rows.shape[-1]))
+
+    def _rows(self) -> Integers:
+        if len(self._added) != 1:
+            self._added = [np.concatenate([np.zeros((0, len(Entry._fields) + 1), np.int64), *self._added])]
+        return self._added[0]
 
     @property
     def entries(self) -> Integers:
         """All entries, a row each."""
-        if len(self._added) != 1:
-            self._added = [np.concatenate([np.zeros((0, len(Entry._fields)), np.int64), *self._added])]
-        return self._added[0]
+        return self._rows()[:, :-1]
 
     def in_turn(self) -> None:
         """Bring all entries into the order of their turns."""
-        if self._turns:
-            turns = np.concatenate(self._turns)
-            order = np.argsort(turns, kind="stable")
-            self._added, self._turns = [self.entries[order]], [turns[order]]
+        rows = self._rows()
+        self._added = [rows[np.argsort(rows[:, -1], kind="stable")]]
 
     def cuts(self, turns: int, threads: int) -> list[int]:
-        """Where the entries of each thread begin, and the end, if each has so many turns; after :meth:`in_turn`."""
-        if threads == 1:
-            return [0, len(self.entries)]
-        [turn] = self._turns or [np.zeros(0, np.int64)]
-        return [int(start) for start in np.searchsorted(turn, turns * np.arange(threads + 1))]
+        """Where the entries of each thread begin, and the end, if each has so many turns."""
+        return [int(start) for start in np.searchsorted(self._rows()[:, -1], turns * np.arange(threads + 1))]
 
     def parts(self, lines: int, threads: int) -> list[Part]:
         """As many parts as there are threads, with about as many products each: of the lines if there are enough."""
@@ -167,7 +161,7 @@ class Program:
         zeros: int,
     ) -> None:
         """``zeros`` is how many numbers of padding or missing bias a tile may read."""
-        self.schedule = schedule.entries
+        self.schedule = np.ascontiguousarray(schedule.entries)
         self._function = compiled(tuple(schedule.tiles), dtype, machine)
         self._zeros = np.zeros(zeros, dtype)
         self._nothing = address(self._zeros)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xconv.direct.sweeps import Integers, Sweep, Walk
+from xconv.direct.sweeps import Integers, Walk, expanded
 
 ALIASING, WAYS = 4096, 8
 """Bytes apart at which lines of memory take each other's place in a first-level cache, and how many there find one."""
@@ -30,10 +30,11 @@ LATENCY = 8
 class Pieces(NamedTuple):
     """Runs of places: where each begins to read and to write, in elements of the lines, and the taps that it sees.
 
-    ``place`` is the element on the sliding axis that its first place reads; ``border`` says whether some see padding.
-    Integers and arrays, which are broadcast together.
+    ``sweep`` is the number of its sweep, ``place`` the element on the sliding axis that its first place reads, and
+    ``border`` says whether some see padding. Integers and arrays, which are broadcast together.
     """
 
+    sweep: Integers
     x: Integers
     y: Integers
     places: Integers | int
@@ -64,8 +65,8 @@ class Route(ABC):
         self.rows = fitting(places, [rows for rows in room.rows if rows <= most])
 
     @abstractmethod
-    def pieces(self, sweep: Sweep, block: int) -> Pieces:
-        """The runs of places, of at most about ``block``."""
+    def pieces(self, block: int) -> Pieces:
+        """The runs of places of all sweeps, of at most about ``block``."""
 
     @abstractmethod
     def products(self) -> int:
@@ -85,33 +86,35 @@ class Along(Route):
     """Neighbours on the sliding axis. At the borders a tile looks whether a place sees padding."""
 
     def __init__(self, walk: Walk, room: Room) -> None:
-        sweep = walk.sweeps[0]
-        places = min((each.places for each in walk.sweeps), default=0)
-        super().__init__(walk, places, sweep.step * walk.inner, sweep.apart * walk.inner, room)
+        places = min(sweep.places for sweep in walk.sweeps)
+        super().__init__(walk, places, walk.step * walk.inner, walk.apart * walk.inner, room)
 
     def products(self) -> int:
         """Whole tiles, padding included."""
         walk = self.walk
         return int(walk.lines * walk.inner * sum(self.whole(s.places) * len(s.taps) for s in walk.sweeps))
 
-    def pieces(self, sweep: Sweep, block: int) -> Pieces:
+    def pieces(self, block: int) -> Pieces:
         """The borders, and what is between them."""
-        many, inner, places, block = len(sweep.taps), self.walk.inner, sweep.places, self.whole(block)
-        start, stop = sweep.inner(self.walk.length) if many else (0, places)
-        start, stop = self.whole(start), places - self.whole(places - stop)  # the borders are whole tiles
-        if stop - start < self.rows:
-            start = stop = places
-        parts = (0, start), (start, stop), (stop, places)
-        first = np.concatenate([np.arange(low, high, block) for low, high in parts])
-        end = np.minimum(first + block, np.where(first < start, start, np.where(first < stop, stop, places)))
-        border = np.where((first < start) | (first >= stop), 1, 0)
-        first = np.minimum(first, end - self.rows)
-        read = sweep.first + first * sweep.step
-        x, y = read * inner, (sweep.at + first * sweep.apart) * inner
+        walk, inner, block, rows = self.walk, self.walk.inner, self.whole(block), []
+        for number, sweep in enumerate(walk.sweeps):
+            places, (start, stop) = sweep.places, sweep.inner(walk.length)
+            start, stop = self.whole(start), places - self.whole(places - stop)  # the borders are whole tiles
+            if stop - start < self.rows:
+                start = stop = places
+            for low, high, border in ((0, start, 1), (start, stop, 0), (stop, places, 1)):
+                blocks = -(-(high - low) // block)
+                rows.append((blocks, number, sweep.first, sweep.at, len(sweep.taps), low, high, border))
+        index, number, first, at, many, low, high, border = expanded(rows)
+        place = low + index * block
+        end = np.minimum(place + block, high)
+        place = np.minimum(place, end - self.rows)
+        read = first + place * walk.step
+        x, y = read * inner, (at + place * walk.apart) * inner
         if inner > 1:
             element = np.arange(inner)[:, None]
             x, y = x + element, y + element
-        return Pieces(x, y, end - first, 0, many, read, border)
+        return Pieces(number, x, y, end - place, 0, many, read, border)
 
 
 class Inner(Route):
@@ -123,15 +126,13 @@ class Inner(Route):
     def products(self) -> int:
         """Of the taps that are seen, whole tiles."""
         walk = self.walk
-        return int(walk.lines * taps_seen(walk) * self.whole(walk.inner))
+        return int(walk.lines * walk.products() * self.whole(walk.inner))
 
-    def pieces(self, sweep: Sweep, block: int) -> Pieces:
+    def pieces(self, block: int) -> Pieces:
         """One row after the other."""
         del block
-        inner, place = self.walk.inner, np.arange(sweep.places)
-        low, high = sweep.seen(self.walk.length, place)
-        read = sweep.first + place * sweep.step + low * sweep.spread
-        return Pieces(read * inner, (sweep.at + place * sweep.apart) * inner, inner, low, high - low, read, 0)
+        inner, runs = self.walk.inner, self.walk.runs(alone=True)
+        return Pieces(runs.sweep, runs.read * inner, runs.write * inner, inner, runs.tap, runs.taps, runs.read, 0)
 
 
 class Lines(Route):
@@ -145,27 +146,19 @@ class Lines(Route):
     def products(self) -> int:
         """Of the taps that are seen, whole tiles."""
         walk = self.walk
-        return taps_seen(walk) * self.whole(walk.lines)
+        return walk.products() * self.whole(walk.lines)
 
     def cost(self) -> float:
         """A little more: neighbours share lines of memory."""
         return FURTHER * super().cost()
 
-    def pieces(self, sweep: Sweep, block: int) -> Pieces:
+    def pieces(self, block: int) -> Pieces:
         """A block of lines, place by place, then the next block."""
-        walk, place = self.walk, np.arange(sweep.places)
-        low, high = sweep.seen(walk.length, place)
-        block = self.whole(max(block // max(sweep.places, 1), 1))
+        walk, runs = self.walk, self.walk.runs(alone=True)
+        block = self.whole(max(block // max(self.y_place, 1), 1))
         line = np.minimum(np.arange(0, walk.lines, block), walk.lines - self.rows)[:, None]
-        read = sweep.first + place * sweep.step + low * sweep.spread
-        y = line * self.y_place + sweep.at + place * sweep.apart
-        many = np.minimum(block, walk.lines - line)
-        return Pieces(line * walk.length + read, y, many, low, high - low, read, 0)
-
-
-def taps_seen(walk: Walk) -> int:
-    """The taps that the places of a line see, padding left out."""
-    return sum(sweep.products(walk.length) for sweep in walk.sweeps)
+        x, y = line * walk.length + runs.read, line * self.y_place + runs.write
+        return Pieces(runs.sweep, x, y, np.minimum(block, walk.lines - line), runs.tap, runs.taps, runs.read, 0)
 
 
 def route(walk: Walk, room: Room) -> Route:

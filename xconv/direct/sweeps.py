@@ -9,9 +9,9 @@ taps of the kernel, and no other element does, so that none of them meets the ze
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -45,37 +45,14 @@ class Sweep:
         apart = self.taps[1] - self.taps[0]
         return slice(self.taps[0], None if apart < 0 else self.taps[-1] + 1, apart)
 
-    def seen(self, length: int, places: Integers) -> tuple[Integers, Integers]:
-        """For each of some places its first tap, and the end of its taps, that meet the ``length`` elements.
-
-        >>> [part.tolist() for part in Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).seen(5, np.arange(5))]
-        [[1, 0, 0, 0, 0], [3, 3, 3, 3, 2]]
-        """
-        reads, many = self.first + places * self.step, len(self.taps)
-        low = np.minimum(np.maximum(-(reads // self.spread), 0), many)
-        return low, np.maximum(np.minimum(-((reads - length) // self.spread), many), low)
-
-    def runs(self, length: int) -> Integers:
-        """Rows of (place, places, tap, taps) for neighbours that see the same taps.
-
-        >>> Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).runs(5).tolist()
-        [[0, 1, 1, 2], [1, 3, 0, 3], [4, 1, 0, 2]]
-        """
-        start, stop = self.inner(length) if self.taps else (0, self.places)
-        place = np.concatenate([np.arange(min(start + 1, self.places)), np.arange(max(stop, start + 1), self.places)])
-        low, high = self.seen(length, place)
-        first = np.ones(len(place), np.bool_)  # of the places from start to stop, only the first is here
-        first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
-        place, low, high = place[first], low[first], high[first]
-        ends = np.concatenate([place[1:], [self.places]])
-        return np.stack([place, ends - place, low, high - low], axis=-1) if len(place) else place.reshape(0, 4)
-
     def inner(self, length: int) -> tuple[int, int]:
-        """The places from start to stop that see no padding.
+        """The places from start to stop that see no padding: all of them where there is no tap.
 
         >>> Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).inner(5)
         (1, 4)
         """
+        if not self.taps:
+            return 0, self.places
         last = self.first + (len(self.taps) - 1) * self.spread
         start = min(max(-(self.first // self.step), 0), self.places)
         return start, min(max(-((last - length) // self.step), start), self.places)
@@ -85,17 +62,6 @@ class Sweep:
         first, ahead = self.first + tap * self.spread, (taps - 1) * self.spread - length
         start = np.minimum(np.maximum(-(first // self.step), 0), self.places)
         return start, np.minimum(np.maximum(-((first + ahead) // self.step), start), self.places)
-
-    def products(self, length: int) -> int:
-        """Pairs of a place and a tap that meet an element.
-
-        >>> Sweep(first=-1, step=1, spread=1, taps=(0, 1, 2), places=5).products(5)
-        13
-        """
-        if not self.taps or self.inner(length) == (0, self.places):
-            return self.places * len(self.taps)
-        start, stop = self.within(length, np.arange(len(self.taps)), 1)
-        return int((stop - start).sum())
 
 
 def sweeps(direction: str, problem: ConvProblem) -> list[Sweep]:
@@ -148,8 +114,30 @@ def whole_and_partly(
         yield each, 1, np.maximum(first, high.repeat(taps, 0)), last
 
 
+class Runs(NamedTuple):
+    """Neighbouring places of a sweep that see the same taps, an array for each field.
+
+    ``sweep`` is its number, ``place`` the first place, ``tap`` the first of its ``taps``, which is ``of_kernel`` in the
+    kernel; ``read`` is the element that this tap reads, ``write`` the one that the first place writes.
+    """
+
+    sweep: Integers
+    place: Integers
+    places: Integers
+    tap: Integers
+    taps: Integers
+    of_kernel: Integers
+    read: Integers
+    write: Integers
+
+
 class Walk:
-    """All sweeps of a direction, over arrays of ``(lines, length, inner, channels)``."""
+    """All sweeps of a direction, over arrays of ``(lines, length, inner, channels)``.
+
+    Attributes:
+        step, spread, apart: those of every sweep.
+        back: from one tap of a sweep to the next in the kernel.
+    """
 
     def __init__(self, direction: str, problem: ConvProblem) -> None:
         self.sweeps = sweeps(direction, problem)
@@ -158,8 +146,69 @@ class Walk:
         if problem.kernel == problem.stride == 1 and not any(problem.padding):  # every element is a place
             self.lines, self.length, self.inner = 1, problem.outer * problem.length * problem.inner, 1
             self.sweeps = [replace(self.sweeps[0], places=self.length)]
+        self.step, self.spread, self.apart = (getattr(self.sweeps[0], name) for name in ("step", "spread", "apart"))
+        gradient = direction == "input_gradient"
+        self.back = -problem.stride // math.gcd(problem.stride, problem.dilation) if gradient else 1
+        self._forward = (sweeps("forward", problem)[0], problem.length) if gradient else (self.sweeps[0], self.length)
 
     @property
     def places(self) -> int:
         """Elements that are written, channels aside."""
         return int(self.lines * self.inner * sum(sweep.places for sweep in self.sweeps))
+
+    def products(self) -> int:
+        """Pairs of a place of a line and a tap that meet an element; the same pairs in both directions.
+
+        >>> problem = ConvProblem(1, 5, 1, 2, 3, kernel=3, padding=(1, 1))
+        >>> [Walk(direction, problem).products() for direction in ("forward", "input_gradient")]
+        [13, 13]
+        """
+        sweep, length = self._forward
+        start, stop = sweep.within(length, np.arange(len(sweep.taps)), 1)
+        return int((stop - start).sum())
+
+    def runs(self, alone: bool = False) -> Runs:
+        """All places of a line; each ``alone``, or with its neighbours that see the same taps.
+
+        >>> walk = Walk("forward", ConvProblem(1, 5, 1, 2, 3, kernel=3, padding=(1, 1)))
+        >>> [field.tolist() for field in walk.runs()[1:5]]
+        [[0, 1, 4], [1, 3, 1], [1, 0, 0], [2, 3, 2]]
+        """
+        rows: list[tuple[int, ...]] = []
+        for number, sweep in enumerate(self.sweeps):
+            kernel = sweep.taps[0] if sweep.taps else 0
+            shared = number, sweep.first, sweep.at, len(sweep.taps), kernel, sweep.places
+            start, stop = (sweep.places, sweep.places) if alone else sweep.inner(self.length)
+            start = min(start + 1, sweep.places)  # of those that see no padding, the first one stands for all
+            stop = max(start, stop)
+            rows += [(start, 0, *shared), (sweep.places - stop, stop, *shared)]
+        place, begin, number, first, at, many, kernel, ends = expanded(rows)
+        place = place + begin
+        reads = first + place * self.step
+        low = np.minimum(np.maximum(-(reads // self.spread), 0), many)
+        high = np.maximum(np.minimum(-((reads - self.length) // self.spread), many), low)
+        if not alone:
+            new = np.ones(len(place), np.bool_)
+            new[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1]) | (number[1:] != number[:-1])
+            number, place, low, high, kernel, reads, at, ends = (
+                field[new] for field in (number, place, low, high, kernel, reads, at, ends)
+            )
+        last = np.ones(len(place), np.bool_)
+        last[:-1] = number[1:] != number[:-1]
+        places = np.where(last, ends, np.roll(place, -1)) - place
+        taps, reads, writes = high - low, reads + low * self.spread, at + place * self.apart
+        return Runs(number, place, places, low, taps, np.where(taps > 0, kernel + low * self.back, 0), reads, writes)
+
+
+def expanded(rows: Sequence[tuple[int, ...]]) -> Integers:
+    """The columns of some rows, each of which comes as often as its first number says: that counts them.
+
+    >>> expanded([(2, 7), (0, 8), (1, 9)]).tolist()
+    [[0, 1, 0], [7, 7, 9]]
+    """
+    table = np.array(rows, np.int64)
+    counts = table[:, 0].copy()
+    table[:, 0] = counts - np.cumsum(counts)
+    found = table.repeat(counts, 0).T
+    found[0] += np.arange(found.shape[1])
+    return found

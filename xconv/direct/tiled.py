@@ -71,7 +71,7 @@ class Tiled(Method):
         self.route = route(walk, Room(blocks[0].vectors, rows, self.x_all * item))
         self.place, self.y_place = self.route.place * self.x_all, self.route.y_place * self.y_all
         self.rows = self.route.rows
-        step = walk.sweeps[0].step * self.x_all + self.y_all
+        step = walk.step * self.x_all + self.y_all
         self.block = max(block // (step * item), 4 * self.rows)
         self.panels: dict[tuple[int, int], int] = {}
         self.packed_size = 0
@@ -88,34 +88,35 @@ class Tiled(Method):
         """The tiles: for a block of places all output channels, then the next block."""
         del threads
         made, walk = Schedule(), self.walk
+        found = self.route.pieces(self.block)
+        sweep, x, y, places, tap, taps, place, border = (
+            field if isinstance(field, int) else field[..., None, None] for field in found
+        )
+        steps = (0, walk.step) if np.any(border) else (0,)  # between the borders, and there
+        tile = np.array([[made.number(self.tile(column, step)) for column in self.columns] for step in steps])
         first = np.array([column.first for column in self.columns])
-        width = np.array([column.width for column in self.columns])
         group = np.arange(self.groups)[:, None]
         out = group * self.writes + first
-        for number, sweep in enumerate(walk.sweeps):
-            found = self.route.pieces(sweep, self.block)
-            x, y, places, tap, taps, place, border = (
-                field if isinstance(field, int) else field[..., None, None] for field in found
-            )
-            steps = (0, sweep.step) if np.any(border) else (0,)
-            tile = np.array([[made.number(self.tile(column, step)) for column in self.columns] for step in steps])
-            if self.packs:
-                panels = np.array([self.panels[number, column.first] for column in self.columns])
-                weight = panels + (group * len(sweep.taps) + tap) * self.reads * width
-            else:
-                weight = tap * self.reads * self.y_all + out
-            made.add(
-                tile=tile[border, np.arange(len(self.columns))],
-                x=x * self.x_all + group * self.reads,
-                weight=weight,
-                bias=out,
-                y=y * self.y_all + out,
-                taps=taps,
-                places=places,
-                extra=place,
-                turn=x // (self.block * sweep.step) if len(walk.sweeps) > 1 else None,
-            )
-        made.in_turn()
+        if self.packs:
+            width = np.array([column.width for column in self.columns])
+            many = np.array([len(each.taps) for each in walk.sweeps])
+            panels = np.array(list(self.panels.values())).reshape(len(walk.sweeps), len(self.columns))
+            weight = panels[sweep[..., 0, 0]][..., None, :] + (group * many[sweep] + tap) * self.reads * width
+        else:
+            weight = tap * self.reads * self.y_all + out
+        made.add(
+            tile=tile[border, np.arange(len(self.columns))],
+            x=x * self.x_all + group * self.reads,
+            weight=weight,
+            bias=out,
+            y=y * self.y_all + out,
+            taps=taps,
+            places=places,
+            extra=place,
+            turn=x // (self.block * walk.step),
+        )
+        if len(walk.sweeps) > 1:
+            made.in_turn()
         return made
 
     def parts(self, schedule: Schedule, threads: int) -> list[Part]:
