@@ -8,7 +8,7 @@ arXiv:1808.05567).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,38 +30,40 @@ class DenseTile:
     """``rows`` places by ``vectors`` of output channels, of which the last has ``tail`` (0: all its lanes).
 
     ``channels`` are a group's input channels; ``place`` and ``y_place`` elements from one place to the next where it
-    reads and writes; ``weight_row`` from one input channel's weights to the next one's. ``step`` is for places at the
-    borders: elements on the sliding axis from one to the next; 0 elsewhere. An entry's extra number is the element that
-    the first tap of its first place reads. ``streams`` is for results that no cache
-    holds.
+    reads and writes, None for the program's ``length`` and ``spread``; ``weight_row`` from one input channel's weights
+    to the next one's. ``step`` is for places at the borders: elements on the sliding axis from one to the next; 0
+    elsewhere. An entry's extra number is the element that the first tap of its first place reads. ``streams`` is for
+    results that no cache holds.
     """
 
     rows: int
     vectors: int
     tail: int
     channels: int
-    place: int
-    y_place: int
+    place: int | None
+    y_place: int | None
     weight_row: int
     step: int = 0
     streams: bool = False
 
     def write(self, code: Code, given: Arguments) -> None:
         """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
+        place, y_place = self.place or given.length, self.y_place or given.spread
+        reads_at, writes_at = ([code.times(each, row) for row in range(2 * self.rows)] for each in (place, y_place))
         with code.loop(0, given.places, self.rows) as start:
             first = code.least(start, code.plus(given.places, -self.rows))
-            x = code.at(given.x, code.times(first, self.place))
-            y = code.at(given.y, code.times(first, self.y_place))
+            x = code.at(given.x, code.times(first, place))
+            y = code.at(given.y, code.times(first, y_place))
             seen = code.plus(given.extra, code.times(first, self.step))
             begin = [code.load(code.at(given.bias, at), tail) for at, tail in self._columns(code)]
             sums = [[code.variable(vector) for vector in begin] for _ in range(self.rows)]
             weight = code.variable(given.weight)
             if not self.streams:
                 for at, _ in self._columns(code):
-                    self._fetch(code, code.at(y, at), self.y_place, to_write=True)
+                    self._fetch(code, code.at(y, at), writes_at, to_write=True)
             with code.loop(0, given.taps) as tap:
                 reads = code.at(x, code.times(tap, given.tap))
-                rows = [code.at(reads, row * self.place) for row in range(self.rows)]
+                rows = [code.at(reads, at) for at in reads_at[: self.rows]]
                 if self.step:  # what lies outside is read from a row of zeros
                     element = code.plus(seen, code.times(tap, given.spread))
                     rows = [
@@ -70,15 +72,15 @@ class DenseTile:
                     ]
                 if self.channels >= code.lanes:
                     with code.loop(0, self.channels, code.lanes) as at:
-                        self._fetch(code, code.at(reads, at), self.place)
+                        self._fetch(code, code.at(reads, at), reads_at)
                 self._tap(code, rows, weight, sums)
-            for row, of_row in enumerate(sums):
+            for at_row, of_row in zip(writes_at, sums, strict=False):
                 for (at, tail), total in zip(self._columns(code), of_row, strict=True):
-                    place, found = code.at(y, row * self.y_place + at), code.unsigned_zeros(code.get(total))
+                    to, found = code.at(y, at_row, at), code.unsigned_zeros(code.get(total))
                     if self.streams:
-                        code.stream(found, place)
+                        code.stream(found, to)
                     else:
-                        code.store(found, place, tail)
+                        code.store(found, to, tail)
 
     def _tap(self, code: Code, rows: list[Value], weight: Value, sums: list[list[Value]]) -> None:
         def channel(index: Value) -> None:
@@ -91,10 +93,10 @@ class DenseTile:
 
         code.each(self.channels, channel)
 
-    def _fetch(self, code: Code, pointer: Value, place: int, to_write: bool = False) -> None:
+    def _fetch(self, code: Code, pointer: Value, rows: Sequence[Value], to_write: bool = False) -> None:
         """What the next tile will read or write: too far apart for the processor to foresee, and loops are short."""
-        for row in range(self.rows, 2 * self.rows):
-            code.fetch(code.at(pointer, row * place), level=2, to_write=to_write)
+        for at in rows[self.rows :]:
+            code.fetch(code.at(pointer, at), level=2, to_write=to_write)
 
     def _columns(self, code: Code) -> Iterator[tuple[int, int]]:
         """Each vector's first output channel, and its tail."""

@@ -17,9 +17,9 @@ from xconv.problem import ConvProblem
 class NarrowTile:
     """``rows`` places by all ``outputs`` of a group; weights lie as (tap, output, input channel).
 
-    ``place`` and ``y_place`` are elements from one place to the next where it reads and writes. ``step`` is for places
-    at the borders: elements on the sliding axis from one to the next; 0 elsewhere. An entry's extra number is the
-    element that the first tap of its first place reads.
+    ``place`` and ``y_place`` are elements from one place to the next where it reads and writes, None for the program's
+    ``length`` and ``spread``. ``step`` is for places at the borders: elements on the sliding axis from one to the next;
+    0 elsewhere. An entry's extra number is the element that the first tap of its first place reads.
 
     Each sum has one vector, however many rows there are: a tile of few waits for each product, and has the same bits.
     """
@@ -27,25 +27,26 @@ class NarrowTile:
     rows: int
     outputs: int
     channels: int
-    place: int
-    y_place: int
+    place: int | None
+    y_place: int | None
     step: int = 0
 
     def write(self, code: Code, given: Arguments) -> None:
         """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
         vectors = [(at, min(self.channels - at, code.lanes)) for at in range(0, self.channels, code.lanes)]
-        outputs = range(self.outputs)
+        outputs, place, y_place = range(self.outputs), self.place or given.length, self.y_place or given.spread
+        reads_at, writes_at = ([code.times(each, row) for row in range(self.rows)] for each in (place, y_place))
         begin = [code.unsigned_zeros(code.builder.load(code.at(given.bias, output))) for output in outputs]
         with code.loop(0, given.places, self.rows) as start:
             first = code.least(start, code.plus(given.places, -self.rows))
-            x = code.variable(code.at(given.x, code.times(first, self.place)))
-            y = code.at(given.y, code.times(first, self.y_place))
+            x = code.variable(code.at(given.x, code.times(first, place)))
+            y = code.at(given.y, code.times(first, y_place))
             element = code.variable(code.plus(given.extra, code.times(first, self.step)))
             weight = code.variable(given.weight)
             sums = [[code.variable(code.zero()) for _ in outputs] for _ in range(self.rows)]
             with code.loop(0, given.taps):
                 reads, of_tap, seen = code.get(x), code.get(weight), code.get(element)
-                rows = [code.at(reads, row * self.place) for row in range(self.rows)]
+                rows = [code.at(reads, at) for at in reads_at]
                 if self.step:  # what lies outside is read from a row of zeros
                     rows = [
                         code.within(code.plus(seen, row * self.step), given.length, at, given.zeros)
@@ -53,8 +54,7 @@ class NarrowTile:
                     ]
                 for at, many in vectors:
                     weights = [
-                        code.load(code.at(of_tap, output * self.channels + at), many % code.lanes)
-                        for output in outputs
+                        code.load(code.at(of_tap, output * self.channels + at), many % code.lanes) for output in outputs
                     ]
                     for row, of_row in zip(rows, sums, strict=True):
                         numbers = code.load(code.at(row, at), many % code.lanes)
@@ -63,10 +63,10 @@ class NarrowTile:
                 code.set(x, code.at(reads, given.tap))
                 code.set(weight, code.at(of_tap, self.outputs * self.channels))
                 code.set(element, code.plus(seen, given.spread))
-            for row, of_row in enumerate(sums):
+            for at_row, of_row in zip(writes_at, sums, strict=True):
                 for output, total in enumerate(of_row):
                     whole = code.add(code.sum_of_lanes(code.get(total)), begin[output])
-                    code.builder.store(whole, code.at(y, row * self.y_place + output))
+                    code.builder.store(whole, code.at(y, at_row, output))
 
 
 SUMS = {32: 16, 16: 8}

@@ -1,16 +1,16 @@
-"""What layers of several input and output channels have in common: tiles of some places by a block of output channels."""
+"""What dense and narrow layers have in common: tiles of some places by a block of output channels."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method
-from xconv.direct.program import Part, Schedule, Tile
+from xconv.direct.program import Part, Schedule, Sizes, Tile
 from xconv.direct.routes import Room, route
 from xconv.problem import ConvProblem
 
@@ -51,7 +51,8 @@ class Tiled(Method):
     Attributes:
         route: the way through the places.
         rows: places of a tile.
-        place, y_place: elements from one place to the next where it reads and writes.
+        place, y_place: elements from one place to the next where it reads and writes; None if that depends on the
+            length, so that code for it would be for one length only: it is in the program's sizes then.
         panels: where the weights of a sweep and a block of output channels begin, if they are packed.
     """
 
@@ -69,7 +70,10 @@ class Tiled(Method):
         walk, item = self.walk, ITEM[problem.dtype]
         self.columns = blocks
         self.route = route(walk, Room(blocks[0].vectors, rows, self.x_all * item))
-        self.place, self.y_place = self.route.place * self.x_all, self.route.y_place * self.y_all
+        self.place: int | None = None
+        self.y_place: int | None = None
+        if self.route.by_line:
+            self.place, self.y_place = self.route.place * self.x_all, self.route.y_place * self.y_all
         self.rows = self.route.rows
         step = walk.step * self.x_all + self.y_all
         self.block = max(block // (step * item), 4 * self.rows)
@@ -101,7 +105,7 @@ class Tiled(Method):
             width = np.array([column.width for column in self.columns])
             many = np.array([len(each.taps) for each in walk.sweeps])
             panels = np.array(list(self.panels.values())).reshape(len(walk.sweeps), len(self.columns))
-            weight = panels[sweep[..., 0, 0]][..., None, :] + (group * many[sweep] + tap) * self.reads * width
+            weight = panels[found.sweep][..., None, :] + (group * many[sweep] + tap) * self.reads * width
         else:
             weight = tap * self.reads * self.y_all + out
         made.add(
@@ -118,6 +122,11 @@ class Tiled(Method):
         if len(walk.sweeps) > 1:
             made.in_turn()
         return made
+
+    def sizes(self) -> Sizes:
+        """The steps of the arrays; from line to line, where tiles go that way, instead of what borders need."""
+        found, way = super().sizes(), self.route
+        return found if way.by_line else replace(found, length=way.place * self.x_all, spread=way.y_place * self.y_all)
 
     def parts(self, schedule: Schedule, threads: int) -> list[Part]:
         """Some of the lines or of the entries for each thread."""
