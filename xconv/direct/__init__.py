@@ -2,7 +2,7 @@
 
 From the inside out: ``code`` writes loops and vectors, ``machine`` compiles them, ``program`` works off a schedule of
 tiles, ``sweeps`` and ``routes`` are the geometry, ``tiled`` with ``dense`` and ``narrow``, ``depthwise``, ``weights``
-and ``depthwise_weights`` the tiles of each kind of layer, ``panels`` and ``transposed`` bring numbers into another order,
-``prepared`` chooses, ``team`` has the threads, and ``formulation`` is what a backend takes. Only ``formulation``,
-``machine`` and ``team`` import without llvmlite.
+and ``depthwise_weights`` the tiles of each kind of layer, ``panels`` and ``transposed`` bring numbers into another
+order, ``prepared`` chooses, ``team`` has the threads, and ``formulation`` is what a backend takes. Only
+``formulation``, ``machine`` and ``team`` import without llvmlite.
 """

@@ -206,10 +206,10 @@ class Code:
         """A sum of vectors, or of numbers."""
         return self.builder.fadd(a, b)
 
-    def unsigned_zeros(self, a: Value) -> Value:
-        """A vector or a number with 0.0 for -0.0.
+    def bias(self, a: Value) -> Value:
+        """A vector or a number to be added to finished sums, which are never -0.0 then: -0.0 becomes 0.0.
 
-        A sum that underflowed to -0.0 stays so if padding is left out, and not if zeros are multiplied instead.
+        A sum that underflowed to -0.0 stays so where padding is left out, and not where zeros are multiplied instead.
         """
         return self.builder.fadd(a, ir.Constant(a.type, [0.0] * self.lanes if a.type == self.vector else 0.0))
 

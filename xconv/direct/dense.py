@@ -55,8 +55,7 @@ class DenseTile:
             x = code.at(given.x, code.times(first, place))
             y = code.at(given.y, code.times(first, y_place))
             seen = code.plus(given.extra, code.times(first, self.step))
-            begin = [code.load(code.at(given.bias, at), tail) for at, tail in self._columns(code)]
-            sums = [[code.variable(vector) for vector in begin] for _ in range(self.rows)]
+            sums = [[code.variable(code.zero()) for _ in range(self.vectors)] for _ in range(self.rows)]
             weight = code.variable(given.weight)
             if not self.streams:
                 for at, _ in self._columns(code):
@@ -74,9 +73,10 @@ class DenseTile:
                     with code.loop(0, self.channels, code.lanes) as at:
                         self._fetch(code, code.at(reads, at), reads_at)
                 self._tap(code, rows, weight, sums)
+            biases = [code.bias(code.load(code.at(given.bias, at), tail)) for at, tail in self._columns(code)]
             for at_row, of_row in zip(writes_at, sums, strict=False):
-                for (at, tail), total in zip(self._columns(code), of_row, strict=True):
-                    to, found = code.at(y, at_row, at), code.unsigned_zeros(code.get(total))
+                for (at, tail), total, bias in zip(self._columns(code), of_row, biases, strict=True):
+                    to, found = code.at(y, at_row, at), code.add(code.get(total), bias)
                     if self.streams:
                         code.stream(found, to)
                     else:

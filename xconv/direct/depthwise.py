@@ -59,8 +59,7 @@ class DepthwiseTile:
         columns = [(index * code.lanes, tail if index == vectors - 1 else 0) for index in range(vectors)]
         x, y = code.variable(code.at(x_at, at)), code.at(y_at, at)
         weight = code.variable(code.at(given.weight, at))
-        begin = [code.load(code.at(given.bias, at, column), end) for column, end in columns]
-        sums = [[code.variable(vector) for vector in begin] for _ in range(self.rows)]
+        sums = [[code.variable(code.zero()) for _ in columns] for _ in range(self.rows)]
 
         def taps(many: int) -> None:
             for ahead in range(many):
@@ -79,9 +78,10 @@ class DepthwiseTile:
         if self.together > 1:
             with code.loop(whole, given.taps):
                 taps(1)
+        biases = [code.bias(code.load(code.at(given.bias, at, column), end)) for column, end in columns]
         for row, of_row in enumerate(sums):
-            for (column, end), total in zip(columns, of_row, strict=True):
-                place, found = code.at(y, row * self.y_step + column), code.unsigned_zeros(code.get(total))
+            for (column, end), total, bias in zip(columns, of_row, biases, strict=True):
+                place, found = code.at(y, row * self.y_step + column), code.add(code.get(total), bias)
                 if self.streams:
                     code.stream(found, place)
                 else:

@@ -36,7 +36,6 @@ class NarrowTile:
         vectors = [(at, min(self.channels - at, code.lanes)) for at in range(0, self.channels, code.lanes)]
         outputs, place, y_place = range(self.outputs), self.place or given.length, self.y_place or given.spread
         reads_at, writes_at = ([code.times(each, row) for row in range(self.rows)] for each in (place, y_place))
-        begin = [code.unsigned_zeros(code.builder.load(code.at(given.bias, output))) for output in outputs]
         with code.loop(0, given.places, self.rows) as start:
             first = code.least(start, code.plus(given.places, -self.rows))
             x = code.variable(code.at(given.x, code.times(first, place)))
@@ -63,9 +62,10 @@ class NarrowTile:
                 code.set(x, code.at(reads, given.tap))
                 code.set(weight, code.at(of_tap, self.outputs * self.channels))
                 code.set(element, code.plus(seen, given.spread))
+            biases = [code.bias(code.builder.load(code.at(given.bias, output))) for output in outputs]
             for at_row, of_row in zip(writes_at, sums, strict=True):
-                for output, total in enumerate(of_row):
-                    whole = code.add(code.sum_of_lanes(code.get(total)), begin[output])
+                for output, (total, bias) in enumerate(zip(of_row, biases, strict=True)):
+                    whole = code.add(code.sum_of_lanes(code.get(total)), bias)
                     code.builder.store(whole, code.at(y, at_row, output))
 
 
