@@ -32,6 +32,7 @@ NEEDED = {
     "test_torch.py": {"torch"},
     "test_apart.py": {"torch"},
     "test_direct_torch.py": {"torch"},
+    "test_direct_order_torch.py": {"torch"},
     "test_torch_node.py": {"torch"},
     "test_direct_tensorflow.py": {"tensorflow"},
     "test_to_1d_torch.py": {"torch"},

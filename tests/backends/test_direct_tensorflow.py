@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import xconv
+from tests.test_direct_order import LAYERS, assert_same_bits, numbers, piece
 from xconv import dispatch
 from xconv.problem import ConvProblem
 from xconv_tensorflow.formulations.direct import ALIGNED, DIRECT, LARGE
@@ -109,3 +110,28 @@ def test_a_variable_and_a_tape_of_a_tape(computed: list[str]) -> None:
         total = tf.reduce_sum(first)
     np.testing.assert_array_equal(second, outer.gradient(total, w))
     assert computed
+
+
+@pytest.mark.parametrize("name", ["dense", "1 outputs", "depthwise", "small groups"])
+def test_each_sum_has_the_order_of_its_layer(name: str) -> None:
+    """Cut, called again, one line of a batch, channels first; a bias is added to finished sums."""
+    problem = LAYERS[name]
+    shapes = (problem.outer, problem.length, problem.in_channels), problem.weight_shape, (problem.out_channels,)
+    x, w, b = (tf.constant(numbers(shape, "float32", seed)) for seed, shape in enumerate(shapes))
+
+    def run(problem: ConvProblem, x: Any, bias: Any = None, **more: Any) -> Any:
+        how = {option: getattr(problem, option) for option in ("stride", "dilation", "groups", "padding")}
+        return np.asarray(xconv.conv1d(x, more.pop("weight", w), bias, formulation="direct", **how, **more))
+
+    whole = run(problem, x)
+    for _ in range(2):
+        assert_same_bits(run(problem, x), whole)
+        assert_same_bits(run(problem, x, b), whole + np.asarray(b))
+        assert_same_bits(run(problem, x[:1]), whole[:1])
+    first = run(problem, tf.transpose(x, (0, 2, 1)), layout="NCW", weight=tf.transpose(w, (2, 1, 0)))
+    assert_same_bits(first.swapaxes(1, 2), whole)
+    for start, stop in ((0, 1), (1, 9), (9, 10), (10, problem.output_length)):
+        found = piece("forward", problem, start, stop)
+        assert found is not None
+        part, begin, end = found
+        assert_same_bits(run(part, x[:, begin:end]), whole[:, start:stop])
