@@ -140,15 +140,14 @@ class Walk:
     """
 
     def __init__(self, direction: str, problem: ConvProblem) -> None:
-        self.sweeps = sweeps(direction, problem)
+        self.sweeps, gradient = sweeps(direction, problem), direction == "input_gradient"
         self.lines, self.inner = problem.outer, problem.inner
-        self.length = problem.output_length if direction == "input_gradient" else problem.length
+        self.length = problem.output_length if gradient else problem.length
+        self.back = -problem.stride // math.gcd(problem.stride, problem.dilation) if gradient else 1
         if problem.kernel == problem.stride == 1 and not any(problem.padding):  # every element is a place
             self.lines, self.length, self.inner = 1, problem.outer * problem.length * problem.inner, 1
-            self.sweeps = [replace(self.sweeps[0], places=self.length)]
+            self.sweeps, gradient = [replace(self.sweeps[0], places=self.length)], False
         self.step, self.spread, self.apart = (getattr(self.sweeps[0], name) for name in ("step", "spread", "apart"))
-        gradient = direction == "input_gradient"
-        self.back = -problem.stride // math.gcd(problem.stride, problem.dilation) if gradient else 1
         self._forward = (sweeps("forward", problem)[0], problem.length) if gradient else (self.sweeps[0], self.length)
 
     @property

@@ -1,0 +1,78 @@
+"""A new length of a known layer: no compiler, and a schedule in few steps, however long kernel and signal are."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from types import FrameType
+
+import pytest
+
+from tests.test_direct_order import LAYERS
+from xconv.direct.machine import here
+from xconv.direct.prepared import Prepared, prepared
+from xconv.direct.program import compiled
+from xconv.direct.routes import Lines
+from xconv.direct.sweeps import Walk
+from xconv.direct.tiled import Tiled
+from xconv.problem import DIRECTIONS, ConvProblem
+
+STEPS, OF_SWEEP = 600, 20
+"""Calls of functions that may be made, NumPy's among them, and those for each sweep; one takes some 0.3 microseconds."""
+
+LONG = {
+    **LAYERS,
+    "long kernel": ConvProblem(2, 1, 1, 8, 40, kernel=500, padding=(250, 249)),
+    "large stride": ConvProblem(2, 1, 1, 8, 40, kernel=33, stride=32, padding=(16, 16)),
+    "large stride, depthwise": ConvProblem(2, 1, 1, 40, 40, kernel=33, stride=16, groups=40, padding=(16, 16)),
+}
+
+
+def steps(direction: str, problem: ConvProblem) -> int:
+    """Calls that it takes to prepare it."""
+    found = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal found
+        found += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        prepared(direction, problem, 1)
+    finally:
+        sys.setprofile(before)
+    return found
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("name", LONG)
+def test_a_new_length_takes_few_steps(name: str, direction: str) -> None:
+    known, new = (replace(LONG[name], length=length) for length in (6400, 6432))
+    prepared(direction, known, 1)
+    before = compiled.cache_info().misses
+    assert steps(direction, new) < STEPS + OF_SWEEP * len(Walk(direction, new).sweeps)
+    assert compiled.cache_info().misses == before
+
+
+def test_tiles_that_go_from_line_to_line_are_those_of_every_length() -> None:
+    for problem in (LAYERS["dense, short lines"], LAYERS["one output, short lines"]):
+        tiles = []
+        for length in (6, 7, 8, 9):
+            method = Prepared("forward", replace(problem, length=length), 1, here()).method
+            assert isinstance(method, Tiled)
+            if isinstance(method.route, Lines):
+                tiles.append(tuple(method.schedule(1).tiles))
+        assert len(tiles) > 2
+        assert len(set(tiles)) == 1
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("name", LONG)
+def test_pairs_of_a_place_and_a_tap_are_counted_without_places(name: str, direction: str) -> None:
+    problem = LONG[name]
+    walk = Walk(direction, problem)
+    assert walk.products() == walk.runs(alone=True).taps.sum()
+    runs = walk.runs()
+    assert walk.products() == (runs.taps * runs.places).sum()
+    assert walk.places == walk.lines * walk.inner * runs.places.sum()
