@@ -151,12 +151,14 @@ class Backend(ABC):
     apart_seconds: float = 0.0
     """What it costs to compute gradients by formulations of their own."""
 
-    def estimates(self, direction: str, problem: ConvProblem, layout: str, target: Target) -> dict[str, float]:
-        """Seconds that each formulation is expected to take; empty where there is no model of the target.
+    def estimates(
+        self, forms: Sequence[Formulation], direction: str, problem: ConvProblem, layout: str, target: Target
+    ) -> dict[str, float]:
+        """Seconds that formulations which can compute a problem are expected to take; empty without a model of it.
 
         Deterministic: no timing, no I/O.
         """
-        del direction, problem, layout, target
+        del forms, direction, problem, layout, target
         return {}
 
     def is_trap(self, name: str, direction: str, problem: ConvProblem) -> bool:

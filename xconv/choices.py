@@ -36,24 +36,22 @@ def decide(
 ) -> Choice:
     """The choice for one direction alone, and why."""
     problem = settled(problem)
-    if not problem.is_static or problem.is_empty:
-        return Choice(*backend.rule(direction, problem, target))
-    able = {form.name: form for form in candidates(backend, direction, problem, target, max_workspace, local=local)}
-    expected, known = {}, None
-    if backend.runs_op_by_op(target):
-        expected = backend.estimates(direction, problem, layout, target)
-        known = wisdom.find(wisdom.Key(*backend.here(target.device), layout, direction, problem))
-    seconds = {
-        name: t for name, t in expected.items() if name in able and not backend.is_trap(name, direction, problem)
-    }
-    if known is not None and known.formulation in able:
+    ruled, why = backend.rule(direction, problem, target)
+    if not problem.is_static or problem.is_empty or not backend.runs_op_by_op(target):
+        return Choice(ruled, why)
+    able = list(candidates(backend, direction, problem, target, max_workspace, local=local))
+    expected = backend.estimates(able, direction, problem, layout, target)
+    seconds = {name: t for name, t in expected.items() if not backend.is_trap(name, direction, problem)}
+    known = (
+        wisdom.find(wisdom.Key(*backend.here(target.device), layout, direction, problem)) if wisdom.version() else None
+    )
+    if known is not None and any(form.name == known.formulation for form in able):
         why = f"measured {known.own_seconds / known.seconds:.2f} times as fast as the framework's own"
         return Choice(known.formulation, why, _sorted({known.formulation: known.seconds, **seconds}), "wisdom")
-    ruled, why = backend.rule(direction, problem, target)
     if not seconds:
         return Choice(ruled, why)
     own = backend.own(direction, problem, target)
-    name = preferred(backend, direction, problem, target, seconds)
+    name = _preferred(backend, own, ruled, target, seconds)
     if name in (ruled, own):
         why = "nothing is expected to be clearly faster than the framework's own ops"
         return Choice(name, why, _sorted(seconds), "estimate")
@@ -86,8 +84,12 @@ def preferred(
 
     What is level is the op that the framework's users write: it has the least around it.
     """
-    fastest = min(seconds, key=seconds.__getitem__)
     own, ruled = backend.own(direction, problem, target), backend.rule(direction, problem, target)[0]
+    return _preferred(backend, own, ruled, target, seconds)
+
+
+def _preferred(backend: Backend, own: str, ruled: str, target: Target, seconds: Mapping[str, float]) -> str:
+    fastest = min(seconds, key=seconds.__getitem__)
     native = [each for each in backend.differentiated if each in seconds]
     if ruled in native and not target.channels_last:
         native = [ruled]  # the op on the caller's own layout is hardly ever beaten by a little

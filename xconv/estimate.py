@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, TypeAlias
+from operator import mul
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from xconv.problem import ConvProblem
 
@@ -69,22 +70,33 @@ UNCACHED = 1 << 20
 """Elements of a weight from which a core's own cache does not hold it."""
 
 
+COMMON = 17
+"""Quantities that all formulations have in common."""
+
+
 def quantities(formulation: Formulation, direction: str, problem: ConvProblem, layout: str) -> list[float]:
     """What there is to do: the common quantities, then the formulation's own."""
+    common = _common(direction, problem, layout.endswith("C"))
+    return [*common, *map(float, formulation.work(direction, problem))]
+
+
+@lru_cache(maxsize=64)  # asked for each formulation of a problem in turn
+def _common(direction: str, problem: ConvProblem, channels_last: bool) -> tuple[float, ...]:
     inputs = problem.outer * problem.length * problem.inner * problem.in_channels
     outputs = problem.outer * problem.output_length * problem.inner * problem.out_channels
     weights = problem.kernel * problem.group_in * problem.out_channels
     padded = inputs if any(problem.padding) else 0
-    first = 0 if layout.endswith("C") else 1  # one of the layouts is copied, or read against the grain
+    first = 0 if channels_last else 1  # one of the layouts is copied, or read against the grain
     common = [1, problem.macs, inputs, outputs, weights, padded]
     common += [first, first * inputs, first * outputs, first * weights, first * problem.macs]
     common += [(1 - first) * inputs, (1 - first) * outputs]
     result = {"forward": outputs, "input_gradient": inputs, "weight_gradient": weights}[direction]
     common += [amount if amount > FRESH else 0 for amount in (result, padded)]
     common += [weights if weights > UNCACHED else 0, problem.outer * weights]
-    return [float(amount) for amount in (*common, *formulation.work(direction, problem))]
+    return tuple(map(float, common))
 
 
+@lru_cache(maxsize=64)
 def native_work(problem: ConvProblem) -> list[float]:
     """What a framework's own convolution does besides: vectors that are not full, strides, long kernels, wide pads."""
     positions = problem.outer * problem.output_length * problem.inner
@@ -105,6 +117,7 @@ def native_work(problem: ConvProblem) -> list[float]:
     ]
 
 
+@lru_cache(maxsize=64)
 def taps_work(problem: ConvProblem) -> list[float]:
     """What a sum over the taps does besides: calls, and reading and writing of everything, once for each tap."""
     rows, kernel = problem.outer * problem.inner, problem.kernel
@@ -126,13 +139,27 @@ def model(package: str) -> Model:
 def seconds(
     package: str, formulations: Sequence[Formulation], direction: str, problem: ConvProblem, layout: str
 ) -> dict[str, float]:
-    """What each formulation that has been measured on this kind of problem is expected to take."""
-    fitted, which = model(package), kind(problem)
-    found: dict[str, float] = {}
-    for formulation in formulations:
-        kinds = fitted.get(formulation.name, {}).get(direction, {})
-        units = kinds.get(which, kinds.get(ANY))
-        if units is not None and formulation.unsupported(direction, problem) is None:
-            amounts = quantities(formulation, direction, problem, layout)
-            found[formulation.name] = sum(a * u for a, u in zip(amounts, units, strict=True))
-    return found
+    """What each formulation that can compute a problem, and was measured on its kind, is expected to take."""
+    rows, matrix, own = _units(package, direction, kind(problem))
+    if not rows:
+        return {}
+    shared = (matrix @ _common(direction, problem, layout.endswith("C"))).tolist()
+    return {
+        form.name: shared[rows[form.name]] + sum(map(mul, form.work(direction, problem), own[form.name]))
+        for form in formulations
+        if form.name in rows
+    }
+
+
+@lru_cache(maxsize=256)
+def _units(package: str, direction: str, which: str) -> tuple[dict[str, int], Any, dict[str, list[float]]]:
+    """The seconds per unit for a kind of problem: a row of each formulation for the common quantities, and its own."""
+    import numpy as np
+
+    found: dict[str, list[float]] = {}
+    for name, directions in model(package).items():
+        kinds = directions.get(direction, {})
+        if which in kinds or ANY in kinds:
+            found[name] = kinds.get(which, kinds.get(ANY, []))
+    matrix = np.array([units[:COMMON] for units in found.values()])
+    return {name: row for row, name in enumerate(found)}, matrix, {name: u[COMMON:] for name, u in found.items()}

@@ -144,23 +144,25 @@ def _decided(
 ) -> Decision:
     """The choices for a settled problem; ``version`` is that of the wisdom, with which they change."""
     del version
+    computes = [direction, *ADJOINTS[direction]] if backend.plans_gradients(target) else [direction]
+    by_framework = not backend.plans_gradients(target)
     if formulation in (AUTO, LOCAL):
         local = formulation == LOCAL
-        each = {d: decide(backend, d, problem, layout, target, max_workspace, local=local) for d in DIRECTIONS}
-        each[direction], by_framework = _with_gradients(backend, direction, problem, each)
+        each = {d: decide(backend, d, problem, layout, target, max_workspace, local=local) for d in computes}
+        if not by_framework:
+            each[direction], by_framework = _with_gradients(backend, direction, problem, each)
     else:
         each = {direction: _named(backend, direction, problem, layout, target, formulation, operation)}
         name = each[direction].formulation
-        form = backend.by_name[name]
-        for d in ADJOINTS[direction]:
-            able = form.unsupported(d, problem) is None
+        for d in computes[1:]:
+            able = backend.by_name[name].unsupported(d, problem) is None
             each[d] = each[direction] if able else decide(backend, d, problem, layout, target, max_workspace)
-        by_framework = _differentiates(backend, name, problem)
-    by_framework = by_framework or not backend.plans_gradients(target)
+        by_framework = by_framework or _differentiates(backend, name, problem)
     if by_framework:
         name = each[direction].formulation
         for d in ADJOINTS[direction]:
-            each[d] = replace(each[d], formulation=name, why=f"the framework differentiates {name}", source="framework")
+            expected = each[d].expected if d in each else ()
+            each[d] = Choice(name, f"the framework differentiates {name}", expected, "framework")
     return _in_order(each), by_framework
 
 
@@ -176,24 +178,22 @@ def _with_gradients(
     The result is the same whether gradients are wanted or not, so one choice serves both: another is taken instead if
     the seconds without and with gradients, multiplied, are clearly fewer.
     """
-    first = each[direction]
-    native = [name for name in backend.differentiated if _differentiates(backend, name, problem)]
+    first, name = each[direction], each[direction].formulation
+    native = [own for own in backend.differentiated if _differentiates(backend, own, problem)]
     if not all(choice.expected for choice in each.values()):
         adjoints = [each[d].formulation for d in ADJOINTS[direction]]
-        return first, first.formulation in native and all(name in backend.differentiated for name in adjoints)
+        return first, name in native and all(adjoint in backend.differentiated for adjoint in adjoints)
     if any(choice.source == "wisdom" for choice in each.values()):
-        return first, first.formulation in native and len({choice.formulation for choice in each.values()}) == 1
-    alone = {name: seconds for name, seconds in first.expected if name in native or name == first.formulation}
-    apart = sum(choice.seconds[choice.formulation] for choice in each.values()) + backend.apart_seconds
+        return first, name in native and len({choice.formulation for choice in each.values()}) == 1
+    seconds = {d: choice.seconds for d, choice in each.items()}
+    alone = seconds[direction]
+    apart = sum(seconds[d][choice.formulation] for d, choice in each.items()) + backend.apart_seconds
     together = {
-        name: sum(choice.seconds[name] for choice in each.values())
-        for name in native
-        if all(name in choice.seconds for choice in each.values())
+        own: sum(of[own] for of in seconds.values()) for own in native if all(own in of for of in seconds.values())
     }
-    name = first.formulation
     by_framework = name in together and together[name] < apart * APART
     worth = alone[name] * (together[name] if by_framework else apart)
-    rival = min(together, key=lambda other: alone[other] * together[other], default=name)
+    rival = min(together, key=lambda own: alone[own] * together[own], default=name)
     if rival != name and alone[rival] * together[rival] * APART < worth:
         why = f"with gradients, which the framework has of it, faster than {name}"
         return replace(first, formulation=rival, why=why), True

@@ -118,7 +118,14 @@ class ConvProblem:
     @property
     def is_static(self) -> bool:
         """Whether every size is known; while a framework traces, some may be symbolic."""
-        return all(isinstance(size, int) for size in (self.outer, self.length, self.inner, *self.padding))
+        low, high = self.padding
+        return (
+            isinstance(self.length, int)
+            and isinstance(self.outer, int)
+            and isinstance(self.inner, int)
+            and isinstance(low, int)
+            and isinstance(high, int)
+        )
 
     @property
     def is_empty(self) -> bool:

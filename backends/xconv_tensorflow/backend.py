@@ -155,10 +155,12 @@ class TensorFlowBackend(Backend):
 
     differentiated = ("conv2d",)
 
-    def estimates(self, direction: str, problem: ConvProblem, layout: str, target: Target) -> dict[str, float]:
+    def estimates(
+        self, forms: Sequence[Formulation], direction: str, problem: ConvProblem, layout: str, target: Target
+    ) -> dict[str, float]:
         if target.device != "cpu":
             return {}
-        return estimate.seconds("xconv_tensorflow", self.formulations, direction, problem, layout)
+        return estimate.seconds("xconv_tensorflow", forms, direction, problem, layout)
 
     def threads(self) -> int:
         return int(tf.config.threading.get_intra_op_parallelism_threads()) or os.cpu_count() or 1

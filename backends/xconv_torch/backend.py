@@ -167,10 +167,12 @@ class TorchBackend(Backend):
     clearly_first = 1.35  # the layout that its own ops are made for
     apart_seconds = 50e-6
 
-    def estimates(self, direction: str, problem: ConvProblem, layout: str, target: Target) -> dict[str, float]:
+    def estimates(
+        self, forms: Sequence[Formulation], direction: str, problem: ConvProblem, layout: str, target: Target
+    ) -> dict[str, float]:
         if target.device != "cpu" or (problem.out_channels == 1 and problem.dtype == "float64"):
             return {}
-        return estimate.seconds("xconv_torch", self.formulations, direction, problem, layout)
+        return estimate.seconds("xconv_torch", forms, direction, problem, layout)
 
     def is_trap(self, name: str, direction: str, problem: ConvProblem) -> bool:
         return rules.is_trap(name, direction, problem)
