@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from xconv import wisdom
 from xconv.adjoints import ADJOINTS
@@ -230,12 +230,12 @@ def _named(
                 other = decide(backend, direction, problem, layout, target)
                 return replace(other, why=f"{name} needs arrays in the CPU's memory; {other.why}")
             return Choice(name, "named", source="named")
-    raise _unknown(backend, name, operation)
+    _refuse(backend, name, operation)
 
 
-def _unknown(backend: Backend, name: str, operation: str) -> ArgumentError:
+def _refuse(backend: Backend, name: str, operation: str) -> NoReturn:
     known = [AUTO, LOCAL, *backend.by_name]
-    return ArgumentError(
+    raise ArgumentError(
         operation, "formulation", repr(name), f"one of {', '.join(map(repr, known))}", nearest(name, known)
     )
 
@@ -286,7 +286,7 @@ def _by_values(
 
 def _check_name(backend: str, name: str) -> None:
     if name not in get_backend(backend).by_name:
-        raise _unknown(get_backend(backend), name, "plan")
+        _refuse(get_backend(backend), name, "plan")
 
 
 _COUNTS = ("outer", "length", "inner", "in_channels", "out_channels", "kernel", "stride", "dilation", "groups")

@@ -6,13 +6,12 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, get_num_threads
 from torch._C import _are_functorch_transforms_active as transforms_active
 from torch._C import _dispatch_keys as dispatch_keys
 from torch._C import _get_tracing_state as tracing_state
 from torch._C import _is_any_autocast_enabled as is_any_autocast_enabled
 from torch._C import _len_torch_dispatch_stack as dispatch_modes
-from torch._C import get_num_threads
 from torch.autograd import forward_ad
 from torch.compiler import is_compiling
 
@@ -101,12 +100,12 @@ def is_exporting() -> bool:
 
 @constant
 def _threads() -> int:
-    return torch.get_num_threads()
+    return get_num_threads()
 
 
 def threads() -> int:
     """How many threads torch computes with."""
-    return _threads() if is_compiling() else torch.get_num_threads()
+    return _threads() if is_compiling() else get_num_threads()
 
 
 def has_known_sizes(problem: ConvProblem) -> bool:
