@@ -1,64 +1,93 @@
-"""Writing LLVM code: loops, vectors and sums in registers, so that what is made of them reads as loops."""
+"""Writing LLVM code: loops, vectors and sums in registers, so that what is made of them reads as loops.
+
+It is written as LLVM's own text, which takes a third of the time that llvmlite's builder and its printing do.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
-
-from llvmlite import ir
+from typing import Any, NamedTuple, TypeAlias
 
 from xconv.direct.machine import ITEM
 
 Value: TypeAlias = Any
 """A value of LLVM's, or a Python integer that is known while the code is written."""
 
-INT = ir.IntType(64)
-NUMBER = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
+INT = "i64"
+NUMBER = {"float32": "float", "float64": "double"}
 _SUFFIX = {"float32": "f32", "float64": "f64"}
-_INDEX, _BIT = ir.IntType(32), ir.IntType(1)
+
+
+class Operand(NamedTuple):
+    """A value of LLVM's: its type, its name or constant, and what it points to."""
+
+    kind: str
+    text: str
+    to: str = ""
+
+    def __str__(self) -> str:
+        """With its type, as an argument is written."""
+        return f"{self.kind} {self.text}"
+
+
+def pointer(to: str) -> Operand:
+    """What an argument is that points to numbers of a type, before it has a name."""
+    return Operand("ptr", "", to)
+
+
+INTEGER = Operand(INT, "")
+"""What an argument is that is an integer, before it has a name."""
 
 
 class Code:
     """A function that is being written. Pointers count in elements; vectors have the machine's lanes."""
 
-    def __init__(self, function: ir.Function, dtype: str, lanes: int) -> None:
-        self.function, self.dtype, self.lanes = function, dtype, lanes
-        self.vector = ir.VectorType(NUMBER[dtype], lanes)
-        self._variables = ir.IRBuilder(function.append_basic_block())
-        self._begin = function.append_basic_block()
-        self.builder = ir.IRBuilder(self._begin)
+    def __init__(self, name: str, given: Sequence[Operand], dtype: str, lanes: int, *, shared: bool = True) -> None:
+        """``given`` are the kinds of its arguments; without ``shared`` no two of them point to the same memory."""
+        self.name, self.dtype, self.lanes = name, dtype, lanes
+        self.number = NUMBER[dtype]
+        self.vector = f"<{lanes} x {self.number}>"
+        self.arguments = [given_as._replace(text=f"%a{place}") for place, given_as in enumerate(given)]
+        self._alone = "" if shared else "noalias "
+        self._declared: dict[str, None] = {}
+        self._variables: list[str] = []
+        self._lines: list[str] = []
+        self._count = 0
 
-    def finish(self) -> None:
-        """Return."""
-        self.builder.ret_void()
-        self._variables.branch(self._begin)
+    def finish(self) -> str:
+        """Return; the text of the function, and of what it calls."""
+        self._lines.append("ret void")
+        arguments = ", ".join(f"{a.kind} {self._alone if a.kind == 'ptr' else ''}{a.text}" for a in self.arguments)
+        # no exception passes through it: so nothing is kept that says how to unwind it
+        begin = f"define void @{self.name}({arguments}) nounwind {{"
+        return "\n".join([*self._declared, begin, *self._variables, *self._lines, "}", ""])
 
     # --- integers ---
 
     def value(self, number: Value) -> Value:
         """An integer as LLVM has it."""
-        return ir.Constant(INT, number) if isinstance(number, int) else number
+        return Operand(INT, str(number)) if isinstance(number, int) else number
 
     def plus(self, a: Value, b: Value) -> Value:
         """A sum of integers."""
-        return a + b if isinstance(a, int) and isinstance(b, int) else self.builder.add(self.value(a), self.value(b))
+        return a + b if isinstance(a, int) and isinstance(b, int) else self._integer("add", a, b)
 
     def times(self, a: Value, b: Value) -> Value:
         """A product of integers."""
-        return a * b if isinstance(a, int) and isinstance(b, int) else self.builder.mul(self.value(a), self.value(b))
+        return a * b if isinstance(a, int) and isinstance(b, int) else self._integer("mul", a, b)
 
     def minus(self, a: Value, b: Value) -> Value:
         """A difference of integers."""
-        return a - b if isinstance(a, int) and isinstance(b, int) else self.builder.sub(self.value(a), self.value(b))
+        return a - b if isinstance(a, int) and isinstance(b, int) else self._integer("sub", a, b)
 
     def smaller(self, a: Value, b: Value) -> Value:
         """Whether an integer is smaller than another."""
-        return self.builder.icmp_signed("<", self.value(a), self.value(b))
+        return self._integer("icmp slt", a, b, "i1")
 
     def either(self, which: Value, a: Value, b: Value) -> Value:
         """The first of two integers where something holds, else the second."""
-        return self.builder.select(which, self.value(a), self.value(b))
+        return self._select(which, self.value(a), self.value(b))
 
     def least(self, a: Value, b: Value) -> Value:
         """The smaller of two integers."""
@@ -68,51 +97,39 @@ class Code:
         """The largest multiple of ``step`` up to a count."""
         if isinstance(count, int):
             return count // step * step
-        return count if step == 1 else self.times(self.builder.sdiv(self.value(count), self.value(step)), step)
+        return count if step == 1 else self.times(self._integer("sdiv", count, step), step)
 
     # --- variables and loops ---
 
     def variable(self, initial: Value) -> Value:
         """A variable, which LLVM keeps in a register."""
         initial = self.value(initial)
-        place = self._variables.alloca(initial.type)
-        self.builder.store(initial, place)
-        return place
+        self._count += 1
+        place = Operand("ptr", f"%v{self._count}", initial.kind)
+        self._variables.append(f"{place.text} = alloca {initial.kind}")
+        self._lines.append(f"store {initial}, {place}")
+        return place if initial.kind != "ptr" else place._replace(to=f"ptr {initial.to}")
 
     def get(self, variable: Value) -> Value:
         """The value of a variable."""
-        return self.builder.load(variable)
+        kind, _, to = variable.to.partition("ptr ")
+        return self._new("ptr", f"load ptr, {variable}", to) if to else self._new(kind, f"load {kind}, {variable}")
 
     def set(self, variable: Value, value: Value) -> None:
         """Give a variable another value."""
-        self.builder.store(value, variable)
+        self._lines.append(f"store {value}, {variable}")
 
     @contextmanager
     def loop(self, start: Value, stop: Value, step: Value = 1) -> Iterator[Value]:
         """``for index in range(start, stop, step)``."""
-        head, body, end = (self.function.append_basic_block() for _ in range(3))
-        place = self.variable(start)
-        self.builder.branch(head)
-        self.builder.position_at_end(head)
+        place, head = self.variable(start), self._block()
         index = self.get(place)
-        self.builder.cbranch(self.builder.icmp_signed("<", index, self.value(stop)), body, end)
-        self.builder.position_at_end(body)
+        body, end = self._label(), self._label()
+        inside = self._integer("icmp slt", index, stop, "i1")
+        self._lines += [f"br {inside}, label %{body}, label %{end}", f"{body}:"]
         yield index
         self.set(place, self.plus(index, step))
-        self.builder.branch(head)
-        self.builder.position_at_end(end)
-
-    def switch(self, which: Value, cases: Sequence[Callable[[], Any]]) -> None:
-        """Write code for each value from 0 on."""
-        end = self.function.append_basic_block()
-        choice = self.builder.switch(which, end)
-        for number, case in enumerate(cases):
-            block = self.function.append_basic_block()
-            choice.add_case(self.value(number), block)
-            self.builder.position_at_end(block)
-            case()
-            self.builder.branch(end)
-        self.builder.position_at_end(end)
+        self._lines += [f"br label %{head}", f"{end}:"]
 
     def each(self, count: int, body: Callable[[Value], None]) -> None:
         """``body`` for each index up to a count that is known; a single one needs no loop."""
@@ -128,64 +145,61 @@ class Code:
         """A pointer so many elements further."""
         for offset in offsets:
             if not (isinstance(offset, int) and offset == 0):
-                pointer = self.builder.gep(pointer, [self.value(offset)])
+                further = f"getelementptr {pointer.to}, {pointer}, {self.value(offset)}"
+                pointer = self._new("ptr", further, pointer.to)
         return pointer
 
     def within(self, element: Value, length: Value, pointer: Value, otherwise: Value) -> Value:
         """The pointer of an element if it is one of ``length``, else the other pointer."""
-        inside = self.builder.icmp_unsigned("<", self.value(element), self.value(length))
-        return self.builder.select(inside, pointer, otherwise)
+        return self._select(self._integer("icmp ult", element, length, "i1"), pointer, otherwise)
+
+    def number_at(self, pointer: Value) -> Value:
+        """A single element."""
+        return self._new(pointer.to, f"load {pointer.to}, {pointer}")
 
     def load(self, pointer: Value, tail: Value = 0) -> Value:
         """A vector; with ``tail``, only that many of its numbers, and zeros."""
-        place = self.builder.bitcast(pointer, self.vector.as_pointer())
         if isinstance(tail, int) and not tail:
-            loaded = self.builder.load(place)
-            loaded.align = ITEM[self.dtype]
-            return loaded
-        what = ir.FunctionType(self.vector, [place.type, _INDEX, self._mask_type, self.vector])
-        return self._call("llvm.masked.load", what, ".p0", place, self._align, self._mask(tail), self.zero())
+            return self._new(self.vector, f"load {self.vector}, {pointer}, align {ITEM[self.dtype]}")
+        return self._vector("llvm.masked.load", pointer, self._align, self._mask(tail), self.zero(), suffix=".p0")
 
     def store(self, vector: Value, pointer: Value, tail: Value = 0) -> None:
         """A vector; with ``tail``, only that many of its numbers."""
-        place = self.builder.bitcast(pointer, self.vector.as_pointer())
         if isinstance(tail, int) and not tail:
-            self.builder.store(vector, place).align = ITEM[self.dtype]
+            self._lines.append(f"store {vector}, {pointer}, align {ITEM[self.dtype]}")
             return
-        what = ir.FunctionType(ir.VoidType(), [self.vector, place.type, _INDEX, self._mask_type])
-        self._call("llvm.masked.store", what, ".p0", vector, place, self._align, self._mask(tail))
+        name = f"llvm.masked.store.v{self.lanes}{_SUFFIX[self.dtype]}.p0"
+        self.call_named(name, vector, pointer, self._align, self._mask(tail))
 
     def stream(self, vector: Value, pointer: Value) -> None:
         """A whole line of memory, past the caches: it is not read before it is written."""
-        stored = self.builder.store(vector, self.builder.bitcast(pointer, self.vector.as_pointer()))
-        stored.align = self.lanes * ITEM[self.dtype]
-        stored.set_metadata("nontemporal", self.function.module.add_metadata([ir.Constant(_INDEX, 1)]))
+        self._declared["!0 = !{i32 1}"] = None
+        self._lines.append(f"store {vector}, {pointer}, align {self.lanes * ITEM[self.dtype]}, !nontemporal !0")
 
     def copy(self, pointer: Value, to: Value) -> None:
         """A single number."""
-        self.builder.store(self.builder.load(pointer), to)
+        self.set(to, self.number_at(pointer))
 
     def fetch(self, pointer: Value, level: int = 1, to_write: bool = False) -> None:
         """Bring a line of memory into the cache of a level, and make it the core's own if it is to be written."""
-        place = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
-        what = ir.FunctionType(ir.VoidType(), [place.type, _INDEX, _INDEX, _INDEX])
-        write, locality, data = (ir.Constant(_INDEX, number) for number in (int(to_write), 4 - level, 1))
-        self._function("llvm.prefetch.p0", what, place, write, locality, data)
+        how = (Operand("i32", str(number)) for number in (int(to_write), 4 - level, 1))
+        self.call_named("llvm.prefetch.p0", pointer, *how)
 
     def spread(self, pointer: Value) -> Value:
         """The number at a pointer, in every lane."""
-        return self._spread(self.vector, self.builder.load(pointer))
+        return self._spread(self.number_at(pointer))
 
     # --- arithmetic ---
 
     def zero(self) -> Value:
         """Zeros."""
-        return ir.Constant(self.vector, [0.0] * self.lanes)
+        return Operand(self.vector, "zeroinitializer")
 
     def picked(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
         """A vector of lanes of two: those of the second are counted after those of the first."""
-        which = ir.Constant(ir.VectorType(_INDEX, len(lanes)), list(lanes))
-        return self.builder.shuffle_vector(a, b, which)
+        which = ", ".join(f"i32 {lane}" for lane in lanes)
+        kind = f"<{len(lanes)} x {self.number}>"
+        return self._new(kind, f"shufflevector {a}, {b}, <{len(lanes)} x i32> <{which}>")
 
     def transposed(self, rows: Sequence[Value]) -> list[Value]:
         """The columns of as many vectors as each has lanes: halves are interleaved, as often as a lane has bits."""
@@ -199,19 +213,18 @@ class Code:
 
     def add_product(self, total: Value, a: Value, b: Value) -> None:
         """Add ``a * b`` to a variable, rounded once."""
-        what = ir.FunctionType(self.vector, [self.vector] * 3)
-        self.set(total, self._call("llvm.fma", what, "", a, b, self.get(total)))
+        self.set(total, self._vector("llvm.fma", a, b, self.get(total)))
 
     def add(self, a: Value, b: Value) -> Value:
         """A sum of vectors, or of numbers."""
-        return self.builder.fadd(a, b)
+        return self._new(a.kind, f"fadd {a}, {b.text}")
 
     def bias(self, a: Value) -> Value:
         """A vector or a number to be added to finished sums, which are never -0.0 then: -0.0 becomes 0.0.
 
         A sum that underflowed to -0.0 stays so where padding is left out, and not where zeros are multiplied instead.
         """
-        return self.builder.fadd(a, ir.Constant(a.type, [0.0] * self.lanes if a.type == self.vector else 0.0))
+        return self._new(a.kind, f"fadd {a}, {'zeroinitializer' if a.kind == self.vector else '0.0'}")
 
     def sum_of_lanes(self, vector: Value) -> Value:
         """A number: the upper half of a vector is added to the lower one until one is left."""
@@ -219,40 +232,76 @@ class Code:
         while half:
             low, high = (self.picked(vector, vector, range(start, start + half)) for start in (0, half))
             vector, half = self.add(low, high), half // 2
-        return self.builder.extract_element(vector, ir.Constant(_INDEX, 0))
+        return self._new(self.number, f"extractelement {vector}, i32 0")
+
+    # --- functions ---
+
+    def call_named(self, name: str, *given: Operand, gives: str = "void", flags: str = "") -> Value:
+        """A call of one of LLVM's own functions, or of one in the same module; ``gives`` is the type of its result."""
+        if name.startswith("llvm."):
+            self._declared[f"declare {gives} @{name}({', '.join(each.kind for each in given)})"] = None
+        return self.call(Operand("ptr", f"@{name}"), *given, gives=gives, flags=flags)
+
+    def call(self, function: Operand, *given: Operand, gives: str = "void", flags: str = "") -> Value:
+        """A call of the function that a pointer points to."""
+        what = f"call {flags}{gives} {function.text}({', '.join(map(str, given))})"
+        if gives != "void":
+            return self._new(gives, what)
+        self._lines.append(what)
+        return None
+
+    def pointer_from(self, integer: Operand, to: str) -> Operand:
+        """An address as a pointer to elements of a type."""
+        return self._new("ptr", f"inttoptr {integer} to ptr", to)
+
+    def widened(self, integer: Operand) -> Operand:
+        """A count of 32 bits as an integer."""
+        return self._new(INT, f"zext {integer} to {INT}")
+
+    def wait_for_streams(self) -> None:
+        """What was streamed is there for other threads too."""
+        self._lines.append("fence seq_cst")
+
+    # --- how it is written ---
 
     @property
-    def _mask_type(self) -> Any:
-        return ir.VectorType(_BIT, self.lanes)
+    def _align(self) -> Operand:
+        return Operand("i32", str(ITEM[self.dtype]))
 
-    @property
-    def _align(self) -> Value:
-        return ir.Constant(_INDEX, ITEM[self.dtype])
-
-    def _mask(self, count: Value) -> Value:
+    def _mask(self, count: Value) -> Operand:
+        kind = f"<{self.lanes} x i1>"
         if isinstance(count, int):
-            return ir.Constant(self._mask_type, [lane < count for lane in range(self.lanes)])
-        lanes = ir.VectorType(_INDEX, self.lanes)
-        limit = self._spread(lanes, self.builder.trunc(count, _INDEX))
-        return self.builder.icmp_signed("<", ir.Constant(lanes, list(range(self.lanes))), limit)
+            return Operand(kind, f"<{', '.join(f'i1 {int(lane < count)}' for lane in range(self.lanes))}>")
+        limit = self._spread(self._new("i32", f"trunc {count} to i32"))
+        lanes = ", ".join(f"i32 {lane}" for lane in range(self.lanes))
+        return self._new(kind, f"icmp slt {limit.kind} <{lanes}>, {limit.text}")
 
-    def _spread(self, vector: Any, number: Value) -> Value:
-        none = ir.Constant(vector, ir.Undefined)
-        first = self.builder.insert_element(none, number, ir.Constant(_INDEX, 0))
-        lanes = ir.Constant(ir.VectorType(_INDEX, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, none, lanes)
+    def _spread(self, number: Operand) -> Operand:
+        kind = f"<{self.lanes} x {number.kind}>"
+        first = self._new(kind, f"insertelement {kind} undef, {number}, i32 0")
+        lanes = f"<{self.lanes} x i32> zeroinitializer"
+        return self._new(kind, f"shufflevector {first}, {kind} undef, {lanes}")
 
-    def _call(self, name: str, what: Any, suffix: str, *arguments: Value, flags: tuple[str, ...] = ()) -> Value:
-        return self._function(f"{name}.v{self.lanes}{_SUFFIX[self.dtype]}{suffix}", what, *arguments, flags=flags)
+    def _vector(self, name: str, *given: Operand, suffix: str = "") -> Value:
+        return self.call_named(f"{name}.v{self.lanes}{_SUFFIX[self.dtype]}{suffix}", *given, gives=self.vector)
 
-    def _function(self, name: str, what: Any, *arguments: Value, flags: tuple[str, ...] = ()) -> Value:
-        module = self.function.module
-        return self.builder.call(module.globals.get(name) or ir.Function(module, what, name), arguments, fastmath=flags)
+    def _integer(self, what: str, a: Value, b: Value, kind: str = INT) -> Operand:
+        return self._new(kind, f"{what} {self.value(a)}, {self.value(b).text}")
 
+    def _select(self, which: Operand, a: Operand, b: Operand) -> Operand:
+        return self._new(a.kind, f"select {which}, {a}, {b}", a.to)
 
-def nothing() -> ir.Module:
-    """A module that does nothing, to try whether there can be one."""
-    module = ir.Module()
-    run = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * 5), "run")
-    ir.IRBuilder(run.append_basic_block()).ret_void()
-    return module
+    def _new(self, kind: str, what: str, to: str = "") -> Operand:
+        self._count += 1
+        name = f"%v{self._count}"
+        self._lines.append(f"{name} = {what}")
+        return Operand(kind, name, to)
+
+    def _label(self) -> str:
+        self._count += 1
+        return f"b{self._count}"
+
+    def _block(self) -> str:
+        label = self._label()
+        self._lines += [f"br label %{label}", f"{label}:"]
+        return label

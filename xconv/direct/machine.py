@@ -1,12 +1,13 @@
-"""The processor that code is written for, and how code becomes a function."""
+"""The processor that code is written for, and whether there can be any."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from xconv.direct.executable import refused
 
 ITEM = {"float32": 4, "float64": 8}
 """Bytes of the element types that are computed in."""
@@ -59,39 +60,22 @@ def here() -> Machine:
     return Machine(16, 32 if has.get("neon") else 16, cpu, features)
 
 
-@cache
 def unavailable() -> str | None:
-    """Why no code can be made in this process, or None if it can."""
-    try:
-        from xconv.direct.code import nothing
+    """Why no code can be made in this process, or None if it can.
 
-        function = Function(nothing(), here())  # it owns the code
-        function.run(0, 0, 0, 0, 0)
-    except Exception as error:  # noqa: BLE001 - whatever forbids it (no library, no right to execute memory) is the reason
+    What the system allows is asked each time: a program may forbid itself to make code after it has started.
+    """
+    return refused() or _without()
+
+
+@cache
+def _without() -> str | None:
+    try:
+        from xconv.direct.linked import trial
+
+        trial()
+    except ImportError as error:
+        return f"llvmlite cannot be imported: {error}"
+    except Exception as error:  # noqa: BLE001 - whatever else LLVM or the system has against it is the reason
         return f"{type(error).__name__}: {error}"
     return None
-
-
-class Function:
-    """A compiled module: ``run`` works off a part, and ``team`` is the address of what a team's threads call."""
-
-    def __init__(self, module: Any, machine: Machine) -> None:
-        import llvmlite.binding as llvm
-
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        native = llvm.Target.from_default_triple()
-        target = native.create_target_machine(cpu=machine.cpu, features=machine.features, opt=3)
-        parsed = llvm.parse_assembly(str(module))
-        passes = llvm.create_new_module_pass_manager()  # all others take several times as long, for nothing
-        passes.add_sroa_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_new_gvn_pass()
-        passes.add_simplify_cfg_pass()
-        passes.run(parsed, llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options()))
-        self._engine = llvm.create_mcjit_compiler(parsed, target)  # which owns the code
-        self._engine.finalize_object()
-        self.run: Callable[[int, int, int, int, int], None] = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(
-            self._engine.get_function_address("run")
-        )
-        self.team: int = self._engine.get_function_address("team")

@@ -62,11 +62,11 @@ class NarrowTile:
                 code.set(x, code.at(reads, given.tap))
                 code.set(weight, code.at(of_tap, self.outputs * self.channels))
                 code.set(element, code.plus(seen, given.spread))
-            biases = [code.bias(code.builder.load(code.at(given.bias, output))) for output in outputs]
+            biases = [code.bias(code.number_at(code.at(given.bias, output))) for output in outputs]
             for at_row, of_row in zip(writes_at, sums, strict=True):
                 for output, (total, bias) in enumerate(zip(of_row, biases, strict=True)):
                     whole = code.add(code.sum_of_lanes(code.get(total)), bias)
-                    code.builder.store(whole, code.at(y, at_row, output))
+                    code.set(code.at(y, at_row, output), whole)
 
 
 SUMS = {32: 16, 16: 8}

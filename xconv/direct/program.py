@@ -7,22 +7,20 @@ layer is compiled once for all lengths and batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache, partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
 
-from xconv.direct.code import INT, NUMBER, Code, Value
-from xconv.direct.machine import LINE, Function, Machine, address
+from xconv.direct.code import INT, INTEGER, NUMBER, Code, Operand, Value, pointer
+from xconv.direct.functions import FUNCTIONS, Function, Source
+from xconv.direct.machine import LINE, Machine, address
 from xconv.direct.team import Team
-
-KEPT = 512
-"""Compiled functions that are kept; one of them takes some 20 KiB."""
 
 
 class Entry(NamedTuple):
@@ -161,8 +159,9 @@ class Program:
         zeros: int,
     ) -> None:
         """``zeros`` is how many numbers of padding or missing bias a tile may read."""
+        self._worker, self._tiles = worker(dtype, machine), compiled(tuple(schedule.tiles), dtype, machine)
         self.schedule = np.ascontiguousarray(schedule.entries)
-        self._function = compiled(tuple(schedule.tiles), dtype, machine)
+        self.schedule[:, 0] = self._tiles.addresses[self.schedule[:, 0]]
         self._zeros = np.zeros(zeros, dtype)
         self._nothing = address(self._zeros)
         shared = [address(self.schedule), self._nothing, *vars(sizes).values()]
@@ -180,34 +179,77 @@ class Program:
             raise ValueError(f"a result at address {y:#x}, expected a multiple of {self._align}")
         bias = self._nothing if bias is None else bias
         if len(self._calls) == 1:
-            self._function.run(self._calls[0], x, weight, bias, y)
+            self._worker.run(self._calls[0], x, weight, bias, y)
         elif self._calls:
-            team(self._function, self._calls, (x, weight, bias, y))
+            team(self._worker, self._calls, (x, weight, bias, y))
 
 
-@lru_cache(maxsize=KEPT)
-def compiled(tiles: tuple[Tile, ...], dtype: str, machine: Machine) -> Function:
-    """The function that works off a part of a schedule of such tiles."""
-    return Function(written(tiles, dtype, machine), machine)
+class Compiled(NamedTuple):
+    """Compiled tiles: the address of each, and what keeps them."""
+
+    addresses: Integers
+    keep: Sequence[Function]
 
 
-def written(tiles: tuple[Tile, ...], dtype: str, machine: Machine) -> ir.Module:
-    """The code: a function for each tile, ``run``, which calls them as the schedule says, and ``team``."""
-    module, lanes, number = ir.Module(), machine.lanes(dtype), NUMBER[dtype].as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [*[number] * 4, *[INT] * 6, number])
-    functions = [_tile(ir.Function(module, kind, f"tile{n}"), tile, dtype, lanes) for n, tile in enumerate(tiles)]
-    run = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT.as_pointer(), *[number] * 4]), "run")
-    code, (part, x, weight, bias, y) = Code(run, dtype, lanes), run.args
-    builder = code.builder
+def compiled(tiles: Sequence[Tile], dtype: str, machine: Machine) -> Compiled:
+    """The functions that compute such tiles."""
+    written = {
+        tile: Source(("tile", tile, dtype, machine), partial(_tile, tile=tile, dtype=dtype, machine=machine))
+        for tile in tiles
+    }
+    keep = FUNCTIONS.of([written[tile] for tile in tiles], machine)
+    return Compiled(np.array([function.address for function in keep], np.int64), keep)
+
+
+def _tile(name: str, tile: Tile, dtype: str, machine: Machine) -> str:
+    """The code of a tile."""
+    code = Code(name, _arguments(dtype), dtype, machine.lanes(dtype), shared=False)
+    tile.write(code, Arguments(*code.arguments))
+    return code.finish()
+
+
+def _arguments(dtype: str) -> list[Operand]:
+    number = pointer(NUMBER[dtype])
+    return [*[number] * 4, *[INTEGER] * 6, number]
+
+
+class Worker:
+    """The function that works off a part of a schedule, whatever its tiles.
+
+    Attributes:
+        run: the function of the addresses of a part and of its four arrays; ``address`` is where it begins.
+        team: the address of what the threads of a team call.
+    """
+
+    def __init__(self, dtype: str, machine: Machine) -> None:
+        self._keep = FUNCTIONS.of(
+            [Source((write.__name__, dtype, machine), partial(write, dtype=dtype)) for write in (_run, _team)], machine
+        )
+        run, team = self._keep
+        self.run: Callable[[int, int, int, int, int], None] = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(
+            run.address
+        )
+        self.address, self.team = run.address, team.address
+
+
+worker = cache(Worker)
+"""Made once for a dtype and a machine."""
+
+
+def _run(name: str, dtype: str) -> str:
+    """``run(part, x, weight, bias, y)``: for each line and entry of a part, the function at the entry's address."""
+    number = pointer(NUMBER[dtype])
+    code = Code(name, [pointer(INT), *[number] * 4], dtype, 1)
+    part, x, weight, bias, y = code.arguments
     schedule, zeros, x_line, weight_line, y_line, *shared, first, last, start, stop, part_at = (
-        builder.load(code.at(part, index)) for index in range(2 + len(fields(Sizes)) + len(Part._fields))
+        code.number_at(code.at(part, index)) for index in range(2 + len(fields(Sizes)) + len(Part._fields))
     )
-    schedule, zeros = builder.inttoptr(schedule, INT.as_pointer()), builder.inttoptr(zeros, number)
+    schedule, zeros = code.pointer_from(schedule, INT), code.pointer_from(zeros, code.number)
     y = code.at(y, part_at)
     with code.loop(first, last) as line, code.loop(start, stop) as index:
         entry = code.at(schedule, code.times(index, len(Entry._fields)))
-        which, x_at, weight_at, bias_at, y_at, *own = (
-            builder.load(code.at(entry, field)) for field in range(len(Entry._fields))
+        tile, x_at, weight_at, bias_at, y_at, *own = (
+            code.number_at(code.at(entry, field)) for field in range(len(Entry._fields))
         )
         given = [
             code.at(x, code.times(line, x_line), x_at),
@@ -215,39 +257,26 @@ def written(tiles: tuple[Tile, ...], dtype: str, machine: Machine) -> ir.Module:
             code.at(bias, bias_at),
             code.at(y, code.times(line, y_line), y_at),
         ]
-        arguments = [*given, *own, *shared, zeros]
-        code.switch(which, [partial(builder.call, made, arguments) for made in functions])
-    builder.fence("seq_cst")  # what was streamed is there for other threads too
-    code.finish()
-    _team(module, run, number)
-    return module
+        code.call(code.pointer_from(tile, ""), *given, *own, *shared, zeros)
+    code.wait_for_streams()
+    return code.finish()
 
 
-def _team(module: ir.Module, run: Any, number: Any) -> None:
+def _team(name: str, dtype: str) -> str:
     """``team(work)``: what each thread of a team calls, with two functions that tell which of how many it is.
 
-    ``work`` is those two, how many parts there are, the four arrays, and the parts; a thread takes each so-manieth.
+    ``work`` is those two, the function that works off a part, how many parts there are, the four arrays, and the parts;
+    a thread takes each so-manieth.
     """
-    team = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT.as_pointer()]), "team")
-    code = Code(team, "float32", 1)
-    builder, ask = code.builder, ir.FunctionType(ir.IntType(32), []).as_pointer()
+    code = Code(name, [pointer(INT)], dtype, 1)
+    (work,) = code.arguments
 
     def field(index: Value) -> Value:
-        return builder.load(code.at(team.args[0], index))
+        return code.number_at(code.at(work, index))
 
-    mine, threads = (builder.zext(builder.call(builder.inttoptr(field(n), ask), []), INT) for n in range(2))
-    arrays = [builder.inttoptr(field(n), number) for n in range(3, 7)]
-    with code.loop(mine, field(2), threads) as part:
-        builder.call(run, [builder.inttoptr(field(code.plus(part, 7)), INT.as_pointer()), *arrays])
-    code.finish()
-
-
-def _tile(function: Any, tile: Tile, dtype: str, lanes: int) -> Any:
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    for pointer in (*function.args[:4], function.args[-1]):
-        pointer.add_attribute("noalias")
-    code = Code(function, dtype, lanes)
-    tile.write(code, Arguments(*function.args))
-    code.finish()
-    return function
+    mine, threads = (code.widened(code.call(code.pointer_from(field(n), ""), gives="i32")) for n in range(2))
+    run = code.pointer_from(field(2), "")
+    arrays = [code.pointer_from(field(n), code.number) for n in range(4, 8)]
+    with code.loop(mine, field(3), threads) as part:
+        code.call(run, code.pointer_from(field(code.plus(part, 8)), INT), *arrays)
+    return code.finish()

@@ -8,22 +8,23 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from xconv.direct.machine import Function
+if TYPE_CHECKING:
+    from xconv.direct.program import Worker
 
 
 class Team(Protocol):
-    """Something that runs a function on each part of its work, side by side."""
+    """Something that has each part of the work done, side by side."""
 
-    def __call__(self, function: Function, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
-        """Run ``function(part, *arrays)`` for each part, addresses all, and wait for them."""
+    def __call__(self, worker: Worker, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
+        """Run ``worker.run(part, *arrays)`` for each part, addresses all, and wait for them."""
 
 
-def pool(function: Function, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
+def pool(worker: Worker, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
     """Python's threads: the function lets go of the interpreter's lock while it runs."""
-    others = [_workers().submit(function.run, part, *arrays) for part in parts[1:]]
-    function.run(parts[0], *arrays)
+    others = [_workers().submit(worker.run, part, *arrays) for part in parts[1:]]
+    worker.run(parts[0], *arrays)
     for other in others:
         other.result()
 
@@ -52,8 +53,8 @@ class OpenMP:
         asks = omp.omp_get_thread_num, omp.omp_get_num_threads
         self._asks = [ctypes.cast(ask, ctypes.c_void_p).value or 0 for ask in asks]
 
-    def __call__(self, function: Function, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
+    def __call__(self, worker: Worker, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
         """Run the parts."""
-        work = (*self._asks, len(parts), *arrays, *parts)
+        work = (*self._asks, worker.address, len(parts), *arrays, *parts)
         given = (ctypes.c_int64 * len(work))(*work)
-        self._parallel(function.team, ctypes.addressof(given), len(parts), 0)
+        self._parallel(worker.team, ctypes.addressof(given), len(parts), 0)

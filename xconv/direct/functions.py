@@ -1,0 +1,99 @@
+"""Compiled functions of this process: kept in memory, else taken from the files of earlier ones, else compiled."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from threading import Lock
+from typing import Any, NamedTuple
+
+from xconv.direct import objectcache
+from xconv.direct.linked import Linked, Linker, machine_code
+from xconv.direct.machine import Machine
+
+KEPT = 4096
+"""Functions that are kept in memory, of 8 KiB each; those that a plan uses stay beyond it."""
+
+
+class Source(NamedTuple):
+    """What a function is made of: ``parts`` describe it, and ``write`` gives the LLVM text of one with a name."""
+
+    parts: tuple[Any, ...]
+    write: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Function:
+    """Where a function begins; it stays there while this object lives."""
+
+    address: int
+    code: Linked
+
+
+class Functions:
+    """What is kept; one such object serves a process."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Any, ...], Function] = OrderedDict()
+        self._linker = Linker()
+        self.lock = Lock()
+
+    def of(self, sources: Sequence[Source], machine: Machine) -> list[Function]:
+        """A function for each source.
+
+        Raises:
+            UnsupportedError: the system does not let written memory be run.
+        """
+        with self.lock:
+            missing = {source.parts: source for source in sources if source.parts not in self._kept}
+            if missing:
+                self._kept |= self._made(list(missing.values()), machine)
+            found = [self._kept[source.parts] for source in sources]
+            for source in sources:
+                self._kept.move_to_end(source.parts)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+    def _made(self, sources: Sequence[Source], machine: Machine) -> dict[tuple[Any, ...], Function]:
+        keys = [_key(source) for source in sources]
+        names = [f"xconv_{next(_numbers) if key is None else key}" for key in keys]
+        files = [None if key is None else objectcache.read(key) for key in keys]
+        made = [
+            _made(source, name, key, machine) if file is None else file
+            for source, name, key, file in zip(sources, names, keys, files, strict=True)
+        ]
+        linked = self._linker.link(dict(zip(names, made, strict=True)))
+        return {
+            source.parts: Function(linked.addresses[name], linked) for source, name in zip(sources, names, strict=True)
+        }
+
+
+def _made(source: Source, name: str, key: str | None, machine: Machine) -> bytes:
+    """Compile a function, and keep its code in a file."""
+    code = machine_code(source.write(name), machine)
+    if key is not None:
+        objectcache.write(key, code)
+    return code
+
+
+_numbers = count()
+FUNCTIONS = Functions()
+
+
+def _key(source: Source) -> str | None:
+    """The name of its file, unless somebody else wrote its code, whose sources are not looked at."""
+    own = all(type(part).__module__.startswith(("xconv.direct.", "builtins")) for part in source.parts)
+    kinds = [type(part).__qualname__ for part in source.parts]
+    return objectcache.key(*kinds, *source.parts) if own else None
+
+
+def _forked() -> None:
+    FUNCTIONS.lock = Lock()  # another thread of the parent may have had it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

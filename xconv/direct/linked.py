@@ -1,0 +1,105 @@
+"""LLVM's text to machine code, and machine code to functions of this process."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from xconv.direct.executable import refused
+from xconv.direct.machine import Machine, here
+from xconv.errors import UnsupportedError
+
+TOGETHER = 256
+"""Object files of a linker."""
+
+
+def machine_code(text: str, machine: Machine) -> bytes:
+    """The object file of a module of LLVM's text, made for a processor."""
+    import llvmlite.binding as llvm
+
+    target = _target(machine)
+    module = llvm.parse_assembly(text, llvm.create_context())  # the one of the process would keep its constants
+    _passes().run(module, llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options()))
+    made: bytes = target.emit_object(module)
+    return made
+
+
+@cache
+def _passes() -> Any:
+    """Made once, because LLVM keeps some 7 KiB of each; all other passes take several times as long, for nothing."""
+    import llvmlite.binding as llvm
+
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    return passes
+
+
+@cache
+def _target(machine: Machine) -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    native = llvm.Target.from_default_triple()
+    return native.create_target_machine(cpu=machine.cpu, features=machine.features, opt=3)
+
+
+class Linked:
+    """Machine code of this process: the addresses of its functions by their names, which live as long as this object.
+
+    Many object files share a linker, which takes a page or two for each; alone, one would take a megabyte.
+    """
+
+    def __init__(self, linker: Any, names: Sequence[str]) -> None:
+        self._linker = linker
+        self.addresses: Mapping[str, int] = {name: linker.get_function_address(name) for name in names}
+
+
+class Linker:
+    """LLVM's linker, which is followed by another after some object files: what nobody holds any more goes with it."""
+
+    def __init__(self) -> None:
+        self._own: Any = None
+        self._count = 0
+
+    def link(self, objects: Mapping[str, bytes]) -> Linked:
+        """The functions of object files, each of which has one of a name that no other has.
+
+        Raises:
+            UnsupportedError: the system does not let written memory be run.
+        """
+        import llvmlite.binding as llvm
+
+        why = refused()  # asked each time: LLVM would not see it, and it may have been forbidden since
+        if why is not None:
+            raise UnsupportedError(f"no code can be compiled here ({why})")
+        if self._own is None or self._count + len(objects) > TOGETHER:
+            self._own, self._count = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target(here())), 0
+        self._count += len(objects)
+        try:
+            for content in objects.values():
+                self._own.add_object_file(llvm.ObjectFileRef.from_data(content))
+            self._own.finalize_object()
+            linked = Linked(self._own, list(objects))
+        except RuntimeError as error:
+            self._own = None
+            raise UnsupportedError(f"no code can be linked in this process: {error}") from error
+        return linked
+
+
+def trial() -> None:
+    """Link and run a function that does nothing, by LLVM's other linker, which sees what the system refuses.
+
+    Raises:
+        RuntimeError: the system does not let written memory be run.
+    """
+    import llvmlite.binding as llvm
+
+    content = machine_code("define void @nothing() nounwind {\nret void\n}\n", here())
+    linker = llvm.create_lljit_compiler(suppress_errors=True)
+    library = llvm.JITLibraryBuilder().add_object_img(content).export_symbol("nothing").link(linker, "trial")
+    ctypes.CFUNCTYPE(None)(library["nothing"])()

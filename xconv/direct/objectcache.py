@@ -1,0 +1,221 @@
+"""Machine code that was compiled before, in files: a layer that any process of this user has met is not compiled again.
+
+The files are the user's own: they lie in a folder that nobody else may enter, and each has a checksum, its key in it.
+What is wrong with one, or with the folder, only means that the code is compiled again; it is never an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+VARIABLE = "XCONV_CACHE"
+"""The environment variable that turns it off, by :data:`OFF`, or names another folder."""
+
+OFF = "off"
+
+LIMIT = 16 << 20
+"""Bytes of all files of a folder, as far as one process knows; beyond them the oldest are deleted."""
+
+LARGEST = 1 << 20
+"""Bytes of one file; a larger one is nobody's."""
+
+USED_S = 24 * 3600.0
+"""Seconds after which a file that is read counts as new again."""
+
+ABANDONED_S = 600.0
+"""Seconds after which a file that was not written to its end is deleted."""
+
+_MAGIC = b"xconv object 1\n"
+
+
+def folder() -> Path | None:
+    """Where the files lie: ``objects`` in the user's cache folder for xconv or in what ``XCONV_CACHE`` names.
+
+    None if it is turned off.
+
+    >>> folder() is None or folder().name == "objects"
+    True
+    """
+    named = os.environ.get(VARIABLE)
+    if named == OFF:
+        return None
+    if named:
+        return Path(named).absolute() / "objects"
+    from platformdirs import user_cache_path
+
+    path = user_cache_path("xconv", appauthor=False) / "objects"
+    return path if path.is_absolute() else None  # whose user has no home
+
+
+def unusable(path: Path) -> str | None:
+    """Why nothing is read from a folder, and nothing written to it; None if it is used or there is none yet."""
+    try:
+        with _opened(path):
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def key(*parts: object) -> str | None:
+    """A name for the code that such parts describe, which changes with whatever else it is made by.
+
+    None if that cannot be known, and nothing may be kept: xconv's own sources are not to be read here.
+    """
+    made_by = _made_by()
+    return None if made_by is None else hashlib.sha256(repr((made_by, *parts)).encode()).hexdigest()
+
+
+@cache
+def _made_by() -> Sequence[str] | None:
+    """The versions of what compiles, and the sources of what writes the code."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    import xconv
+
+    read, here = hashlib.sha256(), Path(__file__).parent
+    try:
+        for file in sorted(here.glob("*.py")):
+            text = file.read_bytes()
+            read.update(f"{file.name} {len(text)}\n".encode() + text)
+        Path(__file__).stat()
+    except OSError:  # it was not read from a folder
+        return None
+    llvm_version = ".".join(map(str, llvm.llvm_version_info))
+    return xconv.__version__, read.hexdigest(), llvmlite.__version__, llvm_version, llvm.get_process_triple()
+
+
+def read(name: str) -> bytes | None:
+    """The code of a key, if it is there and whole."""
+    path = folder()
+    if path is None:
+        return None
+    try:
+        with _opened(path) as place, open(_file(path, name), "rb", opener=_opener(place)) as file:
+            said = os.fstat(file.fileno())
+            if not stat.S_ISREG(said.st_mode) or said.st_size > LARGEST or not _is_own(said, others=0o022):
+                return None
+            content = file.read(LARGEST + 1)
+            if time.time() - said.st_mtime > USED_S:
+                with suppress(OSError):  # a folder that may only be read
+                    os.utime(_file(path, name), dir_fd=place)
+    except OSError:
+        return None
+    code = content[len(_MAGIC) + hashlib.sha256().digest_size :]
+    return code if content == _content(name, code) else None
+
+
+def write(name: str, code: bytes) -> None:
+    """Keep the code of a key, whole or not at all; where that cannot be done nothing happens."""
+    path, content = folder(), _content(name, code)
+    if path is None or len(content) > LARGEST:
+        return
+    try:
+        _make(path)
+        with _opened(path) as place:
+            _write(path, place, name, content)
+            _bound(path, place, len(content))
+    except OSError:
+        return
+
+
+def size(path: Path) -> int:
+    """Bytes of all files of a folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(path))
+
+
+def _make(path: Path) -> None:
+    """Make a folder of one's own, unless one works in another user's home, as root may."""
+    above = next(folder for folder in path.parents if folder.exists())
+    if not os.environ.get(VARIABLE) and not _is_own(above.stat(), others=0):
+        raise PermissionError
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _content(name: str, code: bytes) -> bytes:
+    return _MAGIC + hashlib.sha256(name.encode() + code).digest() + code
+
+
+def _write(path: Path, place: int | None, name: str, content: bytes) -> None:
+    # no fsync: what a power cut leaves of a file has not its checksum
+    unfinished = f"{name}.{uuid.uuid4().hex}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(_file(path, unfinished), flags, 0o600, dir_fd=place), "wb") as file:
+            file.write(content)
+        os.replace(_file(path, unfinished), _file(path, name), src_dir_fd=place, dst_dir_fd=place)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(_file(path, unfinished), dir_fd=place)
+        raise
+
+
+_written: dict[Path, int] = {}
+"""Bytes that this process has written to a folder since it looked through it."""
+
+
+def _bound(path: Path, place: int | None, more: int) -> None:
+    """Delete the oldest files of a folder that has become too large, and what was not written to its end."""
+    if path in _written and _written[path] + more < LIMIT // 16:
+        _written[path] += more
+        return
+    _written[path], found, now = 0, [], time.time()
+    with os.scandir(path if place is None else place) as entries:
+        for entry in entries:
+            said = entry.stat(follow_symlinks=False)
+            is_abandoned = "." in entry.name and now - said.st_mtime > ABANDONED_S
+            found.append((0.0 if is_abandoned else said.st_mtime, said.st_size, entry.name))
+    left = sum(size for _, size, _ in found)
+    for written, size, name in sorted(found):
+        if written and left <= LIMIT:
+            break
+        with suppress(OSError):  # another process was first
+            os.unlink(_file(path, name), dir_fd=place)
+        left -= size
+
+
+# Where a system has them, folders are opened once and files in them by that: another folder that is put in its place
+# meanwhile is not entered.
+_HAS_PLACES = {os.open, os.unlink, os.rename, os.utime} <= os.supports_dir_fd and os.scandir in os.supports_fd
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int | None]:
+    """A folder that is the user's own and that nobody else may enter."""
+    if not _HAS_PLACES:  # Windows, whose folders of a user are closed to others as they come
+        yield None
+        return
+    place = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if not _is_own(os.fstat(place), others=0o077):
+            raise PermissionError(None, "the folder is another user's, or others may enter it")
+        yield place
+    finally:
+        os.close(place)
+
+
+def _is_own(said: os.stat_result, others: int) -> bool:
+    """Whether a file is this user's, and others have no right of those."""
+    return not hasattr(os, "geteuid") or (said.st_uid == os.geteuid() and not said.st_mode & others)
+
+
+def _file(path: Path, name: str) -> str:
+    return name if _HAS_PLACES else str(path / name)
+
+
+def _opener(place: int | None) -> Callable[[str, int], int]:
+    return lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), dir_fd=place)
