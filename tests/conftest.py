@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from xconv.testing.axes import (
     pytest_generate_tests,
     pytest_runtest_teardown,
 )
+
+os.environ["XCONV_CACHE"] = "off"  # what is tested is compiled, here and in the processes that tests start
 
 collect_ignore = ["stranger"]
 """A third party's package: on the path of a test that asks for it, and of no other."""

@@ -17,6 +17,7 @@ from jax._src.array import ArrayImpl  # the type of arrays that are there; `jax.
 from jax.core import Tracer
 
 from xconv.backend import Backend
+from xconv.cores import allowed_cores
 from xconv.epilogue import add_bias
 from xconv.errors import UnsupportedError
 from xconv.formulation import Formulation
@@ -133,7 +134,7 @@ class JaxBackend(Backend):
     differentiated = ("conv1d", "conv2d", "taps")
 
     def threads(self) -> int:
-        return int(os.environ.get("NPROC", "0")) or len(os.sched_getaffinity(0))
+        return int(os.environ.get("NPROC", "0")) or allowed_cores()
 
     eager_types = (ArrayImpl,)
 

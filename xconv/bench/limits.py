@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import mmap
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from xconv.bench.usage import usage
 from xconv.cost import Cost
 from xconv.direct.machine import unavailable
 from xconv.problem import ConvProblem
@@ -106,10 +106,10 @@ def _fault(clock: Callable[[], float]) -> float:
     taken = []
     for _ in range(REPEATS):
         fresh = mmap.mmap(-1, TOUCHED_BYTES)
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, clock()
+        before, start = usage().faults, clock()
         for place in range(0, TOUCHED_BYTES, mmap.PAGESIZE):
             fresh[place] = 1
-        seconds, faults = clock() - start, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        seconds, faults = clock() - start, usage().faults - before
         start = clock()
         for place in range(0, TOUCHED_BYTES, mmap.PAGESIZE):
             fresh[place] = 1  # the same once more, with every page there: the loop's own time

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import resource
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from xconv.bench.usage import usage
 
 LONG = 10
 """A call that takes so many blocks is not tried to find out how many fill one."""
@@ -87,16 +88,16 @@ class Stopwatch:
                 gc.enable()
 
     def _block(self, function: Callable[[], Any], calls: int) -> dict[str, float]:
-        before = resource.getrusage(resource.RUSAGE_SELF)
+        before = usage()
         cpu = time.process_time()
         wall = self._seconds(function, calls)
         cpu = time.process_time() - cpu
-        after = resource.getrusage(resource.RUSAGE_SELF)
+        after = usage()
         return {
             "wall": wall,
             "cpu": cpu / calls,
-            "faults": (after.ru_minflt - before.ru_minflt) / calls,
-            "switches": after.ru_nivcsw - before.ru_nivcsw,
+            "faults": (after.faults - before.faults) / calls,
+            "switches": after.switches - before.switches,
         }
 
     def _filling(self, function: Callable[[], Any], block: float) -> int:

@@ -6,8 +6,10 @@ What is wrong with one, or with the folder, only means that the code is compiled
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import stat
 import time
 import uuid
@@ -22,7 +24,8 @@ VARIABLE = "XCONV_CACHE"
 OFF = "off"
 
 LIMIT = 16 << 20
-"""Bytes of all files of a folder, as far as one process knows; beyond them the oldest are deleted."""
+"""Bytes of all files of a folder, beyond which the oldest are deleted; several processes may exceed it by a sixteenth
+each."""
 
 LARGEST = 1 << 20
 """Bytes of one file; a larger one is nobody's."""
@@ -32,6 +35,9 @@ USED_S = 24 * 3600.0
 
 ABANDONED_S = 600.0
 """Seconds after which a file that was not written to its end is deleted."""
+
+_NAME = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{32})?")
+"""What files are called, and those that are not finished."""
 
 _MAGIC = b"xconv object 1\n"
 
@@ -53,17 +59,6 @@ def folder() -> Path | None:
 
     path = user_cache_path("xconv", appauthor=False) / "objects"
     return path if path.is_absolute() else None  # whose user has no home
-
-
-def unusable(path: Path) -> str | None:
-    """Why nothing is read from a folder, and nothing written to it; None if it is used or there is none yet."""
-    try:
-        with _opened(path):
-            return None
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return error.strerror or str(error)
 
 
 def key(*parts: object) -> str | None:
@@ -129,13 +124,19 @@ def write(name: str, code: bytes) -> None:
         return
 
 
-def size(path: Path) -> int:
-    """Bytes of all files of a folder.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(path))
+def described() -> str:
+    """Where code is kept, and how much of it, or why it is not."""
+    path = folder()
+    if path is None:
+        return f"no file ({VARIABLE}={OFF})" if os.environ.get(VARIABLE) == OFF else "no file (the user has no home)"
+    try:
+        with _opened(path):
+            sizes = [file.stat().st_size for file in path.iterdir()]
+    except FileNotFoundError:
+        return f"{path} (no folder yet)"
+    except OSError as error:
+        return f"no file: {path}: {error.strerror}"
+    return f"{path} ({len(sizes)} files, {sum(sizes) / 1e6:.1f} MB; {VARIABLE}={OFF} turns it off)"
 
 
 def _make(path: Path) -> None:
@@ -170,20 +171,24 @@ _written: dict[Path, int] = {}
 
 def _bound(path: Path, place: int | None, more: int) -> None:
     """Delete the oldest files of a folder that has become too large, and what was not written to its end."""
-    if path in _written and _written[path] + more < LIMIT // 16:
+    share = LIMIT // 16  # that a process writes before it looks again
+    if path in _written and _written[path] + more <= share:
         _written[path] += more
         return
     _written[path], found, now = 0, [], time.time()
     with os.scandir(path if place is None else place) as entries:
         for entry in entries:
-            said = entry.stat(follow_symlinks=False)
-            is_abandoned = "." in entry.name and now - said.st_mtime > ABANDONED_S
-            found.append((0.0 if is_abandoned else said.st_mtime, said.st_size, entry.name))
+            if not _NAME.fullmatch(entry.name):  # somebody else's
+                continue
+            with suppress(FileNotFoundError):  # another process was first
+                said = entry.stat(follow_symlinks=False)
+                is_abandoned = "." in entry.name and now - said.st_mtime > ABANDONED_S
+                found.append((0.0 if is_abandoned else said.st_mtime, said.st_size, entry.name))
     left = sum(size for _, size, _ in found)
     for written, size, name in sorted(found):
-        if written and left <= LIMIT:
+        if written and left <= LIMIT - share:
             break
-        with suppress(OSError):  # another process was first
+        with suppress(OSError):
             os.unlink(_file(path, name), dir_fd=place)
         left -= size
 
@@ -202,7 +207,7 @@ def _opened(path: Path) -> Iterator[int | None]:
     place = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if not _is_own(os.fstat(place), others=0o077):
-            raise PermissionError(None, "the folder is another user's, or others may enter it")
+            raise PermissionError(errno.EACCES, "it is another user's folder, or others may enter it")
         yield place
     finally:
         os.close(place)

@@ -62,13 +62,14 @@ class Allocator:
 class Compiler:
     """What makes the code of the formulation "direct": why it cannot, or None; and for what it makes it.
 
-    ``vector`` counts the bytes of a vector register.
+    ``vector`` counts the bytes of a vector register; ``files`` says where the code is kept for other processes.
     """
 
     unavailable: str | None
     llvmlite: str | None
     processor: str | None
     vector: int | None
+    files: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import xconv
 from xconv.allocator import unavailable
+from xconv.cores import allowed_cores
 from xconv.doctor.found import Allocator, Compiler, Machine
 
 INSTRUCTIONS = {
@@ -75,7 +76,7 @@ def machine() -> Machine:
     """Versions, CPU, cores and memory."""
     info = _read(Path("/proc/cpuinfo"))
     present = os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else present
+    allowed = allowed_cores()
     limits = [limit for limit in (cpu_limit(), float(allowed)) if limit is not None]
     total = [size for size in (memory_limit(), _physical()) if size is not None]
     return Machine(
@@ -99,13 +100,14 @@ def allocator() -> Allocator:
 
 def compiler() -> Compiler:
     """Whether code can be compiled in this process, and for what."""
+    from xconv.direct import objectcache
     from xconv.direct.machine import here
     from xconv.direct.machine import unavailable as without
 
     reason, version = without(), installed_version("llvmlite")
     if reason is not None:
         return Compiler(reason, version, None, None)
-    return Compiler(None, version, here().cpu, here().vector)
+    return Compiler(None, version, here().cpu, here().vector, objectcache.described())
 
 
 def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from xconv.cores import allowed_cores
 from xconv.doctor.found import Setting
 from xconv.parity.cases import Case
 
@@ -33,10 +34,9 @@ def threads() -> int:
     """How many threads compute: as it was told, as its variable says, or as many as there are cores it may use."""
     import tensorflow as tf
 
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     told = int(tf.config.threading.get_intra_op_parallelism_threads())
     said = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    return told or (int(said) if said.isdecimal() else 0) or allowed
+    return told or (int(said) if said.isdecimal() else 0) or allowed_cores()
 
 
 def own(case: Case, x: Any, weight: Any) -> Any:

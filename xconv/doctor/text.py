@@ -81,6 +81,7 @@ def _machine(report: Report) -> str:
         ["cores, memory to use", f"{cores} cores, {memory}"],
         ["freed memory can be kept", kept],
         ['formulation "direct"', f"no: {made}" if compiler.unavailable else made],
+        *([["compiled code is kept in", compiler.files]] if compiler.files else []),
         ["large pages of the kernel", allocator.large_pages or "unknown"],
         ["wisdom", f"{wisdom.file} ({entries}; {loaded})" if wisdom.exists else f"{wisdom.file} (no file yet)"],
     ]
