@@ -320,6 +320,7 @@ def test_without_the_compiler_there_are_the_other_formulations(backend: Any) -> 
 
 FORKED = """
 import os
+from dataclasses import replace
 import numpy as np
 from tests.test_direct import compute
 from xconv.direct.machine import here
@@ -331,11 +332,14 @@ module.SHARE = 1
 problem = ConvProblem(8, 50, 1, 4, 16, kernel=3)
 ready = Prepared("forward", problem, 2, here())
 x, w = np.ones(problem.input_shape, "float32"), np.ones(problem.weight_shape, "float32")
-run = lambda: float(compute(ready, x, w, None, np.empty(problem.output_shape, "float32")).sum())
+run = lambda w=w: float(compute(ready, x, w, None, np.empty(problem.output_shape, "float32")).sum())
 first = run()
 child = os.fork()
 if child == 0:
-    os._exit(0 if run() == first else 1)
+    other = Prepared("forward", replace(problem, out_channels=5), 2, here())  # which is compiled there
+    w = np.ones(other.method.problem.weight_shape, "float32")
+    y = compute(other, x, w, None, np.empty(other.method.problem.output_shape, "float32"))
+    os._exit(0 if run() == first and float(y.sum()) == first * 5 / 16 else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 

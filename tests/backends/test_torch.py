@@ -271,3 +271,27 @@ def test_a_kernel_in_no_order_of_memory_has_a_gradient(backend: Backend) -> None
     case = Case("rolled", "conv1d_columns", (1, 2, 1, 2), ((2, 2, 2),), options, layout="NHWC")
     found = check(backend, case, kind="integers", formulation="conv2d", view="rolled")
     assert [str(finding) for finding in found if not finding.ok] == []
+
+
+FIRST = """
+import sys
+import numpy as np, torch, xconv
+x, w, b = torch.ones(2, 20, 3), torch.ones(5, 3, 8, requires_grad=True), torch.ones(8, requires_grad=True)
+for formulation in ("auto", "direct"):
+    xconv.conv1d(x, w, b, formulation=formulation).sum().backward()
+xconv.conv1d_transpose(x, torch.ones(5, 8, 3))
+with torch.no_grad():
+    xconv.conv1d(x.movedim(1, 2), w.movedim(0, 2).movedim(0, 1), b, layout="NCW")
+    xconv.conv1d(np.ones((2, 20, 3), "float32"), np.ones((5, 3, 8), "float32"), backend="torch")
+print(xconv.plan(xconv.resolve("conv1d", (2, 20, 3), (5, 3, 8)), backend="torch").choices["forward"].formulation)
+heavy = {"torch._dynamo", "torch._inductor", "torch.fx.experimental.symbolic_shapes", "sympy"}
+print(sorted(heavy & set(sys.modules)))
+f = torch.compile(lambda x, w: xconv.conv1d(x, w, stride=2, padding="same"), fullgraph=True, backend="eager")
+print(torch.equal(f(x, w), xconv.conv1d(x, w, stride=2, padding="same")), "torch._dynamo" in sys.modules)
+"""
+
+
+def test_torch_s_compiler_is_imported_when_it_is_at_work() -> None:
+    """It takes a second; eager calls, with gradients and plans, go without."""
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=False, timeout=200)
+    assert done.stdout.splitlines()[1:] == ["[]", "True True"], (done.stdout, done.stderr[-2000:])
