@@ -38,14 +38,16 @@ def _passes() -> Any:
     return passes
 
 
-@cache
-def _target(machine: Machine) -> Any:
+def _new_target(machine: Machine) -> Any:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     native = llvm.Target.from_default_triple()
     return native.create_target_machine(cpu=machine.cpu, features=machine.features, opt=3)
+
+
+_target = cache(_new_target)
 
 
 class Linked:
@@ -78,7 +80,8 @@ class Linker:
         if why is not None:
             raise UnsupportedError(f"no code can be compiled here ({why})")
         if self._own is None or self._count + len(objects) > TOGETHER:
-            self._own, self._count = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target(here())), 0
+            # a target of its own, which goes with it
+            self._own, self._count = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _new_target(here())), 0
         self._count += len(objects)
         try:
             for content in objects.values():
