@@ -156,4 +156,4 @@ def test_backends_read_side_by_side() -> None:
         for name in ("xconv_torch", "xconv_tensorflow")
     )
     assert tensorflow <= torch
-    assert torch - tensorflow == {"autograd.py", "lowered.py", "node.py"}
+    assert torch - tensorflow == {"autograd.py", "lowered.py", "node.py", "traced.py"}
