@@ -314,3 +314,12 @@ def test_compiled_programs_are_let_go() -> None:
     assert compiled._cache_size() == 1
     xconv.get_backend("jax").release()
     assert compiled._cache_size() == 0
+
+
+def test_threads_where_the_system_does_not_tell_the_allowed_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS and Windows: all cores are counted, and a call runs."""
+    monkeypatch.delenv("NPROC", raising=False)
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    assert xconv.get_backend("jax").threads() == os.cpu_count()
+    monkeypatch.setenv("NPROC", "3")
+    assert xconv.get_backend("jax").threads() == 3
