@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 from xconv import wisdom
 from xconv.adjoints import ADJOINTS
@@ -20,6 +20,7 @@ from xconv.call import Call
 from xconv.choices import decide, settled
 from xconv.epilogue import Epilogue
 from xconv.errors import ArgumentError, UnsupportedError, nearest
+from xconv.formulation import Formulation
 from xconv.layouts import LAYOUTS
 from xconv.plan import AUTO, LOCAL, Choice, Plan
 from xconv.problem import DIRECTIONS, ConvProblem
@@ -217,27 +218,27 @@ def _named(
         ArgumentError: the backend has no formulation of that name.
         UnsupportedError: it has, but it cannot compute this problem.
     """
-    for candidate in backend.formulations:
-        if candidate.name == name:
-            reason = candidate.unsupported(direction, problem)
-            if reason is not None:
-                able = [form.name for form in backend.formulations if form.unsupported(direction, problem) is None]
-                raise UnsupportedError(
-                    f"{operation}: formulation {name!r} of backend {backend.name!r} cannot compute the {direction} of "
-                    f"this problem: {reason}. Hint: these can: {', '.join(able)}; 'auto' picks one."
-                )
-            if candidate.needs_memory and not backend.has_memory(target):
-                other = decide(backend, direction, problem, layout, target)
-                return replace(other, why=f"{name} needs arrays in the CPU's memory; {other.why}")
-            return Choice(name, "named", source="named")
-    _refuse(backend, name, operation)
+    form = _of_name(backend, name, operation)
+    reason = form.unsupported(direction, problem)
+    if reason is not None:
+        able = [other.name for other in backend.formulations if other.unsupported(direction, problem) is None]
+        raise UnsupportedError(
+            f"{operation}: formulation {name!r} of backend {backend.name!r} cannot compute the {direction} of "
+            f"this problem: {reason}. Hint: these can: {', '.join(able)}; 'auto' picks one."
+        )
+    if form.needs_memory and not backend.has_memory(target):
+        other = decide(backend, direction, problem, layout, target)
+        return replace(other, why=f"{name} needs arrays in the CPU's memory; {other.why}")
+    return Choice(name, "named", source="named")
 
 
-def _refuse(backend: Backend, name: str, operation: str) -> NoReturn:
-    known = [AUTO, LOCAL, *backend.by_name]
-    raise ArgumentError(
-        operation, "formulation", repr(name), f"one of {', '.join(map(repr, known))}", nearest(name, known)
-    )
+def _of_name(backend: Backend, name: str, operation: str) -> Formulation:
+    form = backend.by_name.get(name)
+    if form is None:
+        known = [AUTO, LOCAL, *backend.by_name]
+        expected = f"one of {', '.join(map(repr, known))}"
+        raise ArgumentError(operation, "formulation", repr(name), expected, nearest(name, known))
+    return form
 
 
 Values: TypeAlias = tuple[tuple[tuple[str, str], ...], bool]
@@ -285,8 +286,7 @@ def _by_values(
 
 
 def _check_name(backend: str, name: str) -> None:
-    if name not in get_backend(backend).by_name:
-        _refuse(get_backend(backend), name, "plan")
+    _of_name(get_backend(backend), name, "plan")
 
 
 _COUNTS = ("outer", "length", "inner", "in_channels", "out_channels", "kernel", "stride", "dilation", "groups")

@@ -17,7 +17,7 @@ from typing import Any
 def refused() -> str | None:
     """Why written memory cannot be made executable in this process, or None if it can, or nobody can be asked.
 
-    A page is written and made executable, by the two calls that a linker in memory makes. Nothing in it is run.
+    A page that is writable is made executable, as a linker in memory does, and writable again. Nothing in it is run.
 
     >>> refused()
     """
@@ -25,19 +25,20 @@ def refused() -> str | None:
     if change is None:  # Windows, where LLVM's own calls say it
         return None
     try:
-        page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
+        start = ctypes.addressof(_page())
     except OSError as error:
         return f"the system gives no memory: {error.strerror}"
-    with page:
-        start = ctypes.c_char.from_buffer(page)
-        try:
-            said = change(ctypes.addressof(start), mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC)
-            number = ctypes.get_errno()
-        finally:
-            del start  # else the page could not be closed
-    if said == 0:
+    if change(start, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC) == 0:
+        change(start, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE)
         return None
-    return f"the system forbids to run memory that was written (mprotect: {os.strerror(number)})"
+    return f"the system forbids to run memory that was written (mprotect: {os.strerror(ctypes.get_errno())})"
+
+
+@cache
+def _page() -> ctypes.c_char:
+    """The first byte of a page of memory, which lives as long as the process."""
+    page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
+    return ctypes.c_char.from_buffer(page)
 
 
 @cache
