@@ -117,7 +117,8 @@ class JaxBackend(Backend):
         return XLA if any(isinstance(array, Tracer) for array in arrays) else EAGER
 
     def default_device(self) -> str:
-        return _name(jnp.zeros(0).device)
+        chosen = jax.config.jax_default_device  # a device, the name of a platform, or nothing
+        return _name(chosen if hasattr(chosen, "platform") else jax.devices(chosen)[0])
 
     def rule(self, direction: str, problem: ConvProblem, target: Target) -> tuple[str, str]:
         if problem.groups > 1 and direction == "weight_gradient":
