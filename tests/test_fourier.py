@@ -9,8 +9,8 @@ import pytest
 
 from xconv import reference
 from xconv.backend import Backend
-from xconv.bounds import fourier_error
 from xconv.fourier import block_length, blocks, good_length
+from xconv.fourier_bounds import fourier_error
 from xconv.lowering import by_formulation
 from xconv.parity import Case, check
 from xconv.parity.expected import expected
@@ -68,6 +68,75 @@ def test_error_is_within_the_bound(backend: Backend, name: str, direction: str, 
             got = backend.to_numpy(backend.run(by_formulation(backend, formulation), direction, problem, 1, *tensors))
             bound = fourier_error(problem, direction, length, a, b, dtype)
             assert (np.abs(got - wanted) <= bound).all()
+
+
+RANGES = ("huge", "tiny", "subnormal", "huge and tiny", "one loud element", "balanced", "overflow")
+TENS = {"float32": 36, "float64": 300}
+"""The power of ten near the largest number, and near the smallest normal one."""
+
+
+def ranged(
+    kind: str, problem: ConvProblem, direction: str, a: np.ndarray, b: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two operands at the ends of what their type holds."""
+    tens = TENS[problem.dtype]
+    if kind == "huge":
+        return np.abs(a) * 10.0 ** (tens + 1), b * 1e-5
+    if kind == "tiny":
+        return a * 10.0 ** (6 - tens), b * 1e-6
+    if kind == "subnormal":
+        return a * 10.0 ** -(tens + 5), b
+    if kind == "huge and tiny":
+        return a * 10.0 ** -(tens - 2), np.abs(b) * 10.0 ** (tens + 1)
+    if kind == "one loud element":
+        loud = a.copy()
+        loud[0, a.shape[1] // 3] = 10.0**tens
+        return loud, b * 1e-4
+    if kind == "overflow":
+        return a * 10.0 ** (tens - 4), b * 10.0 ** (tens - 4)
+    # the products of a sum are alike, the factors are not
+    if direction == "weight_gradient":
+        power = 10.0 ** rng.uniform(-tens / 2.5, tens / 2.5, (problem.outer, 1, *a.shape[2:-1], 1))
+        return a * power, b / power
+    inputs, outputs = problem.group_in, problem.group_out
+    if direction == "input_gradient":
+        inputs, outputs = outputs, inputs
+    power = 10.0 ** rng.uniform(-tens, tens, (problem.groups, inputs))
+    if direction == "forward":
+        return a * power.reshape(-1), b / power.T[:, :, None].repeat(outputs, 2).reshape(1, inputs, -1)
+    return a * power.reshape(-1), b / power.reshape(1, 1, -1)
+
+
+@pytest.mark.parametrize("kind", RANGES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_nothing_inside_overflows(backend: Backend, name: str, direction: str, dtype: str, kind: str) -> None:
+    """Results that are finite come out finite, within the bound; those that are not are infinite, of the right sign."""
+    problem = replace(PROBLEMS[name], dtype=dtype)
+    rng = np.random.default_rng(5)
+    inner = (problem.inner,) if problem.inner > 1 else ()
+    x, dy = (
+        rng.standard_normal((problem.outer, length, *inner, channels))
+        for length, channels in ((problem.length, problem.in_channels), (problem.output_length, problem.out_channels))
+    )
+    weight = rng.standard_normal(problem.weight_shape)
+    a, b = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
+    a, b = (array.astype(dtype) for array in ranged(kind, problem, direction, a, b, rng))
+    most = float(np.finfo(dtype).max)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wanted = getattr(reference, direction)(problem, 1, a, b)
+        for formulation in backend.formulations:
+            length = formulation.transform_length(direction, problem)
+            if length and formulation.unsupported(direction, problem) is None:
+                tensors = [backend.from_numpy(array, "cpu") for array in (a, b)]
+                got = backend.to_numpy(backend.run(formulation, direction, problem, 1, *tensors)).astype("float64")
+                bound = np.broadcast_to(fourier_error(problem, direction, length, a, b, dtype), wanted.shape)
+                finite = np.abs(wanted) + bound < most
+                assert finite.any() or kind == "overflow"
+                assert (np.abs(got - wanted) <= bound)[finite].all()
+                beyond = np.abs(wanted) - bound > most * (1 + np.finfo(dtype).eps)
+                assert (got[beyond] == np.sign(wanted[beyond]) * np.inf).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -3,11 +3,24 @@
 A block of ``n`` elements gives ``n - extent + 1`` outputs; its neighbour starts that many elements further. A longer
 block wastes fewer elements on the overlap and costs more per element, as ``log2 n``; it also spreads rounding errors
 further. One transform over the whole of a long signal would spread them from its loudest part to its quietest.
+
+Sums over a block are larger than its elements, and products of them larger still: a block of numbers around 1e35 would
+overflow although its result does not. So both operands are multiplied by powers of two, and the result by the inverse
+powers. Both are exact: they change no bit of what neither overflows nor underflows. With ``a`` the exponents of the
+largest numbers of the left operand's transforms (``l`` is a block, ``s`` what a product sums over: an input channel)
+and ``b`` those of the right one (``r``: an output channel), the powers are ::
+
+    u[s] = max_r b[s, r]        e[l] = max_s (a[l, s] + u[s])        v[r] = max_s (b[s, r] - u[s])
+    left 2^(t + u[s] - e[l])    right 2^(t - u[s] - v[r])            back 2^(e[l] + v[r] - 2 t)
+
+so that the scaled numbers are below ``2^(t + 1)``, where ``t`` is :func:`headroom`. A weight gradient sums over blocks:
+``l`` is an input channel, ``s`` a block of a signal. Numbers of ordinary magnitude (:func:`unscaled`) are not scaled.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from xconv.problem import ConvProblem
 
@@ -60,6 +73,37 @@ def fourier_work(problem: ConvProblem) -> list[float]:
         elements * problem.out_channels,
         length * problem.groups,
     ]
+
+
+class Floats(NamedTuple):
+    """How a type of numbers is stored: ``2^exponent`` has ``exponent + bias`` in the bits above its ``fraction``."""
+
+    bias: int
+    fraction: int
+
+
+FLOATS = {"float32": Floats(127, 23), "float64": Floats(1023, 52)}
+
+
+def headroom(length: int, terms: int, dtype: str) -> int:
+    """The exponent t to which both operands of a product of spectra are scaled, so that nothing inside overflows.
+
+    A transform of ``length`` numbers below 2^(t + 1) is below ``length`` times that, a product of two such, summed over
+    ``terms``, below ``terms length^2 2^(2 t + 2)``, and twice that before real and imaginary parts are subtracted.
+
+    >>> headroom(16384, 1, "float32"), headroom(1 << 20, 4096, "float32")
+    (46, 34)
+    """
+    return (FLOATS[dtype].bias - 4 - 2 * length.bit_length() - terms.bit_length()) // 2
+
+
+def unscaled(top: int) -> tuple[float, float]:
+    """The magnitudes that need no scaling, from and to: of these nothing overflows, and underflows do not count.
+
+    >>> unscaled(46) == (2**-23, 2**47)
+    True
+    """
+    return 2.0 ** -(top // 2), 2.0 ** (top + 1)
 
 
 def good_length(least: int) -> int:

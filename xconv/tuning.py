@@ -22,10 +22,10 @@ import numpy as np
 
 from xconv import reference, wisdom
 from xconv.backend import Backend
-from xconv.bounds import fourier_error
 from xconv.call import Call
 from xconv.choices import candidates, decide, settled
 from xconv.formulation import Formulation
+from xconv.fourier_bounds import fourier_error
 from xconv.lowering import by_formulation
 from xconv.problem import DIRECTIONS, ConvProblem, Size
 from xconv.registry import get_backend

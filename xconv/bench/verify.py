@@ -13,8 +13,8 @@ import xconv
 from xconv import reference
 from xconv.backend import Backend
 from xconv.bench.catalogue import Layer
-from xconv.bounds import fourier_error
 from xconv.call import Call
+from xconv.fourier_bounds import fourier_error
 from xconv.layouts import LAYOUTS
 from xconv.parity import Case, check
 from xconv.parity.check import transforms

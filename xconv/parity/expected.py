@@ -9,8 +9,9 @@ from typing import TypeAlias
 import numpy as np
 
 from xconv import reference
-from xconv.bounds import Enclosure, enclose, fourier_error, round_to, sums
+from xconv.bounds import Enclosure, enclose, round_to, sums
 from xconv.call import Call
+from xconv.fourier_bounds import fourier_error
 from xconv.parity.cases import Case
 from xconv.reference import Floats
 

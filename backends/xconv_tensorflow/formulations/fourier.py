@@ -11,8 +11,17 @@ import tensorflow as tf
 
 from xconv.cost import ITEM_SIZE
 from xconv.formulation import Formulation
-from xconv.fourier import block_length, blocks, fourier_work
+from xconv.fourier import block_length, blocks, fourier_work, headroom
 from xconv.problem import ConvProblem, Size
+from xconv_tensorflow.formulations.scaling import (
+    UNSCALED,
+    Exponents,
+    balanced,
+    exponents,
+    largest,
+    scaled,
+    suits,
+)
 from xconv_tensorflow.formulations.shapes import Tensor, as_lines, cut, pad, resized, swapped, unknown_sizes
 
 WORKSPACE = 1 << 24
@@ -20,7 +29,7 @@ WORKSPACE = 1 << 24
 
 
 class Fourier(Formulation):
-    """Overlap-save. The error of a block is spread over it: see :func:`xconv.bounds.fourier_error`."""
+    """Overlap-save. The error of a block is spread over it: see :func:`xconv.fourier_bounds.fourier_error`."""
 
     name = "fft"
     is_local = False
@@ -45,14 +54,20 @@ class Fourier(Formulation):
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         length = block_length(problem)
-        signals, kernel = _signals(problem, axis, x, length), _kernel_spectrum(problem, weight, length)
+        signals = _signals(problem, axis, x, length)
+        taps = tf.reshape(weight, (problem.kernel, problem.group_in, problem.groups, problem.group_out))
+        powers = _forward_powers(problem, signals, taps, length)
+        kernel = _kernel_spectrum(problem, scaled(taps, powers.right, powers.needed), length)
         lines = []
-        for rows, spans in _rounds(problem, length):
+        for (row, stop), spans in _rounds(problem, length):
             parts = []
-            for span in spans:
-                spectrum = tf.signal.rfft(_frames(problem, signals, rows, span, length), [length])
+            for first, last in spans:
+                frames = _frames(problem, signals, (row, stop), (first, last), length)
+                left, back = (_part(each, (row, stop), (first, last)) for each in (powers.left, powers.back))
+                spectrum = tf.signal.rfft(scaled(frames, left, powers.needed), [length])
                 y = tf.signal.irfft(_product(problem, spectrum, kernel), [length])
-                parts.append(_outputs(problem, y, length))
+                y = scaled(y[..., : blocks(problem, length)[1]], back, powers.needed)
+                parts.append(tf.reshape(y, (y.shape[0], y.shape[1], -1)))
             lines.append(_joined(parts, 2))
         y = cut(_joined(lines, 1), 2, 0, problem.output_length)
         y = tf.reshape(y, (problem.out_channels, problem.outer, problem.inner, problem.output_length))
@@ -65,14 +80,18 @@ class Fourier(Formulation):
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
         length = block_length(problem)
         signals, above = _signals(problem, axis, x, length), _blocked(problem, axis, dy, length)
+        powers = _gradient_powers(problem, signals, above, length)
         spectrum = None
-        for rows, spans in _rounds(problem, length):
-            for first, stop in spans:
-                seen = tf.signal.rfft(_frames(problem, signals, rows, (first, stop), length), [length])
-                given = tf.signal.rfft(above[:, rows[0] : rows[1], first:stop], [length])
-                part = _correlation(problem, seen, given)
+        for (row, stop), spans in _rounds(problem, length):
+            for first, last in spans:
+                frames = _frames(problem, signals, (row, stop), (first, last), length)
+                left, right = (_part(each, (row, stop), (first, last)) for each in (powers.left, powers.right))
+                seen = tf.signal.rfft(scaled(frames, left, powers.needed), [length])
+                given = scaled(above[:, row:stop, first:last], right, powers.needed)
+                part = _correlation(problem, seen, tf.signal.rfft(given, [length]))
                 spectrum = part if spectrum is None else spectrum + part
         gradient = tf.signal.irfft(spectrum, [length])[..., : problem.kernel]
+        gradient = scaled(gradient, powers.back, powers.needed)
         return tf.reshape(tf.transpose(gradient, (3, 1, 0, 2)), problem.weight_shape)
 
 
@@ -110,13 +129,6 @@ def _frames(problem: ConvProblem, signals: Tensor, rows: tuple[int, int], span: 
     return tf.concat([signals[:, :, first:stop], following], -1)
 
 
-def _outputs(problem: ConvProblem, y: Tensor, length: int) -> Tensor:
-    """What a block gives, without what has wrapped around: ``(channels, rows, places)``."""
-    _, outputs = blocks(problem, length)
-    channels, rows, count, _ = y.shape
-    return tf.reshape(y[..., :outputs], (channels, rows, count * outputs))
-
-
 def _rounds(problem: ConvProblem, length: int) -> Iterator[tuple[tuple[int, int], list[tuple[int, int]]]]:
     """Ranges of rows, each with ranges of blocks, that fit into the workspace."""
     count, _ = blocks(problem, length)
@@ -136,15 +148,62 @@ def _joined(parts: list[Tensor], axis: int) -> Tensor:
     return parts[0] if len(parts) == 1 else tf.concat(parts, axis)
 
 
+# --- powers of two that all of it is scaled by ---
+
+
+def _forward_powers(problem: ConvProblem, signals: Tensor, taps: Tensor, length: int) -> Exponents:
+    """For the blocks and the result ``(channels, rows, blocks, 1)``, and the taps ``(in, groups, out)``."""
+    top, groups = headroom(length, problem.group_in, problem.dtype), problem.groups
+    loudest, b = _loudest(problem, signals, length), largest(taps, 0)
+    fit = suits(top, loudest, b)
+    if isinstance(fit, bool) and fit:
+        return UNSCALED
+    a = tf.reshape(exponents(loudest, top), (groups, problem.group_in, -1))
+    left, right, back = balanced(a, tf.transpose(exponents(b, top), (1, 0, 2)), top)
+    left = tf.reshape(left, (*loudest.shape, 1))
+    back = tf.reshape(tf.transpose(back, (0, 2, 1)), (problem.out_channels, *loudest.shape[1:], 1))
+    return Exponents(left, tf.transpose(right, (1, 0, 2)), back, tf.logical_not(fit))
+
+
+def _gradient_powers(problem: ConvProblem, signals: Tensor, above: Tensor, length: int) -> Exponents:
+    """For the blocks of x and of dy ``(channels, rows, blocks, 1)``, and the result ``(groups, in, out, 1)``."""
+    top = headroom(length, above.shape[1] * above.shape[2], problem.dtype)
+    loudest = _loudest(problem, signals, length), largest(above, 3)
+    fit = suits(top, *loudest)
+    if isinstance(fit, bool) and fit:
+        return UNSCALED
+    a, b = (tf.reshape(exponents(one, top), (problem.groups, one.shape[0] // problem.groups, -1)) for one in loudest)
+    left, right, back = balanced(tf.transpose(a, (0, 2, 1)), tf.transpose(b, (0, 2, 1)), top)
+    left, right = (
+        tf.reshape(tf.transpose(part, (0, 2, 1)), (*one.shape, 1))
+        for part, one in zip((left, right), loudest, strict=True)
+    )
+    return Exponents(left, right, back[..., None], tf.logical_not(fit))
+
+
+def _loudest(problem: ConvProblem, signals: Tensor, length: int) -> Tensor:
+    """The largest magnitude of every block, ``(channels, rows, blocks)``, without making the blocks."""
+    count, outputs = blocks(problem, length)
+    pieces = largest(signals, 3)
+    if count == 1:
+        return pieces
+    return tf.maximum(pieces[:, :, :-1], largest(signals[:, :, 1:, : length - outputs], 3))
+
+
+def _part(exponents: Tensor | None, rows: tuple[int, int], span: tuple[int, int]) -> Tensor | None:
+    return None if exponents is None else exponents[:, rows[0] : rows[1], span[0] : span[1]]
+
+
 # --- products of spectra: elements where a group has one input channel, else a matrix for each frequency ---
 
 
-def _kernel_spectrum(problem: ConvProblem, weight: Tensor, length: int) -> Tensor:
-    """``(groups, out, 1, frequencies)``, or ``(frequencies, groups, out, in)``; conjugate, for a correlation."""
-    groups, group_in, group_out = problem.groups, problem.group_in, problem.group_out
-    grouped = tf.reshape(weight, (problem.kernel, group_in, groups, group_out))
-    spectrum = tf.math.conj(tf.signal.rfft(tf.transpose(grouped, (2, 3, 1, 0)), [length]))
-    return spectrum if group_in == 1 else _by_frequency(spectrum)
+def _kernel_spectrum(problem: ConvProblem, taps: Tensor, length: int) -> Tensor:
+    """``(groups, out, 1, frequencies)``, or ``(frequencies, groups, out, in)``; conjugate, for a correlation.
+
+    From the taps as ``(kernel, in, groups, out)``.
+    """
+    spectrum = tf.math.conj(tf.signal.rfft(tf.transpose(taps, (2, 3, 1, 0)), [length]))
+    return spectrum if problem.group_in == 1 else _by_frequency(spectrum)
 
 
 def _product(problem: ConvProblem, spectrum: Tensor, kernel: Tensor) -> Tensor:

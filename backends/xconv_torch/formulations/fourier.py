@@ -5,13 +5,26 @@ Blocks, never the whole signal: the error of a transform spreads over all of it,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from xconv.formulation import Formulation
-from xconv.fourier import block_length, blocks, fourier_work
+from xconv.fourier import block_length, blocks, fourier_work, headroom
 from xconv.problem import ConvProblem
-from xconv_torch.formulations.shapes import adjoint_kernel, canonical, from_canonical, pad
+from xconv_torch.formulations.scaling import (
+    UNSCALED,
+    Exponents,
+    balanced,
+    exponents,
+    largest,
+    scaled,
+    suits,
+)
+from xconv_torch.formulations.shapes import adjoint_kernel, canonical, from_canonical, is_recorded, pad
 
 BUDGET = 1 << 23
 """Bytes of transforms that are held at a time."""
@@ -43,26 +56,28 @@ class OverlapSave(Formulation):
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         n = block_length(problem)
-        step, length = blocks(problem, n)[1], problem.output_length
-        kernel = torch.fft.rfft(weight.permute(1, 2, 0), n).conj()
-        parts = [
-            _inverse(problem, torch.fft.rfft(seen), kernel, n, step)
-            for seen in _chunks(problem, canonical(x, axis), n, step)
-        ]
-        y = (torch.cat(parts) if len(parts) > 1 else parts[0])[: problem.outer * problem.inner]
-        y = y[:, :length].unflatten(0, (problem.outer, problem.inner)).transpose(1, 2)
+        windows = _windows(problem, canonical(x, axis), n)
+        powers = _forward_powers(problem, windows, weight, n)
+        kernel = torch.fft.rfft(scaled(weight.permute(1, 2, 0), powers.right), n).conj()
+        parts = []
+        for seen, left, back in _chunks(_together(problem, n, windows.shape[1]), windows, powers.left, powers.back):
+            y = torch.fft.irfft(_product(problem, torch.fft.rfft(scaled(seen, left)), kernel), n)
+            y = scaled(y[..., : blocks(problem, n)[1]], back)
+            parts.append(y.transpose(2, 3).flatten(1, 2))
+        y = torch.cat(parts) if len(parts) > 1 else parts[0]
+        y = y[:, : problem.output_length].unflatten(0, (problem.outer, problem.inner)).transpose(1, 2)
         return from_canonical(y.contiguous(), x, axis)
 
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
         return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight))
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
-        n = block_length(problem)
-        step, groups = blocks(problem, n)[1], problem.groups
+        n, groups = block_length(problem), problem.groups
+        windows, grads = _windows(problem, canonical(x, axis), n), _blocks_of_gradient(problem, canonical(dy, axis), n)
+        powers, some = _gradient_powers(problem, windows, grads, n), _together(problem, n, windows.shape[1])
         total = None
-        grads = _chunks_of_gradient(problem, canonical(dy, axis), n, step)
-        for seen, grad in zip(_chunks(problem, canonical(x, axis), n, step), grads, strict=True):
-            signal, above = torch.fft.rfft(seen), torch.fft.rfft(grad, n).conj()
+        for seen, grad, left, right in _chunks(some, windows, grads, powers.left, powers.right):
+            signal, above = torch.fft.rfft(scaled(seen, left)), torch.fft.rfft(scaled(grad, right), n).conj()
             if problem.depthwise:
                 signal = signal.unsqueeze(3)
                 found = (signal * above.unflatten(2, (groups, -1))).sum((0, 1)).unsqueeze(1)
@@ -72,38 +87,70 @@ class OverlapSave(Formulation):
                 found = (a @ b).permute(1, 2, 3, 0)
             total = found if total is None else total + found
         assert total is not None  # (groups, in of a group, out of a group, frequencies)
-        taps = torch.fft.irfft(total, n)[..., : problem.kernel]
+        taps = scaled(torch.fft.irfft(total, n)[..., : problem.kernel], powers.back)
         return taps.permute(3, 1, 0, 2).flatten(2)
 
 
-def _chunks(problem: ConvProblem, x: Tensor, n: int, step: int) -> list[Tensor]:
-    """Windows of ``n`` elements, (signals, windows, channels, n), some signals at a time."""
-    count = -(-problem.output_length // step)
+def _windows(problem: ConvProblem, x: Tensor, n: int) -> Tensor:
+    """Windows of ``n`` elements that overlap, a view: (signals, windows, channels, n)."""
+    count, step = blocks(problem, n)
     low = problem.padding[0]
-    padded = pad(x, 1, (low, (count - 1) * step + n - low - problem.length)).transpose(1, 2).flatten(0, 1)
-    seen = padded.unfold(1, n, step)
-    return list(seen.split(_signals(problem, n, count)))
+    return _lines(x, low, (count - 1) * step + n - low - problem.length).unfold(2, n, step).transpose(1, 2)
 
 
-def _chunks_of_gradient(problem: ConvProblem, dy: Tensor, n: int, step: int) -> list[Tensor]:
-    count = -(-problem.output_length // step)
-    padded = pad(dy, 1, (0, count * step - problem.output_length)).transpose(1, 2).flatten(0, 1)
-    return list(padded.unflatten(1, (count, step)).transpose(2, 3).split(_signals(problem, n, count)))
+def _blocks_of_gradient(problem: ConvProblem, dy: Tensor, n: int) -> Tensor:
+    count, step = blocks(problem, n)
+    lines = _lines(dy, 0, count * step - problem.output_length)
+    return lines.unflatten(2, (count, step)).transpose(1, 2)
 
 
-def _signals(problem: ConvProblem, n: int, count: int) -> int:
+def _lines(x: Tensor, low: int, high: int) -> Tensor:
+    """Signals with zeros around them, neighbours in memory: (signals, channels, length)."""
+    return pad(x.permute(0, 2, 3, 1), 3, (low, high)).contiguous().flatten(0, 1)
+
+
+def _chunks(some: int, *parts: Tensor | None) -> Iterator[tuple[Any, ...]]:
+    """Some signals of each at a time; None stays None."""
+    split = [part.split(some) if part is not None else repeat(None) for part in parts]
+    return zip(*split, strict=False)
+
+
+def _forward_powers(problem: ConvProblem, windows: Tensor, weight: Tensor, n: int) -> Exponents:
+    """For the windows and the result (signals, windows, channels, 1), and the kernel (in of a group, out, 1)."""
+    top, groups, many = headroom(n, problem.group_in, problem.dtype), problem.groups, windows.shape[:2]
+    a, b = largest(windows, 3), largest(weight, 0)
+    if not is_recorded(windows, weight) and suits(top, a, b):
+        return UNSCALED
+    a = exponents(a, top).flatten(0, 1).unflatten(1, (groups, -1)).permute(1, 2, 0)
+    left, right, back = balanced(a, exponents(b, top).unflatten(1, (groups, -1)).transpose(0, 1), top)
+    left, back = (each.flatten(0, 1).t().unflatten(0, many).unsqueeze(3) for each in (left, back.transpose(1, 2)))
+    return Exponents(left, right.transpose(0, 1).flatten(1).unsqueeze(2), back)
+
+
+def _gradient_powers(problem: ConvProblem, windows: Tensor, grads: Tensor, n: int) -> Exponents:
+    """For the blocks of x and of dy (signals, blocks, channels, 1), and the result (groups, in, out of a group, 1)."""
+    top, many = headroom(n, windows.shape[0] * windows.shape[1], problem.dtype), windows.shape[:2]
+    magnitudes = largest(windows, 3), largest(grads, 3)
+    if not is_recorded(windows, grads) and suits(top, *magnitudes):
+        return UNSCALED
+    a, b = (exponents(m, top).flatten(0, 1).unflatten(1, (problem.groups, -1)).transpose(0, 1) for m in magnitudes)
+    *both, back = balanced(a, b, top)
+    left, right = (each.transpose(0, 1).flatten(1).unflatten(0, many).unsqueeze(3) for each in both)
+    return Exponents(left, right, back.unsqueeze(3))
+
+
+def _together(problem: ConvProblem, n: int, count: int) -> int:
+    """Signals whose transforms are held at a time."""
     return max(BUDGET // (4 * n * count * (problem.in_channels + problem.out_channels)), 1)
 
 
-def _inverse(problem: ConvProblem, signal: Tensor, kernel: Tensor, n: int, step: int) -> Tensor:
-    """(signals, windows * step, channels) from a spectrum (signals, windows, channels, frequencies)."""
+def _product(problem: ConvProblem, signal: Tensor, kernel: Tensor) -> Tensor:
+    """The spectrum of the result, (signals, windows, channels, frequencies)."""
     groups = problem.groups
     if problem.group_in == 1:
         many = signal if problem.group_out == 1 else signal.repeat_interleave(problem.group_out, 2)
-        y = torch.fft.irfft(many * kernel[0], n)[..., :step].transpose(2, 3)
-        return y.flatten(1, 2)
-    count = signal.shape[1]
+        return many * kernel[0]
     a = signal.unflatten(2, (groups, -1)).permute(4, 2, 0, 1, 3).flatten(2, 3)
     b = kernel.unflatten(1, (groups, -1)).permute(3, 1, 0, 2)
-    y = torch.fft.irfft((a @ b).permute(2, 1, 3, 0), n)[..., :step]
-    return y.flatten(1, 2).transpose(1, 2).reshape(-1, count * step, problem.out_channels)
+    y = (a @ b).permute(2, 1, 3, 0)  # (signals * windows, groups, out of a group, frequencies)
+    return y.flatten(1, 2).unflatten(0, signal.shape[:2])

@@ -10,7 +10,7 @@ import pytest
 import xconv
 from xconv import reference
 from xconv.backend import Backend
-from xconv.bounds import fourier_error
+from xconv.fourier_bounds import fourier_error
 from xconv.lowering import by_formulation
 from xconv.parity import Case, cases, check
 from xconv.problem import DIRECTIONS

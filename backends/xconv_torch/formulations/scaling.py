@@ -1,0 +1,70 @@
+"""Powers of two that keep products of spectra from overflow, as :mod:`xconv.fourier` has them.
+
+They are constants to whoever differentiates: what is multiplied by one is divided by it again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from xconv.fourier import FLOATS, unscaled
+
+_NAMES = {torch.float32: "float32", torch.float64: "float64"}
+_BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
+
+
+class Exponents(NamedTuple):
+    """Of the powers for the left operand, the right one and the result; None is no power."""
+
+    left: Tensor | None
+    right: Tensor | None
+    back: Tensor | None
+
+
+UNSCALED = Exponents(None, None, None)
+
+
+def largest(x: Tensor, axis: int) -> Tensor:
+    """The largest magnitudes along an axis."""
+    x = x.detach()
+    return torch.maximum(x.amax(axis), -x.amin(axis))
+
+
+def suits(top: int, *magnitudes: Tensor) -> bool:
+    """Whether numbers with these largest magnitudes can be transformed as they are."""
+    low, high = unscaled(top)
+    return all(bool((((found >= low) & (found < high)) | (found == 0)).all()) for found in magnitudes)
+
+
+def exponents(magnitudes: Tensor, top: int) -> Tensor:
+    """Exponents of magnitudes; of tiny ones as if they were as large as can be scaled up to the headroom."""
+    bias, fraction = FLOATS[_NAMES[magnitudes.dtype]]
+    found = (magnitudes.view(_BITS[magnitudes.dtype]) >> fraction & 2 * bias + 1) - bias
+    return found.clamp(min=top + 1 - bias)
+
+
+def balanced(a: Tensor, b: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Exponents for the left operand, the right one and the result; ``top`` is the headroom t.
+
+    From the exponents ``a`` (groups, s, l) and ``b`` (groups, s, r) of the two; the result is (groups, l, r).
+    """
+    shared = b.amax(2, keepdim=True)
+    sums = (a + shared).amax(1, keepdim=True)
+    less = (b - shared).amax(1, keepdim=True)
+    return (top + shared - sums, top - shared - less, sums.transpose(1, 2) + less - 2 * top)
+
+
+def scaled(x: Tensor, exponent: Tensor | None) -> Tensor:
+    """``x * 2^exponent``, in two steps, for there is not a power for every exponent."""
+    if exponent is None:
+        return x
+    half = exponent // 2
+    return x * _power(half, x.dtype) * _power(exponent - half, x.dtype)
+
+
+def _power(exponent: Tensor, dtype: torch.dtype) -> Tensor:
+    bias, fraction = FLOATS[_NAMES[dtype]]
+    return ((exponent + bias).clamp(min=0) << fraction).view(dtype)
