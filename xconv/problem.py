@@ -129,8 +129,11 @@ class ConvProblem:
 
     @property
     def is_empty(self) -> bool:
-        """Known to have no element in its result (an empty batch, or no place where the kernel fits)."""
-        sizes = (self.outer, self.inner, self.output_length)
+        """Known to have no product to sum: no sample, no element of the signal, or no place where the kernel fits.
+
+        Every element that a direction of it still has is zero: the result of an empty signal between pads is.
+        """
+        sizes = (self.outer, self.inner, self.length, self.output_length)
         return any(isinstance(size, int) and size == 0 for size in sizes)
 
     def transposed(self) -> ConvProblem:

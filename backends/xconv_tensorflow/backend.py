@@ -87,10 +87,9 @@ class TensorFlowBackend(Backend):
 
     def zeros(self, shape: tuple[Size, ...], *parents: Tensor) -> Tensor:
         zeros = tf.zeros(shape, parents[0].dtype)
-        # an empty result is no constant: its gradients are zeros, not missing; a full one must not catch NaN
-        if 0 in zeros.shape.as_list():
-            for parent in parents:
-                zeros = zeros + 0 * tf.reduce_sum(parent)
+        # no constant: its gradients are zeros, not missing; of no element of a parent, so that it catches no NaN
+        for parent in parents:
+            zeros = zeros + tf.reduce_sum(tf.reshape(parent, [-1])[:0])
         return zeros
 
     def cast(self, array: Tensor, dtype: str) -> Tensor:

@@ -113,10 +113,9 @@ class TorchBackend(Backend):
 
     def zeros(self, shape: tuple[Size, ...], *parents: Tensor) -> Tensor:
         zeros = parents[0].new_zeros(shape)
-        # an empty result is no constant: its gradients are zeros, not missing; a full one must not catch NaN
-        if zeros.numel() == 0:
-            for parent in parents:
-                zeros = zeros + 0 * parent.sum()
+        # no constant: its gradients are zeros, not missing; of no element of a parent, so that it catches no NaN
+        for parent in parents:
+            zeros = zeros + parent.flatten()[:0].sum()
         return zeros
 
     def cast(self, array: Tensor, dtype: str) -> Tensor:

@@ -332,3 +332,36 @@ def test_a_single_channel_under_xla_gets_a_loop_for_more_taps_than_a_dense_layer
 
     assert "Conv2D" not in taken(1)
     assert "Conv2D" in taken(8)
+
+
+@pytest.mark.parametrize("formulation", ["auto", "conv2d", "conv1d", "taps"])
+@pytest.mark.parametrize(
+    ("operation", "x_shape", "weight_shape", "options"),
+    [
+        ("conv1d", (2, 0, 3), (3, 3, 2), {"padding": "same"}),
+        ("conv1d", (2, 0, 3), (3, 3, 2), {"padding": "same", "stride": 2}),
+        ("conv1d", (2, 0, 3), (3, 3, 2), {"padding": 3, "stride": 2}),
+        ("conv1d_columns", (2, 0, 3, 3), (3, 3, 2), {"padding": 3}),
+        ("conv1d", (0, 9, 3), (3, 3, 2), {"padding": 1}),
+        ("conv1d_transpose", (2, 0, 3), (3, 2, 3), {"padding": "same", "stride": 2}),
+    ],
+    ids=str,
+)
+def test_unknown_sizes_that_turn_out_empty(
+    operation: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], options: dict[str, Any], formulation: str
+) -> None:
+    if operation == "conv1d_transpose" and formulation in ("conv1d", "conv2d"):
+        return  # they have no input gradient with a stride and unknown sizes
+    x, w, b = tf.zeros(x_shape), tf.ones(weight_shape), tf.constant([1.0, 2.0])
+    signature = [tf.TensorSpec((*(None,) * (len(x_shape) - 1), x_shape[-1])), tf.TensorSpec(weight_shape)]
+    traced = tf.function(
+        lambda x, w: getattr(xconv, operation)(x, w, b, formulation=formulation, **options), input_signature=signature
+    )
+    with tf.GradientTape() as tape:
+        tape.watch([x, w])
+        y = traced(x, w)
+    dx, dw = tape.gradient(y, [x, w])
+    shape = xconv.resolve(operation, x_shape, weight_shape, **options).result_shape(x_shape)
+    assert np.array_equal(y, np.broadcast_to([1, 2], shape))
+    assert dx.shape == x.shape
+    assert not dw.numpy().any()

@@ -295,3 +295,33 @@ def test_torch_s_compiler_is_imported_when_it_is_at_work() -> None:
     """It takes a second; eager calls, with gradients and plans, go without."""
     done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=False, timeout=200)
     assert done.stdout.splitlines()[1:] == ["[]", "True True"], (done.stdout, done.stderr[-2000:])
+EMPTY: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ("conv1d", (2, 0, 3), (3, 3, 2), {"padding": 3}),
+    ("conv1d", (2, 0, 3), (3, 3, 2), {"padding": 3, "stride": 2}),
+    ("conv1d_rows", (2, 3, 0, 3), (3, 3, 2), {"padding": (3, 2)}),
+    ("conv1d_columns", (2, 0, 3, 3), (3, 3, 2), {"padding": 3}),
+    ("conv2d", (2, 0, 3, 3), (3, 3, 3, 2), {"padding": 3}),
+    ("conv1d_transpose", (0, 5, 3), (3, 2, 3), {"stride": 2}),
+]
+
+
+@pytest.mark.parametrize(("operation", "x_shape", "weight_shape", "options"), EMPTY, ids=str)
+def test_empty_signals_under_func_and_export(
+    operation: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    x, w, b = torch.zeros(x_shape), torch.ones(weight_shape), torch.tensor([1.0, 2.0])
+
+    class Module(torch.nn.Module):
+        def forward(self, *arrays: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = getattr(xconv, operation)(*arrays, **options)
+            return y
+
+    run = Module()
+    call = xconv.resolve(operation, x_shape, weight_shape, **options)
+    wanted = b.expand(call.result_shape(x_shape))
+    assert torch.equal(torch.func.vmap(run, (0, None, None))(x[None], w, b)[0], wanted)
+    assert torch.equal(torch.func.vmap(run, (None, 0, None))(x, w[None], b)[0], wanted)
+    dx, dw = torch.func.grad(lambda x, w: run(x, w, b).sum(), (0, 1))(x, w)
+    assert dx.shape == x.shape
+    assert torch.equal(dw, torch.zeros_like(w))
+    assert torch.equal(torch.export.export(run, (x, w, b)).module()(x, w, b), wanted)

@@ -13,11 +13,13 @@ from xconv_tensorflow.formulations.shapes import (
     Tensor,
     along_width,
     as_lines,
+    cut,
     native_pads,
     pad,
     reshaped,
     resized,
     sizes_of,
+    with_a_place,
 )
 
 
@@ -36,6 +38,10 @@ class Conv2d(Formulation):
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         if not native_pads(problem):
+            if not problem.is_static:
+                more = with_a_place(problem)
+                y = self.forward(more.padded(), axis, pad(x, axis, more.padding), weight)
+                return cut(y, axis, 0, tf.maximum(problem.output_length, 0))
             return self.forward(problem.padded(), axis, pad(x, axis, problem.padding), weight)
         wide = along_width(x, axis)
         y = tf.raw_ops.Conv2D(
@@ -83,6 +89,12 @@ class Conv1d(Formulation):
         return native_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
+        if problem.is_static:
+            return self._forward(problem, axis, x, weight)
+        y = self._forward(with_a_place(problem), axis, x, weight)
+        return cut(y, axis, 0, tf.maximum(problem.output_length, 0))
+
+    def _forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         lines = pad(as_lines(x, axis), 1, problem.padding)
         columns = len(x.shape) == 4 and axis == 1
         outer, length, inner, channels = sizes_of(lines)
@@ -94,11 +106,9 @@ class Conv1d(Formulation):
         y = _fenced(y, problem)
         if columns:
             y = tf.reshape(y, [outer, inner, problem.output_length, problem.out_channels])
-            y = tf.transpose(y, (0, 2, 1, 3))
-        else:
-            sizes = resized(x, axis, problem.output_length, problem.out_channels)
-            y = tf.reshape(y, sizes) if problem.is_static else reshaped(y, sizes)
-        return y
+            return tf.transpose(y, (0, 2, 1, 3))
+        sizes = resized(x, axis, problem.output_length, problem.out_channels)
+        return tf.reshape(y, sizes) if problem.is_static else reshaped(y, sizes)
 
 
 def conv2d(vertical: ConvProblem, horizontal: ConvProblem, direction: str, a: Tensor, b: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import tensorflow as tf
@@ -53,6 +54,15 @@ def native_pads(problem: ConvProblem) -> bool:
 def unknown_sizes(problem: ConvProblem) -> str | None:
     """Why a form whose views depend on every size cannot compute a problem, or None if it can."""
     return None if problem.is_static else "sizes are not known yet"
+
+
+def with_a_place(problem: ConvProblem) -> ConvProblem:
+    """With a pad so long that the kernel has a place, whatever the sizes turn out to be; what it gives too much is cut.
+
+    An empty signal has none under "same", and of nothing ops write where they should not.
+    """
+    low, high = problem.padding
+    return replace(problem, padding=(low, high + tf.maximum(problem.extent - problem.padded_length, 0)))
 
 
 def pad(x: Tensor, axis: int, padding: tuple[Size, Size]) -> Tensor:

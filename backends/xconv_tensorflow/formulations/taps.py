@@ -12,7 +12,7 @@ import tensorflow as tf
 from xconv.estimate import taps_work
 from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
-from xconv_tensorflow.formulations.shapes import Tensor, cut, pad, sizes_of, swapped
+from xconv_tensorflow.formulations.shapes import Tensor, cut, pad, sizes_of, swapped, with_a_place
 
 
 class Taps(Formulation):
@@ -24,6 +24,11 @@ class Taps(Formulation):
         return taps_work(problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
+        if not problem.is_static:
+            return cut(self._forward(with_a_place(problem), axis, x, weight), axis, 0, _places(problem))
+        return self._forward(problem, axis, x, weight)
+
+    def _forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         padded = pad(x, axis, problem.padding)
         y = None
         for tap in range(problem.kernel):
@@ -34,6 +39,8 @@ class Taps(Formulation):
     def input_gradient(self, problem: ConvProblem, axis: int, dy: Tensor, weight: Tensor) -> Tensor:
         if problem.stride == 1:
             return self.forward(problem.transposed(), axis, dy, swapped(problem, weight))
+        if not problem.is_static:
+            problem, dy = _one_place_more(problem, axis, dy)
         turned = swapped(problem, weight, flip=False)
         adjoint = replace(problem, in_channels=problem.out_channels, out_channels=problem.in_channels)
         reach = (problem.output_length - 1) * problem.stride + 1
@@ -48,9 +55,21 @@ class Taps(Formulation):
         return pad(dx, axis, (-low, -high))
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
+        if not problem.is_static:
+            problem, dy = _one_place_more(problem, axis, dy)
         padded = pad(x, axis, problem.padding)
         taps = [_correlate(problem, _shifted(problem, axis, padded, tap), dy) for tap in range(problem.kernel)]
         return tf.stack(taps)
+
+
+def _places(problem: ConvProblem) -> Tensor:
+    return tf.maximum(problem.output_length, 0)
+
+
+def _one_place_more(problem: ConvProblem, axis: int, dy: Tensor) -> tuple[ConvProblem, Tensor]:
+    """A problem that has a place, and zeros as its gradient there."""
+    more = with_a_place(problem)
+    return more, pad(dy, axis, (0, more.output_length - _places(problem)))
 
 
 def _shifted(problem: ConvProblem, axis: int, padded: Tensor, tap: int) -> Tensor:

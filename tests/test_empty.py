@@ -1,0 +1,76 @@
+"""Signals without an element, batches without a sample, kernels without a place: zeros, and a bias."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xconv
+from xconv.backend import Backend
+
+CASES: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ("conv1d", (2, 0, 3), (3, 3, 2), {"padding": 3}),
+    ("conv1d", (2, 0, 3), (3, 3, 2), {"padding": (3, 2)}),
+    ("conv1d", (2, 0, 3), (3, 3, 2), {"padding": 3, "stride": 2}),
+    ("conv1d", (2, 0, 3), (1, 3, 2), {"padding": 3, "stride": 2}),
+    ("conv1d", (2, 0, 4), (3, 2, 4), {"padding": 3, "groups": 2, "dilation": 2}),
+    ("conv1d", (2, 0, 4), (3, 1, 4), {"padding": 3, "groups": 4}),
+    ("conv1d", (2, 0, 3), (3, 3, 2), {"padding": "same"}),
+    ("conv1d", (0, 9, 3), (3, 3, 2), {"padding": 1}),
+    ("conv1d_rows", (2, 3, 0, 3), (3, 3, 2), {"padding": 3}),
+    ("conv1d_rows", (2, 0, 4, 3), (3, 3, 2), {"padding": 1}),
+    ("conv1d_columns", (2, 0, 3, 3), (3, 3, 2), {"padding": 3}),
+    ("conv2d_as_1d", (2, 0, 3), (3, 3, 2), {"padding": 3}),
+    ("conv2d", (2, 0, 3, 3), (3, 3, 3, 2), {"padding": 3}),
+    ("conv2d", (2, 0, 0, 3), (3, 3, 3, 2), {"padding": 3}),
+    ("conv1d_transpose", (2, 0, 3), (3, 2, 3), {"padding": "same", "stride": 2}),
+    ("conv1d_transpose", (0, 5, 3), (3, 2, 3), {"stride": 2}),
+]
+
+Arrays = list[np.ndarray]
+Problem = tuple[Callable[..., Any], Arrays, np.ndarray, list[str]]
+
+
+@pytest.fixture(params=CASES, ids=str)
+def problem(request: pytest.FixtureRequest, backend: Backend) -> Problem:
+    """The operation, its operands, the right result, and the formulations that can compute it."""
+    operation, x_shape, weight_shape, options = request.param
+    bias = np.arange(1, 3 if 2 in weight_shape[1:] and "groups" not in options else 5, dtype="float32")
+    call = xconv.resolve(operation, x_shape, weight_shape, bias.shape, **options)
+    wanted = np.broadcast_to(bias, call.result_shape(x_shape))
+    weight = np.ones(weight_shape, "float32")
+    weight[0] = np.nan  # which meets nothing
+
+    def run(*arrays: Any, **how: str) -> Any:
+        return getattr(xconv, operation)(*arrays, **options, **how)
+
+    able = [form.name for form in backend.formulations if form.unsupported(call.direction, call.problem) is None]
+    return run, [np.zeros(x_shape, "float32"), weight, bias], wanted, [] if "2d" in operation else able
+
+
+def test_every_formulation(backend: Backend, problem: Problem) -> None:
+    run, operands, wanted, able = problem
+    arrays = [backend.from_numpy(array, "cpu") for array in operands]
+    for name in [None, *able]:
+        how = {} if name is None else {"formulation": name}
+        assert np.array_equal(backend.to_numpy(run(*arrays, **how)), wanted), name
+        above = backend.from_numpy(np.ones(wanted.shape, "float32"), "cpu")
+        dx, dweight, dbias = backend.gradients(lambda *given, how=how: run(*given, **how), arrays, above)
+        assert np.array_equal(backend.to_numpy(dx), operands[0]), name
+        assert np.array_equal(backend.to_numpy(dweight), np.zeros(operands[1].shape)), name
+        assert (backend.to_numpy(dbias) == wanted.size / max(len(operands[2]), 1)).all(), name
+
+
+def test_under_every_compiler(backend: Backend, problem: Problem) -> None:
+    run, operands, wanted, _ = problem
+    arrays = [backend.from_numpy(array, "cpu") for array in operands]
+    for mode in backend.modes:
+        compiled = backend.compiled(run, mode)
+        assert np.array_equal(backend.to_numpy(compiled(*arrays)), wanted), mode
+        above = backend.from_numpy(np.ones(wanted.shape, "float32"), "cpu")
+        dx, dweight, _ = backend.gradients(compiled, arrays, above)
+        assert dx.shape == arrays[0].shape
+        assert not backend.to_numpy(dweight).any()
