@@ -34,6 +34,7 @@ from xconv.problem import (
     positive,
     resolve_padding,
 )
+from xconv.sizes import check_sizes, plain
 
 SEPARABLE = "spatially_separable_conv2d"
 
@@ -191,9 +192,10 @@ def _resolve_1d(given: _Given, stride: int, dilation: int) -> Call:
     )
     inner = shape[2] if columns else 1
     window = (kernel, stride, dilation, given.groups, pads, given.mode, given.dtype)
-    problem = ConvProblem(outer, shape[axis], inner, shape[-1], out, *window)
+    problem = plain(ConvProblem(outer, shape[axis], inner, shape[-1], out, *window))
     slid = "H" if columns else "W"
     check_window(operation, problem, slid, partial(given.too_long, problem, slid))
+    check_sizes(operation, problem)
     return Call(operation, given.layout, problem, axis)
 
 
@@ -214,7 +216,8 @@ def _resolve_transposed(given: _Given, stride: int, dilation: int, output_paddin
         if isinstance(length, int) and length < 1:
             raise ArgumentError(operation, "padding", repr(given.padding), "a crop that leaves at least one element")
     window = (kernel, stride, dilation, given.groups, (low, high), given.mode, given.dtype)
-    problem = ConvProblem(shape[0], length, 1, group_out * given.groups, inputs, *window)
+    problem = plain(ConvProblem(shape[0], length, 1, group_out * given.groups, inputs, *window))
+    check_sizes(operation, problem)
     return Call(operation, given.layout, problem, 1, "input_gradient")
 
 
@@ -233,7 +236,8 @@ def _resolve_2d(given: _Given, strides: tuple[int, int], dilations: tuple[int, i
         pads = resolve_padding(operation, spec, length=length, kernel=kernel, stride=steps[1], dilation=steps[2])
         outer = n if axis == 0 else n * problems[0].output_length
         sizes = (outer, length, width if axis == 0 else 1, channels, out)
-        problem = ConvProblem(*sizes, *steps, given.groups, pads, given.mode, given.dtype)
+        problem = plain(ConvProblem(*sizes, *steps, given.groups, pads, given.mode, given.dtype))
         check_window(operation, problem, "HW"[axis], partial(given.too_long, problem, "HW"[axis]))
+        check_sizes(operation, problem)
         problems.append(problem)
     return Call(operation, given.layout, problems[1], 2, "forward", problems[0])

@@ -146,8 +146,13 @@ class TensorFlowBackend(Backend):
 
     def rule(self, direction: str, problem: ConvProblem, target: Target) -> tuple[str, str]:
         able = {form.name for form in self.formulations if form.unsupported(direction, problem) is None}
-        found = ranked(direction, problem, by_xla=target.execution == XLA)
-        return next((name, why) for name, why in found if name in able)
+        ranking = ranked(direction, problem, by_xla=target.execution == XLA)
+        found = next(((name, why) for name, why in ranking if name in able), None)
+        if found is None and DIRECT.name in able and self.has_memory(target):
+            found = DIRECT.name, "TensorFlow's own ops count in 32 bits"
+        if found is None:
+            raise UnsupportedError(f"TensorFlow cannot compute this {direction}: its ops count in 32 bits")
+        return found
 
     def own(self, direction: str, problem: ConvProblem, target: Target) -> str:
         return "conv2d"

@@ -14,7 +14,16 @@ import tensorflow as tf
 from xconv.estimate import native_work
 from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
-from xconv_tensorflow.formulations.shapes import Tensor, native_pads, pad, reshaped, resized, sizes_of, swapped
+from xconv_tensorflow.formulations.shapes import (
+    Tensor,
+    native_pads,
+    pad,
+    reshaped,
+    resized,
+    sizes_of,
+    swapped,
+    too_long,
+)
 
 FEW_CHANNELS = 32
 """Below it the columns of a map are cheaper as channels than as a width."""
@@ -28,7 +37,11 @@ class Depthwise(Formulation):
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
         if not problem.depthwise:
             return "its channels are not each alone"
-        return None if problem.dilation == 1 else "TensorFlow's depthwise convolution is wrong or slow with a dilation"
+        return (
+            too_long(problem)
+            if problem.dilation == 1
+            else "TensorFlow's depthwise convolution is wrong or slow with a dilation"
+        )
 
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)

@@ -19,6 +19,7 @@ from xconv_tensorflow.formulations.shapes import (
     reshaped,
     resized,
     sizes_of,
+    too_long,
     with_a_place,
 )
 
@@ -31,7 +32,7 @@ class Conv2d(Formulation):
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
         if direction != "forward" and (problem.groups > 1 or problem.dilation > 1):
             return "TensorFlow has no gradient of a grouped or dilated convolution on the CPU"
-        return None
+        return too_long(problem)
 
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)
@@ -83,7 +84,7 @@ class Conv1d(Formulation):
     name = "conv1d"
 
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
-        return None if direction == "forward" else "TensorFlow has no op for it"
+        return too_long(problem) if direction == "forward" else "TensorFlow has no op for it"
 
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return native_work(problem)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 
 from xconv.problem import ConvProblem, Size
+from xconv.sizes import MOST
 
 Tensor: TypeAlias = Any
 
@@ -51,9 +52,15 @@ def native_pads(problem: ConvProblem) -> bool:
     return all(isinstance(amount, int) and amount < problem.extent for amount in problem.padding)
 
 
+def too_long(problem: ConvProblem) -> str | None:
+    """Why TensorFlow's ops cannot compute a problem, whose sizes they count in 32 bits, or None if they can."""
+    sizes = (problem.length, problem.padded_length, problem.output_length)
+    return "TensorFlow's ops count in 32 bits" if any(isinstance(n, int) and n > MOST for n in sizes) else None
+
+
 def unknown_sizes(problem: ConvProblem) -> str | None:
     """Why a form whose views depend on every size cannot compute a problem, or None if it can."""
-    return None if problem.is_static else "sizes are not known yet"
+    return too_long(problem) if problem.is_static else "sizes are not known yet"
 
 
 def with_a_place(problem: ConvProblem) -> ConvProblem:

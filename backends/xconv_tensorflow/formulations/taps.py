@@ -12,13 +12,16 @@ import tensorflow as tf
 from xconv.estimate import taps_work
 from xconv.formulation import Formulation
 from xconv.problem import ConvProblem
-from xconv_tensorflow.formulations.shapes import Tensor, cut, pad, sizes_of, swapped, with_a_place
+from xconv_tensorflow.formulations.shapes import Tensor, cut, pad, sizes_of, swapped, too_long, with_a_place
 
 
 class Taps(Formulation):
     """A sum over the taps: each is a shifted, strided slice of the input times one tap of the kernel."""
 
     name = "taps"
+
+    def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
+        return too_long(problem)
 
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return taps_work(problem)
