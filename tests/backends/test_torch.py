@@ -295,6 +295,8 @@ def test_torch_s_compiler_is_imported_when_it_is_at_work() -> None:
     """It takes a second; eager calls, with gradients and plans, go without."""
     done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=False, timeout=200)
     assert done.stdout.splitlines()[1:] == ["[]", "True True"], (done.stdout, done.stderr[-2000:])
+
+
 EMPTY: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ("conv1d", (2, 0, 3), (3, 3, 2), {"padding": 3}),
     ("conv1d", (2, 0, 3), (3, 3, 2), {"padding": 3, "stride": 2}),
