@@ -73,6 +73,8 @@ def collect(operation: str, arrays: dict[str, Any], backend: str | None, device:
         ArgumentError: an argument is no array, or two differ in framework, dtype or device.
         BackendError: the backend is not there.
     """
+    if backend is not None and not isinstance(backend, str):
+        raise ArgumentError(operation, "backend", repr(backend), f"a name: one of {', '.join(map(repr, backends()))}")
     arrays = {name: _as_array(operation, name, value) for name, value in arrays.items()}
     owner = name_of_array(arrays["x"])
     for name, value in arrays.items():

@@ -23,6 +23,7 @@ from xconv.checks import (
     padding_pair,
 )
 from xconv.errors import ArgumentError
+from xconv.integers import size
 from xconv.layouts import KERNEL_2D_TO_CHANNELS_LAST, Axes, Layout
 from xconv.mistakes import of_window
 from xconv.problem import (
@@ -33,6 +34,7 @@ from xconv.problem import (
     dilated_extent,
     positive,
     resolve_padding,
+    step,
 )
 from xconv.sizes import check_sizes, plain
 
@@ -92,9 +94,12 @@ def resolve(
     padding_mode: str = "zeros",
     dilation: Any = 1,
     groups: int = 1,
-    output_padding: int = 0,
+    output_padding: Any = 0,
 ) -> Call:
     """What an operation computes on arrays of these shapes.
+
+    An integer may be of any type that has ``__index__`` (and no bool); where one axis slides, a tuple of one is that
+    integer, as in the attributes of ``nn.Conv1d``.
 
     Raises:
         ArgumentError: the shapes or options do not fit; the text names the argument and what would fit.
@@ -106,11 +111,13 @@ def resolve(
     where = find_layout(operation, layout, rank)
     mode = one_of(operation, "padding_mode", padding_mode, PADDING_MODES)
     groups = positive(operation, "groups", groups)
+    x_shape, weight_shape = tuple(map(size, x_shape)), tuple(map(size, weight_shape))
+    bias_shape = None if bias_shape is None else tuple(map(size, bias_shape))
     check_ranks(operation, x_shape, weight_shape, bias_shape, where)
     given = _Given(operation, where, x_shape, weight_shape, bias_shape, padding, mode, groups, dtype)
     if operation == "conv2d":
         return _resolve_2d(given, int_pair(operation, "stride", stride), int_pair(operation, "dilation", dilation))
-    steps = positive(operation, "stride", stride), positive(operation, "dilation", dilation)
+    steps = step(operation, "stride", stride), step(operation, "dilation", dilation)
     if operation == "conv1d_transpose":
         return _resolve_transposed(given, *steps, output_padding)
     return _resolve_1d(given, *steps)
@@ -134,10 +141,10 @@ def resolve_all(
     dilations = int_pair(operation, "dilation", options.pop("dilation", 1))
     pads = padding_pair(operation, options.pop("padding", "valid"))
     calls: list[Call] = []
-    for step, axis in (("conv1d_rows", 1), ("conv1d_columns", 0)):
+    for each, axis in (("conv1d_rows", 1), ("conv1d_columns", 0)):
         own: dict[str, Any] = {"stride": strides[axis], "dilation": dilations[axis], "padding": pads[axis]}
         try:
-            call = resolve(step, x_shape, weight_shapes[1 - axis], None if axis else bias_shape, **own, **options)
+            call = resolve(each, x_shape, weight_shapes[1 - axis], None if axis else bias_shape, **own, **options)
         except ArgumentError as error:
             raise error.renamed(operation, {"weight": "weight_rows" if axis else "weight_columns"}) from None
         x_shape = call.result_shape(x_shape)
@@ -199,7 +206,7 @@ def _resolve_1d(given: _Given, stride: int, dilation: int) -> Call:
     return Call(operation, given.layout, problem, axis)
 
 
-def _resolve_transposed(given: _Given, stride: int, dilation: int, output_padding: int) -> Call:
+def _resolve_transposed(given: _Given, stride: int, dilation: int, output_padding: Any) -> Call:
     operation, shape, (kernel, group_out, inputs) = given.operation, given.channels_last, given.kernel
     if given.mode != "zeros":
         raise ArgumentError(operation, "padding_mode", repr(given.mode), "'zeros'", "crop the result instead")

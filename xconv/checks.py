@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from xconv import mistakes
 from xconv.errors import ArgumentError, nearest
+from xconv.integers import index, only
 from xconv.layouts import LAYOUTS, Layout
 from xconv.problem import Size, dilated_extent, positive, resolve_padding
 
@@ -18,7 +19,8 @@ def int_pair(operation: str, argument: str, value: object) -> tuple[int, int]:
     """
     if isinstance(value, (tuple, list)):
         if len(value) != 2:
-            raise ArgumentError(operation, argument, repr(value), "an integer or a pair (height, width)")
+            expected = "an integer or a pair (height, width)"
+            raise ArgumentError(operation, argument, repr(value), expected, _for_both(value))
         return positive(operation, argument, value[0]), positive(operation, argument, value[1])
     number = positive(operation, argument, value)
     return number, number
@@ -32,9 +34,14 @@ def padding_pair(operation: str, padding: object) -> tuple[object, object]:
     """
     if isinstance(padding, (tuple, list)):
         if len(padding) != 2:
-            raise ArgumentError(operation, "padding", repr(padding), "a name, an integer, or a pair (height, width)")
+            expected = "a name, an integer, or a pair (height, width)"
+            raise ArgumentError(operation, "padding", repr(padding), expected, _for_both(padding))
         return padding[0], padding[1]
     return padding, padding
+
+
+def _for_both(value: Sequence[object]) -> str:
+    return f"pass {value[0]!r} for both axes" if len(value) == 1 else ""
 
 
 def crop(operation: str, padding: object, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
@@ -52,8 +59,8 @@ def crop(operation: str, padding: object, kernel: int, stride: int, dilation: in
 
 def output_padding_below(operation: str, value: object, stride: int) -> int:
     """An output padding below a stride."""
-    extra = value if isinstance(value, int) and not isinstance(value, bool) else -1
-    if not 0 <= extra < stride:
+    extra = index(only(value))
+    if extra is None or not 0 <= extra < stride:
         raise ArgumentError(
             operation,
             "output_padding",

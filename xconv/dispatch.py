@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from xconv import wisdom
+from xconv.integers import plain
 
 if TYPE_CHECKING:
     from xconv.backend import Backend
@@ -42,17 +43,20 @@ def key(
     if arrays is None:
         return None
     values = tuple(options.values())
-    for value in values:
-        # 1, 1.0 and True are equal and hash alike, but only one of them is a stride
-        if value.__class__ is not int and value.__class__ is not str and not _is_plain_tuple(value):
+    if not _are_plain(values):
+        values = plain(values)
+        if not _are_plain(values):
             return None
     return operation, formulation, values, arrays, wisdom.version()
 
 
-def _is_plain_tuple(value: Any) -> bool:
-    return value.__class__ is tuple and all(
-        part.__class__ is int or part.__class__ is str or _is_plain_tuple(part) for part in value
-    )
+def _are_plain(values: tuple[Any, ...]) -> bool:
+    """Whether these are integers, names and tuples of them: 1, 1.0 and True are equal, and hash alike."""
+    for value in values:
+        kind = value.__class__
+        if kind is not int and kind is not str and (kind is not tuple or not _are_plain(value)):
+            return False
+    return True
 
 
 find = _kept.get

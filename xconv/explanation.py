@@ -12,6 +12,7 @@ from xconv.call import SEPARABLE, Call, resolve_all
 from xconv.checks import one_of, padding_pair
 from xconv.cost import Cost, cost
 from xconv.errors import ArgumentError
+from xconv.integers import only, plain, size
 from xconv.windows import Window
 
 if TYPE_CHECKING:
@@ -227,20 +228,23 @@ def explain(
     ((128, 7996, 32), 192, 163758080, 5)
     """
     one_of("explain", "operation", operation, OPERATIONS)
-    _check_shapes(operation, input_shape, weight_shapes)
+    input_shape = tuple(map(size, input_shape))
+    kernels = tuple(tuple(map(size, shape)) for shape in weight_shapes)
+    _check_shapes(operation, input_shape, kernels)
     try:
-        calls = tuple(resolve_all(operation, tuple(input_shape), weight_shapes, **options))
+        calls = tuple(resolve_all(operation, input_shape, kernels, **options))
     except TypeError as error:
         raise ArgumentError("explain", "options", str(error), "options of the operation") from None
-    output = tuple(input_shape)
+    options = {name: plain(only(value)) for name, value in options.items()}
+    output = input_shape
     for call in calls:
         output = call.result_shape(output)
     total = sum((cost(call, bias and call is calls[-1]) for call in calls), Cost(0, 0, 0))
     return Explanation(
         operation,
         calls[0].layout.name,
-        tuple(input_shape),
-        tuple(tuple(shape) for shape in weight_shapes),
+        input_shape,
+        kernels,
         output,
         bias,
         options,

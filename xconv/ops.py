@@ -10,6 +10,8 @@ Each is a thin name over one problem, so what is said of one holds for all:
 - ``padding``: ``"valid"``, ``"same"`` (odd pads on the high side, with any stride), ``"same_lower"``, ``"causal"``
   (all on the low side), ``"full"``, an integer, or ``(low, high)``. ``padding_mode``: ``"zeros"``, ``"reflect"``,
   ``"replicate"``, ``"circular"``.
+- An integer is anything with ``__index__`` (NumPy's too), and no bool. Where one axis slides, a tuple of one integer is
+  that integer: ``stride=layer.stride`` of an ``nn.Conv1d`` or a Keras ``Conv1D`` means what it means there.
 - ``formulation`` names the way it is computed; ``"auto"`` takes the one that is expected to be fastest.
 - dtypes float32, float64, float16, bfloat16; float16 and bfloat16 are summed in float32 and rounded once.
 - :class:`~xconv.errors.ArgumentError` is raised for anything that does not fit, before a framework is reached.

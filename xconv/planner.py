@@ -94,6 +94,8 @@ def plan_call(
         UnsupportedError: it has, but it cannot compute this problem.
     """
     backend, formulation = get_backend(target.backend), FIXED.get(call.operation, formulation)
+    if not isinstance(formulation, str):
+        _of_name(backend, formulation, operation)  # which refuses it
     if call.vertical is not None:
         return _plan_2d(call, backend, target)
     direction, problem, layout = call.direction, settled(call.problem), call.layout.name
@@ -233,7 +235,7 @@ def _named(
 
 
 def _of_name(backend: Backend, name: str, operation: str) -> Formulation:
-    form = backend.by_name.get(name)
+    form = backend.by_name.get(name) if isinstance(name, str) else None
     if form is None:
         known = [AUTO, LOCAL, *backend.by_name]
         expected = f"one of {', '.join(map(repr, known))}"

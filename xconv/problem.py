@@ -6,12 +6,12 @@ once, so that nothing behind this module ever sees a name.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from xconv.errors import ArgumentError, nearest
+from xconv.integers import index, only, size
 
 Size: TypeAlias = Any
 """An ``int``, or a framework's symbolic integer while it traces a program whose sizes are not known yet."""
@@ -51,7 +51,16 @@ class ConvProblem:
 
     def __post_init__(self) -> None:
         for name in ("kernel", "stride", "dilation", "groups", "in_channels", "out_channels"):
-            positive("ConvProblem", name, getattr(self, name))
+            value = getattr(self, name)
+            number = positive("ConvProblem", name, value)
+            if value.__class__ is not int:
+                object.__setattr__(self, name, number)
+        for name in ("outer", "length", "inner"):
+            value = getattr(self, name)
+            if not isinstance(value, int):
+                object.__setattr__(self, name, size(value))
+        if not all(isinstance(amount, int) for amount in self.padding):
+            object.__setattr__(self, "padding", tuple(map(size, self.padding)))
         for name in ("in_channels", "out_channels"):
             if getattr(self, name) % self.groups:
                 raise ArgumentError("ConvProblem", "groups", str(self.groups), f"a divisor of {name}")
@@ -225,13 +234,18 @@ def resolve_padding(
 
 
 def explicit_padding(operation: str, padding: object) -> tuple[int, int]:
-    """An integer or a pair as ``(low, high)``; anything else, and anything negative, is refused."""
-    pair = (padding, padding) if _is_integer(padding) else padding
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(map(_is_integer, pair)):
+    """An integer, or a tuple of one, for both sides, or a pair ``(low, high)``; nothing else, and nothing negative.
+
+    >>> explicit_padding("conv1d", 2), explicit_padding("conv1d", (2,)), explicit_padding("conv1d", (2, 0))
+    ((2, 2), (2, 2), (2, 0))
+    """
+    given = only(padding)
+    parts = list(given) if isinstance(given, (tuple, list)) and len(given) == 2 else [given, given]
+    low, high = index(parts[0]), index(parts[1])
+    if low is None or high is None:
         raise ArgumentError(
             operation, "padding", repr(padding), "a name, an integer >= 0, or a pair of integers (low, high)"
         )
-    low, high = int(pair[0]), int(pair[1])
     if low < 0 or high < 0:
         raise ArgumentError(
             operation, "padding", repr(padding), "amounts >= 0", "to drop elements, slice the input instead"
@@ -241,10 +255,21 @@ def explicit_padding(operation: str, padding: object) -> tuple[int, int]:
 
 def positive(operation: str, argument: str, value: Any) -> int:
     """An integer >= 1, or an error that names the argument."""
-    if not _is_integer(value) or value < 1:
+    number = index(value)
+    if number is None or number < 1:
         hint = "1 means no dilation" if argument == "dilation" else ""
         raise ArgumentError(operation, argument, repr(value), "an integer >= 1", hint)
-    return int(value)
+    return number
+
+
+def step(operation: str, argument: str, value: Any) -> int:
+    """An integer >= 1, or a tuple of one such integer, as ``nn.Conv1d`` and Keras' ``Conv1D`` keep theirs.
+
+    >>> step("conv1d", "stride", 2), step("conv1d", "stride", (2,))
+    (2, 2)
+    """
+    number = index(only(value))
+    return number if number is not None and number >= 1 else positive(operation, argument, value)
 
 
 def check_window(operation: str, problem: ConvProblem, axis: str, hint: Callable[[], str] = str) -> None:
@@ -290,15 +315,3 @@ def check_window(operation: str, problem: ConvProblem, axis: str, hint: Callable
 
 def _empty_same(problem: ConvProblem) -> bool:
     return bool(problem.length == 0 and problem.padded_length == max(problem.extent - problem.stride, 0))
-
-
-def _is_integer(value: object) -> bool:
-    if isinstance(value, (int, bool)):
-        return not isinstance(value, bool)
-    if isinstance(value, (tuple, list)):  # as which torch 2.9 traces what it cannot ask
-        return False
-    try:
-        operator.index(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-    return True

@@ -170,7 +170,8 @@ def _axes(found: Explanation) -> tuple[tuple[int, Any, Any, Any], tuple[int, Any
         strides, dilations = (int_pair(found.operation, "stride", value) for value in named[:2])
         pads = padding_pair(found.operation, named[2])
         return (taps["H"], strides[0], dilations[0], pads[0]), (taps["W"], strides[1], dilations[1], pads[1])
-    own = (found.windows[0].problem.kernel, *named)
+    problem = found.windows[0].problem
+    own = problem.kernel, problem.stride, problem.dilation, named[2]
     return ((1, 1, 1, "valid") if len(found.input_shape) == 3 else own), own
 
 

@@ -7,7 +7,6 @@ that they refuse the same things in the same words, and hold the same kernels.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 from xconv.call import SEPARABLE, Call, resolve_all
 from xconv.checks import int_pair, one_of
 from xconv.errors import ArgumentError
+from xconv.integers import only, plain
 from xconv.layouts import LAYOUTS
-from xconv.problem import positive
+from xconv.problem import positive, step
 
 LAYERS = {
     "Conv1D": "conv1d",
@@ -73,10 +73,10 @@ class LayerOptions:
     formulation: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("in_channels", "middle_channels", "out_channels", "groups", "kernel_size", "stride", "dilation"):
+        for name in ("in_channels", "out_channels", "middle_channels", "groups", "kernel_size", "stride", "dilation"):
             object.__setattr__(self, name, self._checked(name, getattr(self, name)))
-        object.__setattr__(self, "padding", _plain(self.padding, single=not self.separable))
-        object.__setattr__(self, "output_padding", _plain(self.output_padding, single=True))
+        object.__setattr__(self, "padding", plain(self.padding if self.separable else only(self.padding)))
+        object.__setattr__(self, "output_padding", plain(only(self.output_padding)))
         if not isinstance(self.bias, bool):
             raise ArgumentError(self.layer, "bias", repr(self.bias), "True or False", "a layer makes its own bias")
         if self.operation == "conv2d_as_1d" and self.formulation != "auto":
@@ -98,9 +98,9 @@ class LayerOptions:
     def _checked(self, name: str, value: Any) -> Any:
         if value is None and name in ("in_channels", "middle_channels"):
             return self.out_channels if name == "middle_channels" and self.separable else None
-        if self.separable and name in ("kernel_size", "stride", "dilation"):
-            return int_pair(self.layer, name, value)
-        return positive(self.layer, name, _plain(value, single=True))
+        if name in ("kernel_size", "stride", "dilation"):
+            return int_pair(self.layer, name, value) if self.separable else step(self.layer, name, value)
+        return positive(self.layer, name, value)
 
     @property
     def operation(self) -> str:
@@ -220,16 +220,3 @@ class LayerOptions:
             ArgumentError: it is neither "auto" nor one of these.
         """
         one_of(self.layer, "formulation", self.formulation, ["auto", *known])
-
-
-def _plain(value: Any, single: bool = False) -> Any:
-    """Integers of any kind as ``int``, lists as tuples; a tuple of one as its element, if it is a ``single`` value."""
-    if isinstance(value, (tuple, list)):
-        parts = tuple(_plain(part) for part in value)
-        return parts[0] if single and len(parts) == 1 else parts
-    if isinstance(value, (str, bool)):
-        return value
-    try:
-        return operator.index(value)
-    except (TypeError, ValueError):
-        return value

@@ -17,7 +17,7 @@ from xconv.call import resolve
 from xconv.checks import int_pair
 from xconv.cost import cost, receptive_field
 from xconv.errors import ArgumentError, nearest
-from xconv.problem import positive
+from xconv.problem import positive, step
 
 ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "tanh")
 """What a layer may apply to its result; softmax is over the channels."""
@@ -359,7 +359,7 @@ def _dense(name: str, layer: Dense, before: _State) -> tuple[Resolved, _State]:
 def _sizes(name: str, layer: Layer, argument: str, axes: int) -> tuple[int, ...]:
     value = getattr(layer, argument)
     where = f"layer {name}: {argument}"
-    return (positive("Network", where, value),) if axes == 1 else int_pair("Network", where, value)
+    return (step("Network", where, value),) if axes == 1 else int_pair("Network", where, value)
 
 
 def _one_of(name: str, argument: str, value: str, known: tuple[str, ...]) -> None:
