@@ -33,6 +33,8 @@ __all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_
 
 NEEDED = {
     "test_torch.py": {"torch"},
+    "test_torch_not_plain.py": {"torch"},
+    "test_torch_programs.py": {"torch"},
     "test_apart.py": {"torch"},
     "test_direct_torch.py": {"torch"},
     "test_direct_order_torch.py": {"torch"},

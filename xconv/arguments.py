@@ -94,9 +94,9 @@ def collect(operation: str, arrays: dict[str, Any], backend: str | None, device:
         )
     found = get_backend(str(owner))
     for name, value in arrays.items():
-        reason = None if value is None else found.unusable(value)
-        if reason is not None:
-            raise ArgumentError(operation, name, reason, "a dense array of known rank", "convert it, or set its shape")
+        refused = None if value is None else found.unusable(value)
+        if refused is not None:
+            raise ArgumentError(operation, name, refused[0], "a dense array of known rank", refused[1])
     arrays = {name: None if value is None else found.prepare(value) for name, value in arrays.items()}
     dtype = _one_dtype(operation, {name: found.dtype(value) for name, value in arrays.items() if value is not None})
     places = {name: found.device(value) for name, value in arrays.items() if value is not None}
@@ -140,7 +140,8 @@ def _as_array(operation: str, name: str, value: Any) -> Any:
             raise ArgumentError(
                 operation, name, "a ragged list", "rows of one length", "pad the shorter rows to one length"
             ) from error
-    if name_of_array(value) is None or not hasattr(value, "shape") or not hasattr(value, "dtype"):
+    owner = name_of_array(value)  # of what a framework has made its backend says whether it is an array
+    if owner is None or (owner == "numpy" and not (hasattr(value, "shape") and hasattr(value, "dtype"))):
         raise ArgumentError(
             operation, name, f"{type(value).__name__}", "a NumPy array or a tensor of an installed framework"
         )

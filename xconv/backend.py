@@ -42,8 +42,11 @@ class Backend(ABC):
     # --- arrays ---
 
     @abstractmethod
-    def unusable(self, array: Array) -> str | None:
-        """Why an array of this framework cannot be convolved (it is sparse, ragged, ...), or None."""
+    def unusable(self, array: Array) -> tuple[str, str] | None:
+        """Why what the framework has made cannot be convolved (it is sparse, ragged, ...) and what to try, or None.
+
+        It is asked first, of anything whose type is the framework's: it may not rely on a shape or a dtype.
+        """
 
     @abstractmethod
     def prepare(self, array: Array) -> Array:

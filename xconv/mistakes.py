@@ -132,4 +132,12 @@ def of_dtype(dtype: str) -> str:
     }
     if dtype.startswith(("int", "uint", "bool")):
         return f"convert it, for example to float32{known.get(dtype, '')}"
+    if dtype.startswith("complex"):
+        return "convolve its real and its imaginary part, each alone"
+    if dtype.startswith("float"):
+        return "convert it, for example to float32"
+    if dtype == "object":
+        return "its elements are Python objects: x.astype('float32') makes numbers of them"
+    if dtype.startswith(("void", "record")):
+        return "take one of its fields: x['name']"
     return ""

@@ -27,6 +27,7 @@ from xconv.target import EAGER, XLA, Target
 from xconv_jax.formulations import FORMULATIONS, conv2d
 from xconv_jax.formulations.shapes import Array
 from xconv_jax.formulations.taps import UNROLLED
+from xconv_jax.refused import refused
 
 FEW = 16
 """Channels below which XLA's 2-D convolution is faster than its 1-D one."""
@@ -46,13 +47,8 @@ class JaxBackend(Backend):
 
     # --- arrays ---
 
-    def unusable(self, array: Array) -> str | None:
-        if not isinstance(array, jax.Array):
-            return f"a {type(array).__name__}"
-        # jax.grad would leave the scope in which float64 is float64, and transpose some ops in float32
-        if isinstance(array, Tracer) and array.dtype == np.float64 and not jax.config.jax_enable_x64:
-            return "a float64 array in a JAX transformation outside jax.enable_x64(), where gradients become float32"
-        return None
+    def unusable(self, array: Array) -> tuple[str, str] | None:
+        return refused(array)
 
     def prepare(self, array: Array) -> Array:
         return array
@@ -145,7 +141,7 @@ class JaxBackend(Backend):
         parts: list[Hashable] = []
         for array in (x, weight, bias):
             if array is not None:
-                if array.__class__ is not ArrayImpl:
+                if array.__class__ is not ArrayImpl or array.is_deleted():
                     return None
                 parts += [array.shape, array.dtype, array.sharding]
         return (len(parts), *parts)

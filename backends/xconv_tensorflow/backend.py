@@ -25,6 +25,7 @@ from xconv.plan import Plan
 from xconv.problem import ConvProblem, Size
 from xconv.target import EAGER, GRAPH, XLA, Target
 from xconv_tensorflow.formulations import DIRECT, FORMULATIONS, conv2d, native_pads, shapes
+from xconv_tensorflow.refused import refused
 from xconv_tensorflow.rules import ranked, symbolic_device, under_xla
 
 Tensor: TypeAlias = Any
@@ -95,11 +96,8 @@ class TensorFlowBackend(Backend):
     def cast(self, array: Tensor, dtype: str) -> Tensor:
         return tf.cast(array, dtype)
 
-    def unusable(self, array: Tensor) -> str | None:
-        if isinstance(array, (tf.RaggedTensor, tf.SparseTensor)):
-            return f"a {type(array).__name__}"
-        unranked = isinstance(array, tf.Tensor) and array.shape.rank is None
-        return "a tensor of unknown rank" if unranked else None
+    def unusable(self, array: Tensor) -> tuple[str, str] | None:
+        return refused(array)
 
     def fits(self, problem: ConvProblem, x: Tensor) -> Tensor:
         (low, high), length, mode = problem.padding, problem.length, problem.padding_mode

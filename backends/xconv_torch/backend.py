@@ -25,6 +25,7 @@ from xconv_torch import executions, rules
 from xconv_torch.autograd import planned
 from xconv_torch.formulations import FORMULATIONS, shapes
 from xconv_torch.lowered import lowered, packed
+from xconv_torch.refused import refused
 
 _NAMES = {
     torch.float32: "float32",
@@ -48,10 +49,8 @@ class TorchBackend(Backend):
 
     # --- arrays ---
 
-    def unusable(self, array: Tensor) -> str | None:
-        if array.layout != torch.strided:
-            return f"a tensor of layout {array.layout}"
-        return "a nested tensor" if array.is_nested else None
+    def unusable(self, array: Tensor) -> tuple[str, str] | None:
+        return refused(array)
 
     def prepare(self, array: Tensor) -> Tensor:
         kind = array.device.type
@@ -84,7 +83,7 @@ class TorchBackend(Backend):
         return torch.from_numpy(array).to(device)
 
     def to_numpy(self, array: Tensor) -> np.ndarray:
-        array = array.detach().cpu()
+        array = shapes.settled(array.detach()).cpu()
         if array.dtype == torch.bfloat16:
             return array.view(torch.int16).numpy().view(np.dtype("bfloat16"))
         result: np.ndarray = array.numpy()

@@ -154,8 +154,8 @@ def _array(x: Any) -> npt.NDArray[Any]:
     name = None if isinstance(x, (list, tuple)) else name_of_array(x)
     if name is not None and name != "numpy":
         backend = get_backend(name)
-        if reason := backend.unusable(x):
-            raise ArgumentError(OPERATION, "sample", reason, "a dense array")
+        if refused := backend.unusable(x):
+            raise ArgumentError(OPERATION, "sample", refused[0], "a dense array", refused[1])
         # NumPy alone has no bfloat16
         return backend.to_numpy(backend.cast(x, "float32") if backend.dtype(x) == "bfloat16" else x)
     try:

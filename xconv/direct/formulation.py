@@ -54,7 +54,10 @@ class Memory(Protocol):
         """Where it lies."""
 
     def view(self, array: Array) -> np.ndarray:
-        """Its memory as a NumPy array."""
+        """Its numbers as a NumPy array, of its memory where that holds them."""
+
+    def settled(self, array: Array) -> Array:
+        """The array, or a copy whose memory holds its numbers."""
 
     def empty(self, like: Array, shape: Sequence[int]) -> tuple[Array, int]:
         """An array to be written, and where it lies."""
@@ -217,6 +220,7 @@ class Direct(Formulation):
                 made = _prepared(call.direction, call.problem, call.problem.dtype, threads, for_good=True)
                 kernels[threads] = made, made.method.pack(fixed).copy() if made.packs else fixed
             ready, kernel = kernels[threads]
+            x = memory.settled(x)
             return self._with(ready, axis, sizes, x, address(kernel), bias)
 
         return with_weight

@@ -12,7 +12,7 @@ from torch import Tensor
 from xconv.direct.formulation import Direct
 from xconv.direct.order import BACKWARDS, FIRST, IN_ORDER
 from xconv.direct.team import OpenMP, Team, pool
-from xconv_torch.formulations.shapes import empty
+from xconv_torch.formulations.shapes import empty, settled
 
 _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -47,8 +47,11 @@ class Tensors:
         return array.data_ptr()
 
     def view(self, array: Tensor) -> np.ndarray:
-        view: np.ndarray = array.detach().contiguous().numpy()
+        view: np.ndarray = settled(array).detach().contiguous().numpy()
         return view
+
+    def settled(self, array: Tensor) -> Tensor:
+        return settled(array)
 
     def empty(self, like: Tensor, shape: Sequence[int]) -> tuple[Tensor, int]:
         y = empty(like, shape)

@@ -99,6 +99,11 @@ def empty(like: Tensor, shape: Sequence[int]) -> Tensor:
     return y
 
 
+def settled(array: Tensor) -> Tensor:
+    """The tensor, or a copy whose memory holds its numbers: without a sign that waits, or zeros that are left out."""
+    return array.clone() if torch._is_zerotensor(array) else array.resolve_neg()
+
+
 def is_recorded(*tensors: Tensor | None) -> bool:
     """Whether autograd, a functional transform or a compiler looks on, so that no buffer may be written in place."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
