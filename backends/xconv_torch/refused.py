@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.masked import MaskedTensor
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 _REFUSED: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
     (lambda x: not isinstance(x, Tensor), "a {kind}", "pass a tensor"),
     (
-        lambda x: isinstance(x, UninitializedTensorMixin),
+        lambda x: isinstance(x, (UninitializedBuffer, UninitializedParameter)),
         "an {kind}, which has no shape yet",
         "call its module once, so that it is initialized",
     ),
