@@ -34,6 +34,7 @@ __all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_
 NEEDED = {
     "test_torch.py": {"torch"},
     "test_torch_not_plain.py": {"torch"},
+    "test_torch_batched.py": {"torch"},
     "test_torch_hooks.py": {"torch"},
     "test_torch_programs.py": {"torch"},
     "test_apart.py": {"torch"},

@@ -11,6 +11,7 @@ from xconv.adjoints import ADJOINTS, operands
 from xconv.lowering import Lowering
 from xconv.problem import ConvProblem
 from xconv.target import EAGER
+from xconv_torch.batched import is_batched, of_each_part
 from xconv_torch.executions import execution
 
 
@@ -52,10 +53,12 @@ def planned(
 ) -> Tensor:
     """A direction of a problem by its formulation, with gradients by theirs if they are wanted.
 
-    Tensors that are not plain (a gradient that is batched, a transformed function) go by the plan for a graph, whose
-    ops torch differentiates.
+    Many cotangents at once go by a node, which torch computes for each; other tensors that are not plain by the plan
+    for a graph, whose ops torch differentiates.
     """
     if execution(a, b, bias) != EAGER:
+        if is_batched(a, b) and lowering.plan.target.device == "cpu":
+            return of_each_part(lowering.plan, direction, problem, axis, a, b)
         lowering = lowering.fallback
     elif is_differentiated(a, b, bias):
         result: Tensor = Planned.apply(a, b, bias, lowering, direction, problem, axis)

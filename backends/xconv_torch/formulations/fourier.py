@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from xconv.formulation import Formulation
 from xconv.fourier import block_length, blocks, fourier_work, headroom
@@ -58,7 +59,7 @@ class OverlapSave(Formulation):
         n = block_length(problem)
         windows = _windows(problem, canonical(x, axis), n)
         powers = _forward_powers(problem, windows, weight, n)
-        kernel = torch.fft.rfft(scaled(weight.permute(1, 2, 0), powers.right), n).conj()
+        kernel = _conjugate(torch.fft.rfft(scaled(weight.permute(1, 2, 0), powers.right), n))
         parts = []
         for seen, left, back in _chunks(_together(problem, n, windows.shape[1]), windows, powers.left, powers.back):
             y = torch.fft.irfft(_product(problem, torch.fft.rfft(scaled(seen, left)), kernel), n)
@@ -77,7 +78,7 @@ class OverlapSave(Formulation):
         powers, some = _gradient_powers(problem, windows, grads, n), _together(problem, n, windows.shape[1])
         total = None
         for seen, grad, left, right in _chunks(some, windows, grads, powers.left, powers.right):
-            signal, above = torch.fft.rfft(scaled(seen, left)), torch.fft.rfft(scaled(grad, right), n).conj()
+            signal, above = torch.fft.rfft(scaled(seen, left)), _conjugate(torch.fft.rfft(scaled(grad, right), n))
             if problem.depthwise:
                 signal = signal.unsqueeze(3)
                 found = (signal * above.unflatten(2, (groups, -1))).sum((0, 1)).unsqueeze(1)
@@ -89,6 +90,11 @@ class OverlapSave(Formulation):
         assert total is not None  # (groups, in of a group, out of a group, frequencies)
         taps = scaled(torch.fft.irfft(total, n)[..., : problem.kernel], powers.back)
         return taps.permute(3, 1, 0, 2).flatten(2)
+
+
+def _conjugate(spectrum: Tensor) -> Tensor:
+    """A view, but for forward-mode gradients: torch refuses that view of many tangents at once."""
+    return spectrum.conj() if forward_ad._current_level < 0 else spectrum.conj_physical()
 
 
 def _windows(problem: ConvProblem, x: Tensor, n: int) -> Tensor:

@@ -74,8 +74,10 @@ class Im2col(Formulation):
         # rows of ``stride`` elements: neighbouring taps of a window are added to neighbouring elements at once
         stride, together = problem.stride, problem.stride if problem.dilation == 1 else 1
         rows = -(-max(problem.padded_length, problem.extent) // stride)
-        dx = grad.new_zeros(outer, rows, stride, inner, problem.in_channels)
-        many = [(0, length)] if is_recorded(dy, weight) else blocks(length, 4 * inner * matrix.shape[1], least=ROWS)
+        recorded = is_recorded(dy, weight)
+        like = grad.reshape(-1, problem.out_channels)[:1] @ matrix if recorded else grad  # has the batch of either
+        dx = like.new_zeros(outer, rows, stride, inner, problem.in_channels)
+        many = [(0, length)] if recorded else blocks(length, 4 * inner * matrix.shape[1], least=ROWS)
         for n in [slice(None)] if len(many) == 1 else [slice(n, n + 1) for n in range(outer)]:
             for start, stop in many:
                 some = grad[n, start:stop]

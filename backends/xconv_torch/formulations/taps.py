@@ -67,10 +67,13 @@ class Taps(Formulation):
         grad, steps = canonical(dy, axis), (problem.output_length - 1) * problem.stride + 1
         swapped = adjoint_kernel(problem, weight).flip(0)
         outer, _, inner, _ = grad.shape
-        dx = grad.new_zeros((outer, max(problem.padded_length, problem.extent), inner, problem.in_channels))
+        dx = None
         for j in range(problem.kernel):
-            start = j * problem.dilation
-            dx[:, start : start + steps : problem.stride] += _product(problem.groups, grad, swapped[j])
+            start, seen = j * problem.dilation, _product(problem.groups, grad, swapped[j])
+            if dx is None:  # of the product, which has the batch of a transform of either
+                dx = seen.new_zeros((outer, max(problem.padded_length, problem.extent), inner, problem.in_channels))
+            dx[:, start : start + steps : problem.stride] += seen
+        assert dx is not None
         return from_canonical(dx.narrow(1, problem.padding[0], problem.length), dy, axis)
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
@@ -96,7 +99,7 @@ def _sum(
         first = tap(problem, x, 0, start, stop)
         y = torch.mul(first, weight[0, 0], out=out) if bias is None else _fused(bias, first, weight[0, 0], out)
         for j in range(1, problem.kernel):
-            y.addcmul_(tap(problem, x, j, start, stop), weight[j, 0])
+            y = torch.addcmul(y, tap(problem, x, j, start, stop), weight[j, 0], out=out)
         return y
     if groups == 1 and out is not None:
         flat = out.view(-1, problem.out_channels)
@@ -108,8 +111,9 @@ def _sum(
                 flat.addmm_(rows, weight[j])
         return out
     y = add_bias(_product(groups, tap(problem, x, 0, start, stop), weight[0]), bias)
+    own = None if out is None else y  # what is recorded is not written to: it may be part of a batch that y is not
     for j in range(1, problem.kernel):
-        y += _product(groups, tap(problem, x, j, start, stop), weight[j])
+        y = torch.add(y, _product(groups, tap(problem, x, j, start, stop), weight[j]), out=own)
     return y if out is None else out.copy_(y)
 
 
