@@ -23,7 +23,7 @@ from xconv.checks import (
     padding_pair,
 )
 from xconv.errors import ArgumentError
-from xconv.integers import size
+from xconv.integers import known, size
 from xconv.layouts import KERNEL_2D_TO_CHANNELS_LAST, Axes, Layout
 from xconv.mistakes import of_window
 from xconv.problem import (
@@ -111,8 +111,10 @@ def resolve(
     where = find_layout(operation, layout, rank)
     mode = one_of(operation, "padding_mode", padding_mode, PADDING_MODES)
     groups = positive(operation, "groups", groups)
-    x_shape, weight_shape = tuple(map(size, x_shape)), tuple(map(size, weight_shape))
-    bias_shape = None if bias_shape is None else tuple(map(size, bias_shape))
+    weight_shape = tuple(map(known, weight_shape))
+    bias_shape = None if bias_shape is None else tuple(map(known, bias_shape))
+    channel = where.to_channels_last[-1]
+    x_shape = tuple((known if axis == channel else size)(each) for axis, each in enumerate(x_shape))
     check_ranks(operation, x_shape, weight_shape, bias_shape, where)
     given = _Given(operation, where, x_shape, weight_shape, bias_shape, padding, mode, groups, dtype)
     if operation == "conv2d":

@@ -52,6 +52,11 @@ def plain(value: Any) -> Any:
     return value if found is None else found
 
 
+def known(value: Any) -> Any:
+    """A size that may not vary: of a framework's trace the number that it has now, which it says as ``known``."""
+    return value if isinstance(value, int) else size(getattr(value, "known", value))
+
+
 def size(value: Any) -> Any:
     """A size of a shape: NumPy's integers as ``int``; a framework's symbolic integer as it is.
 

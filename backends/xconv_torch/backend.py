@@ -26,6 +26,7 @@ from xconv_torch.autograd import planned
 from xconv_torch.formulations import FORMULATIONS, shapes
 from xconv_torch.lowered import lowered, packed
 from xconv_torch.refused import refused
+from xconv_torch.traced import traced_shape
 
 _NAMES = {
     torch.float32: "float32",
@@ -63,7 +64,7 @@ class TorchBackend(Backend):
         return array
 
     def shape(self, array: Tensor) -> tuple[Size, ...]:
-        return tuple(array.shape)
+        return traced_shape(array) if get_tracing_state() else tuple(array.shape)
 
     def dtype(self, array: Tensor) -> str:
         return _NAMES.get(array.dtype) or str(array.dtype).removeprefix("torch.")

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import init
 
+import xconv
 from xconv.call import Call
-from xconv.errors import ArgumentError
+from xconv.errors import ArgumentError, UnsupportedError
+from xconv.layouts import LAYOUTS
 from xconv.models.layers import LayerOptions
 from xconv.problem import DTYPES
 from xconv_torch.formulations import FORMULATIONS
@@ -23,7 +25,8 @@ class Convolution(nn.Module):
     """A layer of some options: its parameters, and what they have in common with torch's."""
 
     layer: ClassVar[str]
-    function: ClassVar[Callable[..., Any]]
+    flat: ClassVar[tuple[int | None, ...]] = (None,)
+    """The axis of size 1 of each weight, if it has one."""
     weight: Tensor
     bias: Tensor | None
 
@@ -36,7 +39,7 @@ class Convolution(nn.Module):
         super().__init__()
         self.options = options
         self._how = {**options.arguments, **options.how}
-        self._rank = len(options.layout)
+        self._weight_names = tuple(options.kernels())
         for name, shape in options.weight_shapes(channels_last=False).items():
             setattr(self, name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         if options.bias:
@@ -55,18 +58,15 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The operation of ``x``, with or without a batch axis."""
-        if x.ndim == self._rank - 1:
-            return self._convolved(x.unsqueeze(0)).squeeze(0)
-        return self._convolved(x)
+        weights = [getattr(self, name) for name in self._weight_names]
+        return convolved(x, weights, self.flat, self.bias, self.options.operation, self._how)
 
-    def _convolved(self, x: Tensor) -> Tensor:
-        result: Tensor = type(self).function(x, self._kernel(self.weight), self.bias, **self._how)
-        return result
-
-    def _kernel(self, weight: Tensor, flat: int | None = None) -> Tensor:
-        """A weight as the operation takes it: without its axis of size 1, and in the order of the layout."""
-        kernel = weight if flat is None else weight.squeeze(flat)
-        return kernel.permute(2, 1, 0) if self.options.channels_last else kernel
+    def __prepare_scriptable__(self) -> Convolution:
+        """What ``torch.jit.script`` asks a module for."""
+        raise UnsupportedError(
+            f"{self.layer}: torch.jit.script compiles a module's text, and which of torch's ops it calls depends on "
+            "its options. Hint: torch.jit.trace(layer, x), also for a part of what is scripted; or torch.export."
+        )
 
     def calls(self, x_shape: Sequence[int]) -> list[Call]:
         """What it computes on an input of a shape, with the batch: for ``xconv.plan``, ``xconv.cost`` and the like.
@@ -134,6 +134,29 @@ class Convolution(nn.Module):
         said += [f"layout={options.layout}"] if options.channels_last else []
         said += [] if options.formulation == "auto" else [f"formulation={options.formulation}"]
         return ", ".join(said)
+
+
+@torch.fx.wrap
+def convolved(
+    x: Tensor,
+    weights: Sequence[Tensor],
+    flat: Sequence[int | None],
+    bias: Tensor | None,
+    operation: str,
+    options: dict[str, Any],
+) -> Tensor:
+    """What a layer computes. To ``torch.fx`` it is one function, whose shapes are looked at when its graph runs.
+
+    The weights are taken without their axes of size 1 (``flat``), and in the order of the layout.
+    """
+    where = LAYOUTS[options["layout"]]
+    kernels = [w if axis is None else w.squeeze(axis) for w, axis in zip(weights, flat, strict=True)]
+    if where.channels_last:
+        kernels = [kernel.permute(2, 1, 0) for kernel in kernels]
+    function: Callable[..., Tensor] = getattr(xconv, operation)
+    if x.ndim == len(where.name) - 1:
+        return function(x.unsqueeze(0), *kernels, bias, **options).squeeze(0)
+    return function(x, *kernels, bias, **options)
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:

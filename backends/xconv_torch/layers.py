@@ -21,12 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import signature
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-import xconv
 from xconv.models.layers import LayerOptions
 from xconv_torch.layer import Convolution, Device
 
@@ -107,7 +106,6 @@ class Conv1D(_OnSignals):
     """
 
     layer = "Conv1D"
-    function = staticmethod(xconv.conv1d)
 
 
 class Conv2DAs1D(_OnSignals):
@@ -123,13 +121,10 @@ class Conv2DAs1D(_OnSignals):
     """
 
     layer = "Conv2DAs1D"
-    function = staticmethod(xconv.conv2d_as_1d)
 
 
 class _OnMaps(Convolution):
     """Along one axis of a feature map."""
-
-    flat: ClassVar[int]
 
     def __init__(
         self,
@@ -164,10 +159,6 @@ class _OnMaps(Convolution):
             formulation=formulation,
         )
 
-    def _convolved(self, x: Tensor) -> Tensor:
-        result: Tensor = type(self).function(x, self._kernel(self.weight, self.flat), self.bias, **self._how)
-        return result
-
 
 class Conv1DRows(_OnMaps):
     """:func:`xconv.conv1d_rows` as a module: one kernel along W, in each row alone.
@@ -180,8 +171,7 @@ class Conv1DRows(_OnMaps):
     """
 
     layer = "Conv1DRows"
-    function = staticmethod(xconv.conv1d_rows)
-    flat = 2
+    flat = (2,)
 
 
 class Conv1DColumns(_OnMaps):
@@ -195,8 +185,7 @@ class Conv1DColumns(_OnMaps):
     """
 
     layer = "Conv1DColumns"
-    function = staticmethod(xconv.conv1d_columns)
-    flat = 3
+    flat = (3,)
 
 
 class SpatiallySeparableConv2D(Convolution):
@@ -230,7 +219,7 @@ class SpatiallySeparableConv2D(Convolution):
     """
 
     layer = "SpatiallySeparableConv2D"
-    function = staticmethod(xconv.spatially_separable_conv2d)
+    flat = (2, 3)
     weight_rows: Tensor
     weight_columns: Tensor
 
@@ -269,11 +258,6 @@ class SpatiallySeparableConv2D(Convolution):
             formulation=formulation,
         )
 
-    def _convolved(self, x: Tensor) -> Tensor:
-        kernels = self._kernel(self.weight_rows, 2), self._kernel(self.weight_columns, 3)
-        result: Tensor = type(self).function(x, *kernels, self.bias, **self._how)
-        return result
-
 
 class Conv1DTranspose(Convolution):
     """:func:`xconv.conv1d_transpose` as a module: ``nn.ConvTranspose1d`` with every crop, layout and formulation.
@@ -305,7 +289,6 @@ class Conv1DTranspose(Convolution):
     """
 
     layer = "Conv1DTranspose"
-    function = staticmethod(xconv.conv1d_transpose)
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xconv.estimate import native_work
 from xconv.formulation import Formulation
-from xconv.problem import ConvProblem
+from xconv.problem import ConvProblem, Size
 
 
 class Conv1d(Formulation):
@@ -176,10 +176,12 @@ def _pad_evenly(x: Tensor, problem: ConvProblem, *, last: bool) -> tuple[Tensor,
     return F.pad(x, (low, high) if last else (0, 0, low, high)), 0
 
 
-def _even_crop(problem: ConvProblem) -> tuple[int, tuple[int, int]]:
+def _even_crop(problem: ConvProblem) -> tuple[int, tuple[Size, Size]]:
     """The symmetric crop that a transposed op does itself, and the (low, high) pad, often negative, that is left."""
     low = problem.padding[0]
     high = (problem.output_length - 1) * problem.stride + problem.extent - low - problem.length
+    if isinstance(high, Tensor):  # a trace would record none of the comparisons
+        return 0, (-low, -high)
     crop = max(min(low, high), 0)
     return crop, (crop - low, crop - high)
 

@@ -105,7 +105,9 @@ def settled(array: Tensor) -> Tensor:
 
 
 def is_recorded(*tensors: Tensor | None) -> bool:
-    """Whether autograd, a functional transform or a compiler looks on, so that no buffer may be written in place."""
+    """Whether autograd, a transform of functions, a trace or a compiler looks on: no buffer may be written in place."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return True
+    if torch._C._get_tracing_state():
         return True
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
