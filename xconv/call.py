@@ -226,7 +226,7 @@ def _resolve_transposed(given: _Given, stride: int, dilation: int, output_paddin
             raise ArgumentError(operation, "padding", repr(given.padding), "a crop that leaves at least one element")
     window = (kernel, stride, dilation, given.groups, (low, high), given.mode, given.dtype)
     problem = plain(ConvProblem(shape[0], length, 1, group_out * given.groups, inputs, *window))
-    check_sizes(operation, problem)
+    check_sizes(operation, problem, transposed=True)
     return Call(operation, given.layout, problem, 1, "input_gradient")
 
 

@@ -27,7 +27,11 @@ class Formulation:
     """Whether it computes in the arrays' own memory: a plan for a graph, whose arrays have none, takes another."""
 
     is_local: bool = True
-    """Whether NaN and infinity reach only what they should; a form that works in blocks gives them to neighbours."""
+    """Whether an element reaches only the results whose windows hold it, as in a sum of products.
+
+    NaN and infinity stay there, zeros are exact before an impulse, and small integers are exact. A Fourier transform
+    spreads its errors over a block.
+    """
 
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
         """Why this form cannot compute a direction of a problem, or None if it can."""

@@ -12,7 +12,9 @@ Each is a thin name over one problem, so what is said of one holds for all:
   ``"replicate"``, ``"circular"``.
 - An integer is anything with ``__index__`` (NumPy's too), and no bool. Where one axis slides, a tuple of one integer is
   that integer: ``stride=layer.stride`` of an ``nn.Conv1d`` or a Keras ``Conv1D`` means what it means there.
-- ``formulation`` names the way it is computed; ``"auto"`` takes the one that is expected to be fastest.
+- ``formulation`` names the way it is computed; ``"auto"`` takes the one that is expected to be fastest, and ``"local"``
+  the fastest of those in which an element reaches only the results whose windows hold it: no Fourier transform, whose
+  errors spread over a block of the signal.
 - dtypes float32, float64, float16, bfloat16; float16 and bfloat16 are summed in float32 and rounded once.
 - :class:`~xconv.errors.ArgumentError` is raised for anything that does not fit, before a framework is reached.
 """
@@ -52,7 +54,7 @@ def conv1d(
         dilation: elements between neighbouring taps, from 1.
         groups: channel groups; as many as input channels make it depthwise.
         layout: "NWC" or "NCW".
-        formulation: how to compute it.
+        formulation: how to compute it: "auto", "local", or a name.
         backend: for NumPy arrays, who computes it; by default torch.
         device: for NumPy arrays, where: "cpu", "cuda", "cuda:1".
 
@@ -236,7 +238,7 @@ def spatially_separable_conv2d(
         dilation: elements between neighbouring taps, from 1.
         groups: channel groups of both steps.
         layout: "NHWC" or "NCHW".
-        formulation: how to compute both steps.
+        formulation: how to compute both steps: "auto", "local", or a name.
         backend: for NumPy arrays, who computes it; by default torch.
         device: for NumPy arrays, where.
 
@@ -345,7 +347,7 @@ def conv1d_transpose(
         dilation: elements between neighbouring taps, from 1.
         groups: channel groups.
         layout: "NWC" or "NCW".
-        formulation: how to compute it.
+        formulation: how to compute it: "auto", "local", or a name.
         backend: for NumPy arrays, who computes it; by default torch.
         device: for NumPy arrays, where.
 

@@ -124,7 +124,7 @@ def _plan_2d(call: Call, backend: Backend, target: Target) -> Plan:
         return Plan(call, target, own, own, own, True, (Epilogue("bias", backend.fuses_bias_2d),))
     decided = _decided if folded.is_static else _decided.__wrapped__
     choices, by_framework = decided(
-        backend, "forward", folded, call.layout.name, target, AUTO, "conv2d", None, wisdom.version()
+        backend, "forward", folded, call.layout.name, target, LOCAL, "conv2d", None, wisdom.version()
     )
     elsewhere = None
     if target.execution == EAGER and backend.fallback is not None:
@@ -157,9 +157,11 @@ def _decided(
     else:
         each = {direction: _named(backend, direction, problem, layout, target, formulation, operation)}
         name = each[direction].formulation
-        for d in computes[1:]:
-            able = backend.by_name[name].unsupported(d, problem) is None
-            each[d] = each[direction] if able else decide(backend, d, problem, layout, target, max_workspace)
+        form = backend.by_name[name]
+        for d in computes[1:]:  # what keeps elements in their windows has gradients that do
+            able, local = form.unsupported(d, problem) is None, form.is_local
+            other = None if able else decide(backend, d, problem, layout, target, max_workspace, local=local)
+            each[d] = other or each[direction]
         by_framework = by_framework or _differentiates(backend, name, problem)
     if by_framework:
         name = each[direction].formulation

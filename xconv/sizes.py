@@ -10,8 +10,8 @@ from xconv.problem import ConvProblem
 MOST = 2**31 - 1
 """The largest stride, dilation, pad and span of a kernel: frameworks count these in 32 bits, and some do not look."""
 
-MOST_BYTES = 2**63 - 1
-"""What can be addressed."""
+MOST_NUMBERS = 2**60 - 1
+"""What can be addressed, of 8 bytes each."""
 
 
 def plain(problem: ConvProblem) -> ConvProblem:
@@ -32,7 +32,7 @@ def plain(problem: ConvProblem) -> ConvProblem:
     return replace(problem, stride=stride, dilation=dilation)
 
 
-def check_sizes(operation: str, problem: ConvProblem) -> None:
+def check_sizes(operation: str, problem: ConvProblem, transposed: bool = False) -> None:
     """Refuse what no framework can count, and arrays that no memory can hold."""
     low, high = problem.padding
     options = (("stride", problem.stride), ("dilation", problem.dilation), ("padding", low), ("padding", high))
@@ -46,15 +46,18 @@ def check_sizes(operation: str, problem: ConvProblem) -> None:
             f"{problem.dilation}, which spreads {problem.kernel} taps over {problem.extent} elements",
             f"a kernel that spans at most {MOST} elements, what fits into 32 bits",
         )
-    sizes = (problem.outer, problem.padded_length, problem.inner, problem.length, problem.output_length)
-    if all(isinstance(size, int) for size in sizes):
-        longest = max(problem.padded_length, problem.length, problem.output_length)
-        numbers = problem.outer * longest * problem.inner * max(problem.in_channels, problem.out_channels)
-        if numbers * 8 > MOST_BYTES:
-            raise ArgumentError(
-                operation,
-                "x",
-                f"an array or a result of {numbers} numbers, pads included",
-                "what memory can hold",
-                "is a stride or a pad meant to be smaller?",
-            )
+    if not problem.is_static:
+        return
+    rows = problem.outer * problem.inner
+    given, result = rows * problem.length * problem.in_channels, rows * problem.output_length * problem.out_channels
+    if transposed:
+        given, result = result, given
+    numbers = max(result, rows * problem.padded_length * problem.in_channels)
+    if given <= MOST_NUMBERS < numbers:  # an x that nobody can hold stands for one of any length
+        raise ArgumentError(
+            operation,
+            "x",
+            f"a result of {numbers} numbers, or an input of as many with its pads",
+            "what memory can hold",
+            "is a stride or a pad meant to be smaller?",
+        )

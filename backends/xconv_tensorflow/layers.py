@@ -101,7 +101,8 @@ class Conv1D(_OneAxis):
         dilation_rate: elements between neighbouring taps, from 1.
         groups: channel groups.
         padding_mode: "zeros", "reflect", "replicate" or "circular".
-        formulation: how it is computed, "auto" takes what is expected to be fastest.
+        formulation: how it is computed: "auto" takes what is expected to be fastest, "local" the same without Fourier
+            transforms, whose errors spread over a block of the signal.
 
     Raises:
         ArgumentError: an option does not fit.

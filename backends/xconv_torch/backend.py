@@ -64,7 +64,7 @@ class TorchBackend(Backend):
         return array
 
     def shape(self, array: Tensor) -> tuple[Size, ...]:
-        return traced_shape(array) if executions.tracing_state() is not None else tuple(array.shape)
+        return traced_shape(array) if executions.is_traced() else tuple(array.shape)
 
     def dtype(self, array: Tensor) -> str:
         return _NAMES.get(array.dtype) or str(array.dtype).removeprefix("torch.")

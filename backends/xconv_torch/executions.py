@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, get_num_threads
 from torch._C import _are_functorch_transforms_active as transforms_active
 from torch._C import _dispatch_keys as dispatch_keys
-from torch._C import _get_tracing_state as tracing_state
 from torch._C import _is_any_autocast_enabled as is_any_autocast_enabled
 from torch._C import _len_torch_dispatch_stack as dispatch_modes
 from torch.autograd import forward_ad
@@ -61,11 +60,14 @@ def is_plain(array: Tensor | None) -> bool:
     return dispatch_keys(array).raw_repr() in _PLAIN
 
 
+def is_traced() -> bool:
+    """Whether ``torch.jit.trace`` records."""
+    return torch._C._get_tracing_state() is not None
+
+
 def is_watched() -> bool:
     """Whether somebody sees what is done to tensors: a transform, a dispatch mode, dual numbers, a trace."""
-    return bool(
-        transforms_active() or dispatch_modes() or forward_ad._current_level >= 0 or tracing_state() is not None
-    )
+    return bool(transforms_active() or dispatch_modes() or forward_ad._current_level >= 0 or is_traced())
 
 
 def execution(*arrays: Tensor | None) -> str:
@@ -74,7 +76,7 @@ def execution(*arrays: Tensor | None) -> str:
         if is_exporting():
             return EXPORT
         return INDUCTOR if is_alone() and all(_is_plain_to_a_compiler(array) for array in arrays) else GRAPH
-    if tracing_state() is not None:
+    if is_traced():
         return EXPORT
     return GRAPH if is_watched() or not all(map(is_plain, arrays)) else EAGER
 
@@ -127,7 +129,7 @@ def signature(x: Tensor, weight: Tensor, bias: Tensor | None) -> Hashable | None
         or transforms_active()
         or dispatch_modes()
         or forward_ad._current_level >= 0
-        or tracing_state() is not None
+        or torch._C._get_tracing_state() is not None
         or is_any_autocast_enabled()
         or weight.__class__ not in EAGER_TYPES
         or dispatch_keys(x).raw_repr() not in _PLAIN

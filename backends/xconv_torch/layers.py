@@ -95,7 +95,8 @@ class Conv1D(_OnSignals):
         device: of the parameters.
         dtype: of the parameters: float32, float64, float16 or bfloat16.
         layout: "NCW" or "NWC".
-        formulation: how it is computed, "auto" takes what is expected to be fastest.
+        formulation: how it is computed: "auto" takes what is expected to be fastest, "local" the same without Fourier
+            transforms, whose errors spread over a block of the signal.
 
     Raises:
         ArgumentError: an option does not fit.

@@ -217,6 +217,6 @@ class LayerOptions:
         """Refuse a formulation that a backend does not have.
 
         Raises:
-            ArgumentError: it is neither "auto" nor one of these.
+            ArgumentError: it is neither "auto" nor "local" nor one of these.
         """
-        one_of(self.layer, "formulation", self.formulation, ["auto", *known])
+        one_of(self.layer, "formulation", self.formulation, ["auto", "local", *known])

@@ -14,16 +14,13 @@ from xconv_tensorflow.formulations.adjoint import Adjoint
 from xconv_tensorflow.formulations.depthwise import Depthwise
 from xconv_tensorflow.formulations.native import Conv2d
 from xconv_tensorflow.formulations.shapes import Tensor, as_lines, cut, pad, resized, unknown_sizes
+from xconv_tensorflow.formulations.taps import Taps
 
-_CONV2D, _DEPTHWISE, _ADJOINT = Conv2d(), Depthwise(), Adjoint()
+_CONV2D, _DEPTHWISE, _ADJOINT, _TAPS = Conv2d(), Depthwise(), Adjoint(), Taps()
 
 
 class Folded(Formulation):
-    """Dilation d as d interleaved undilated problems: a signal of ``q * d`` elements is an image of q rows.
-
-    A NaN of ``x`` at the very end may reach more taps of the weight gradient than see it: what the last row lacks is
-    filled up with zeros of ``dy``.
-    """
+    """Dilation d as d interleaved undilated problems: a signal of ``q * d`` elements is an image of q rows."""
 
     name = "folded"
 
@@ -56,10 +53,27 @@ class Folded(Formulation):
         )
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
+        rest = problem.output_length % problem.dilation
+        if rest:
+            return self._by_parts(problem, axis, x, dy, problem.output_length - rest)
         plain = _undilated(problem)
         form = _DEPTHWISE if problem.depthwise else _CONV2D if problem.groups == 1 else _ADJOINT
         seen = _rows(problem, axis, x, problem.padding[0], plain.length)
         return form.weight_gradient(plain, 1, seen, _rows(problem, axis, dy, 0, plain.output_length))
+
+    def _by_parts(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor, whole: int) -> Tensor:
+        """The rows that are whole, and the places of the last one.
+
+        Filled up with zeros, these would give a NaN of ``x`` to taps that do not see it.
+        """
+        padded, total = pad(x, axis, problem.padding), None
+        for form, start, stop in ((self, 0, whole), (_TAPS, whole, problem.output_length)):
+            if stop > start:
+                seen = cut(padded, axis, start, stop + problem.extent - 1)
+                part = replace(problem, length=stop - start + problem.extent - 1, padding=(0, 0))
+                found = form.weight_gradient(part, axis, seen, cut(dy, axis, start, stop))
+                total = found if total is None else total + found
+        return total
 
 
 class Phases(Formulation):
