@@ -14,6 +14,7 @@ from xconv.fourier_bounds import fourier_error
 from xconv.lowering import by_formulation
 from xconv.parity import Case, check
 from xconv.parity.expected import expected
+from xconv.plan import LEAST_WORKSPACE, decide
 from xconv.problem import DIRECTIONS, ConvProblem
 
 PROBLEMS = {
@@ -183,3 +184,29 @@ def test_what_is_computed_from_an_inexact_gradient_is_inexact_too() -> None:
     found = expected(case, inputs, "float32", True, "integers", [{}, {"input_gradient": 16}])
     inexact = {name for name, array in found.items() if array.error.any()}
     assert inexact == {"dx", "dweight_rows"}
+
+
+@pytest.mark.parametrize(("channels", "length"), [(64, 16_384), (64, 16_385), (768, 2048)])
+def test_long_depthwise_kernels_are_transformed_a_few_channels_at_a_time(
+    backend: Backend, channels: int, length: int
+) -> None:
+    """However many weights there are, "auto" can take transforms; of torch's the memory is that of a few channels."""
+    forms = [form for form in backend.formulations if form.transform_length("forward", PROBLEMS["dense"])]
+    if not forms or backend.name != "torch":
+        return  # it has no transforms, or holds those of all channels
+    problem = ConvProblem(1, length, 1, channels, channels, length, groups=channels, padding=(length - 1, 0))
+    rng = np.random.default_rng(1)
+    shapes = (1, length, channels), problem.weight_shape, (1, length, channels)
+    x, w, dy = (rng.standard_normal(shape).astype("float32") for shape in shapes)
+    some = slice(channels - 2, channels)
+    few = replace(problem, groups=2, in_channels=2, out_channels=2)
+    for direction, a, b in (("forward", x, w), ("input_gradient", dy, w), ("weight_gradient", x, dy)):
+        assert decide(backend, direction, problem).formulation == "fft"
+        assert forms[0].workspace(direction, problem) <= LEAST_WORKSPACE
+        whole = (backend.from_numpy(v, "cpu") for v in (a, b))
+        got = backend.to_numpy(backend.run(forms[0], direction, problem, 1, *whole))
+        alone = (backend.from_numpy(np.ascontiguousarray(v[..., some]), "cpu") for v in (a, b))
+        wanted = backend.to_numpy(backend.run(forms[0], direction, few, 1, *alone))
+        bound = fourier_error(few, direction, block_length(few), a[..., some], b[..., some], "float32")
+        assert got.shape[-1] == channels
+        assert (np.abs(got[..., some] - wanted) <= 2 * bound).all()

@@ -5,7 +5,8 @@ Blocks, never the whole signal: the error of a transform spreads over all of it,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from xconv.cost import ITEM_SIZE
 from xconv.formulation import Formulation
 from xconv.fourier import block_length, blocks, fourier_work, headroom
 from xconv.problem import ConvProblem
@@ -28,7 +30,10 @@ from xconv_torch.formulations.scaling import (
 from xconv_torch.formulations.shapes import adjoint_kernel, canonical, from_canonical, is_recorded, pad
 
 BUDGET = 1 << 23
-"""Bytes of transforms that are held at a time."""
+"""Bytes of blocks of signals that are transformed at a time."""
+
+MEMORY = 1 << 25
+"""Bytes that groups of channels are made few for."""
 
 
 class OverlapSave(Formulation):
@@ -47,15 +52,26 @@ class OverlapSave(Formulation):
         return block_length(problem.transposed() if direction == "input_gradient" else problem)
 
     def workspace(self, direction: str, problem: ConvProblem) -> int:
-        n = block_length(problem)
-        spectrum = 8 * n * problem.group_in * problem.out_channels
-        sample = 8 * n * (problem.in_channels + problem.out_channels)
-        return int(2 * spectrum + max(2 * BUDGET, sample))
+        problem = problem.transposed() if direction == "input_gradient" else problem
+        return _held(_pieces(problem)[0])
 
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return fourier_work(problem.transposed() if direction == "input_gradient" else problem)
 
     def forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
+        return self._by_groups(self._forward, problem, axis, (x, problem.in_channels), (weight, problem.out_channels))
+
+    def _by_groups(
+        self, compute: Callable[..., Tensor], problem: ConvProblem, axis: int, *operands: tuple[Tensor, int]
+    ) -> Tensor:
+        """A few groups of channels at a time, so that not all of their transforms are held."""
+        pieces = _pieces(problem)
+        if len(pieces) == 1:
+            return compute(problem, axis, *(array for array, _ in operands))
+        cut = (array.split([channels // problem.groups * p.groups for p in pieces], -1) for array, channels in operands)
+        return torch.cat([compute(piece, axis, *arrays) for piece, *arrays in zip(pieces, *cut, strict=True)], -1)
+
+    def _forward(self, problem: ConvProblem, axis: int, x: Tensor, weight: Tensor) -> Tensor:
         n = block_length(problem)
         windows = _windows(problem, canonical(x, axis), n)
         powers = _forward_powers(problem, windows, weight, n)
@@ -73,6 +89,10 @@ class OverlapSave(Formulation):
         return self.forward(problem.transposed(), axis, dy, adjoint_kernel(problem, weight))
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
+        operands = (x, problem.in_channels), (dy, problem.out_channels)
+        return self._by_groups(self._weight_gradient, problem, axis, *operands)
+
+    def _weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
         n, groups = block_length(problem), problem.groups
         windows, grads = _windows(problem, canonical(x, axis), n), _blocks_of_gradient(problem, canonical(dy, axis), n)
         powers, some = _gradient_powers(problem, windows, grads, n), _together(problem, n, windows.shape[1])
@@ -95,6 +115,28 @@ class OverlapSave(Formulation):
 def _conjugate(spectrum: Tensor) -> Tensor:
     """A view, but for forward-mode gradients: torch refuses that view of many tangents at once."""
     return spectrum.conj() if forward_ad._current_level < 0 else spectrum.conj_physical()
+
+
+def _held(problem: ConvProblem) -> int:
+    """Bytes: the signals in order, the kernel and its spectrum, and of some signals the blocks and their spectra."""
+    n, item = block_length(problem), ITEM_SIZE[problem.dtype]
+    count, step = blocks(problem, n)
+    channels, signals = problem.in_channels + problem.out_channels, problem.outer * problem.inner
+    lines = signals * ((count * step + n) * problem.in_channels + count * step * problem.out_channels)
+    kernel = 2 * n * problem.group_in * problem.out_channels
+    some = min(_together(problem, n, count), max(signals, 1))
+    return int(item * (lines + kernel + 2 * some * count * n * channels))
+
+
+def _pieces(problem: ConvProblem) -> list[ConvProblem]:
+    """The problem, or fewer groups of it at a time, of about the memory that may be held."""
+    most = max(problem.groups * MEMORY // max(_held(problem), 1), 1)
+    if most >= problem.groups:
+        return [problem]
+    sizes = [min(most, problem.groups - first) for first in range(0, problem.groups, most)]
+    return [
+        replace(problem, groups=k, in_channels=k * problem.group_in, out_channels=k * problem.group_out) for k in sizes
+    ]
 
 
 def _windows(problem: ConvProblem, x: Tensor, n: int) -> Tensor:
