@@ -66,6 +66,7 @@ NEEDED = {
     "test_xla_costs.py": {"jax"},
     "test_convert_keras.py": {"tensorflow"},
     "test_convert_keras_models.py": {"tensorflow"},
+    "test_keras_variables.py": {"torch", "tensorflow", "jax"},
     "test_layer_attributes.py": {"torch", "tensorflow"},
 }
 """What is one framework's own is collected if that backend was asked for; then its absence is an error, not a skip."""

@@ -11,7 +11,7 @@ from xconv.errors import ArgumentError, BackendError
 from xconv.formulation import Array
 from xconv.mistakes import of_dtype
 from xconv.problem import DTYPES, Size
-from xconv.registry import DEFAULT, backends, get_backend, name_of_array
+from xconv.registry import DEFAULT, backends, get_backend, is_of_models, name_of_array, tensor_of
 
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
@@ -140,11 +140,12 @@ def _as_array(operation: str, name: str, value: Any) -> Any:
             raise ArgumentError(
                 operation, name, "a ragged list", "rows of one length", "pad the shorter rows to one length"
             ) from error
+    value = tensor_of(value)
     owner = name_of_array(value)  # of what a framework has made its backend says whether it is an array
     if owner is None or (owner == "numpy" and not (hasattr(value, "shape") and hasattr(value, "dtype"))):
-        raise ArgumentError(
-            operation, name, f"{type(value).__name__}", "a NumPy array or a tensor of an installed framework"
-        )
+        hint = "to build a model of it, call a layer on it (docs/layers.md)" if is_of_models(value) else ""
+        expected = "a NumPy array or a tensor of an installed framework"
+        raise ArgumentError(operation, name, type(value).__name__, expected, hint)
     return value
 
 

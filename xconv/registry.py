@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from typing import Any
 
 from xconv.backend import Backend
 from xconv.errors import BackendError, nearest
@@ -108,6 +109,21 @@ def name_of_model(value: object) -> str | None:
         if any(module in spec.model_modules for module in modules) and callable(value):
             return name
     return None
+
+
+def tensor_of(value: Any) -> Any:
+    """A variable of models that several frameworks can compute (a ``keras.Variable``) as the tensor that it holds.
+
+    Anything else as it is.
+    """
+    held = getattr(value, "value", None) if name_of_array(value) is None and is_of_models(value) else None
+    return value if name_of_array(held) is None else held
+
+
+def is_of_models(value: object) -> bool:
+    """Whether a type comes with a framework's models, as Keras' symbolic tensors and variables do."""
+    modules = {kind.__module__.partition(".")[0] for kind in value.__class__.__mro__}
+    return any(modules & set(spec.model_modules) - set(spec.array_modules) for spec in _SPECS.values())
 
 
 def name_of_array(value: object) -> str | None:

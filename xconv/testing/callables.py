@@ -27,7 +27,8 @@ def on(framework: str, function: Any) -> On:
     """Say which framework's arrays a function takes, where :func:`assert_parity` cannot see it.
 
     Args:
-        framework: "torch", "tensorflow" (Keras too), "jax", "numpy" or "onnx".
+        framework: "torch", "tensorflow" (and Keras, where it computes), "keras" (where another one does), "jax",
+            "numpy" or "onnx".
         function: the callable.
 
     Raises:

@@ -11,11 +11,11 @@ from typing import Any
 from xconv.errors import ArgumentError
 from xconv.testing.closures import names, python_function, reachable, referred, top
 
-FRAMEWORKS = ("torch", "tensorflow", "jax", "numpy", "onnx")
+FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "numpy", "onnx")
 OF_MODULE = {
     "torch": "torch",
     "tensorflow": "tensorflow",
-    "keras": "tensorflow",
+    "keras": "keras",
     "jax": "jax",
     "jaxlib": "jax",
     "numpy": "numpy",
@@ -26,9 +26,26 @@ OF_MODULE = {
 NEEDS = {
     "torch": ("torch", "torch"),
     "tensorflow": ("tensorflow", "tensorflow"),
+    "keras": ("keras", "keras"),
     "jax": ("jax", "jax"),
     "onnx": ("onnxruntime", "onnxruntime"),
 }
+
+
+def owner_of(module: str) -> str | None:
+    """The framework of a top-level module; Keras is TensorFlow's where TensorFlow computes it, else its own.
+
+    >>> owner_of("jaxlib"), owner_of("json")
+    ('jax', None)
+    """
+    found = OF_MODULE.get(module)
+    if found == "keras":
+        loaded = sys.modules.get("keras")
+        by = loaded.config.backend() if loaded is not None else os.environ.get("KERAS_BACKEND", "tensorflow")
+        return "tensorflow" if by == "tensorflow" else "keras"
+    return found
+
+
 CROSSINGS = {"from_numpy", "numpy"}
 """Attributes by which a function goes from one framework to another: what it takes is then not certain."""
 
@@ -48,7 +65,7 @@ def framework_of(argument: str, f: Any) -> str:
             raise ArgumentError("assert_parity", argument, repr(str(f)), "the path of a saved model, 'model.onnx'")
         return "onnx"
     for kind in type(f).__mro__:
-        owner = OF_MODULE.get(top(kind))
+        owner = owner_of(top(kind))
         if owner is not None and type(f).__module__ != "torch._dynamo.eval_frame":
             return owner
     if not callable(f):
@@ -84,7 +101,7 @@ def check_installed(argument: str, name: str) -> None:
 
 def _candidates(f: Any) -> set[str]:
     inner = python_function(f)
-    own = OF_MODULE.get(top(inner)) or _of_builtin(inner)
+    own = owner_of(top(inner)) or _of_builtin(inner)
     if own is not None:  # a framework's own function
         return {own}
     annotated = {
@@ -99,17 +116,18 @@ def _candidates(f: Any) -> set[str]:
     for value in reachable(f):
         for kind in type(value).__mro__:
             if top(kind) in OF_MODULE:
-                found.add(OF_MODULE[top(kind)])
+                found.add(str(owner_of(top(kind))))
+                break  # a layer of Keras is one of torch too, where torch computes it
         if not isinstance(value, types.FunctionType):
             continue
         for name, other in referred(value).items():
             if isinstance(other, types.ModuleType):
-                found |= {owner for owner in (OF_MODULE.get(other.__name__.partition(".")[0]),) if owner}
+                found |= {owner for owner in (owner_of(other.__name__.partition(".")[0]),) if owner}
             elif callable(other) and top(other) in OF_MODULE:
-                found.add(OF_MODULE[top(other)])
+                found.add(str(owner_of(top(other))))
             del name
         crossing = crossing or bool(names(value.__code__) & CROSSINGS - set(value.__globals__))
-        found |= {OF_MODULE[name] for name in _imports(value.__code__) if name in OF_MODULE}
+        found |= {str(owner_of(name)) for name in _imports(value.__code__) if name in OF_MODULE}
     if crossing:
         return found | {"numpy"}
     # NumPy's constants are used in every framework's functions
@@ -119,9 +137,9 @@ def _candidates(f: Any) -> set[str]:
 def _of_builtin(f: Any) -> str | None:
     """A function in C may not say its module, as torch.tanh does not: it is looked for where it should be."""
     name = getattr(f, "__name__", "")
-    for module, owner in OF_MODULE.items():
+    for module in OF_MODULE:
         if isinstance(f, types.BuiltinFunctionType) and getattr(sys.modules.get(module), name, None) is f:
-            return owner
+            return owner_of(module)
     return None
 
 
@@ -139,4 +157,4 @@ def _imports(code: types.CodeType) -> set[str]:
 def _of_annotation(value: Any) -> str | None:
     text = value if isinstance(value, str) else f"{top(value)}."
     head = text.strip("\"'").partition(".")[0]
-    return OF_MODULE.get({"tf": "tensorflow", "np": "numpy", "jnp": "jax"}.get(head, head))
+    return owner_of({"tf": "tensorflow", "np": "numpy", "jnp": "jax"}.get(head, head))

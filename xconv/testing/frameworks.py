@@ -119,6 +119,10 @@ def get_framework(name: str) -> Framework:
         from xconv.testing.on_tensorflow import TensorFlow
 
         return TensorFlow()
+    if name == "keras":
+        from xconv.testing.on_keras import Keras
+
+        return Keras()
     if name == "jax":
         from xconv.testing.on_jax import Jax
 

@@ -1,4 +1,4 @@
-"""TensorFlow functions, Keras layers and models on NumPy arrays."""
+"""TensorFlow functions, and Keras layers and models that it computes, on NumPy arrays."""
 
 from __future__ import annotations
 
@@ -12,21 +12,18 @@ import numpy as np
 import tensorflow as tf
 
 from xconv.testing.frameworks import Array, CannotError, Change, Framework, leaves
+from xconv.testing.on_keras import called, rebuilt
 
 
 class TensorFlow(Framework):
     """Functions of tensors, compiled or not, and Keras layers and models."""
 
     name = "tensorflow"
+    differentiates = True
 
     def __init__(self) -> None:
         self._copies: dict[tuple[int, bool], Any] = {}
         self._shapes: dict[int, list[tuple[int, ...]]] = {}
-
-    @property
-    def differentiates(self) -> bool:  # type: ignore[override]
-        """Keras may compute by another framework."""
-        return bool(keras.backend.backend() == "tensorflow")
 
     def owns(self, value: object) -> bool:
         """Whether it is a tensor, a variable or a layer."""
@@ -106,47 +103,6 @@ class TensorFlow(Framework):
             "tensorflow TF32": str(tf.config.experimental.tensor_float_32_execution_enabled()),
             "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "not set"),
         }
-
-
-def called(f: Any, tensors: Sequence[Any], training: bool) -> Any:
-    """A layer or function on tensors; a model with several inputs takes them as a list."""
-    if not isinstance(f, keras.Layer):
-        return f(*tensors)
-    options = {"training": training} if f._call_has_training_arg else {}
-    if len(tensors) > 1 and isinstance(f, keras.Model) and len(getattr(f, "inputs", None) or ()) == len(tensors):
-        return f(list(tensors), **options)
-    return f(*tensors, **options)
-
-
-def rebuilt(layer: Any, wide: bool) -> Any:
-    """A layer of the same configuration, in float64 if it is to be wide, with variables of its own."""
-    if not layer.built:
-        raise CannotError(f"the layer {layer.name!r} has not been built; call it once before")
-    try:
-        kinds = {type(one).__name__: type(one) for one in layer._flatten_layers()}
-        with keras.saving.custom_object_scope(kinds):
-            config = layer.get_config()
-            copy = type(layer).from_config(_in_float64(config) if wide else config)
-            if not copy.built:
-                copy.build_from_config(layer.get_build_config() or {})
-    except Exception as error:  # a layer of the user's may need anything
-        why = (str(error).splitlines() or [""])[0][:160]
-        raise CannotError(f"{type(layer).__name__} cannot be built again from its configuration: {why}") from error
-    shapes = [[tuple(variable.shape) for variable in one.variables] for one in (layer, copy)]
-    if shapes[0] != shapes[1]:
-        raise CannotError(f"{type(layer).__name__}, built again from its configuration, has other variables")
-    return copy
-
-
-def _in_float64(config: Any, key: str = "") -> Any:
-    """A configuration whose dtypes and dtype policies say float64."""
-    if isinstance(config, Mapping):
-        if config.get("class_name") == "DTypePolicy":
-            return {**config, "config": {**config["config"], "name": "float64"}}
-        return {name: _in_float64(value, name) for name, value in config.items()}
-    if isinstance(config, (list, tuple)):
-        return type(config)(_in_float64(value, key) for value in config)
-    return "float64" if key == "dtype" and config in ("float32", "float16", "bfloat16") else config
 
 
 def _named(found: Any) -> list[tuple[str, Array]]:
