@@ -9,13 +9,14 @@ import pytest
 
 from xconv import reference
 from xconv.backend import Backend
+from xconv.choices import LEAST_WORKSPACE, decide
 from xconv.fourier import block_length, blocks, good_length
 from xconv.fourier_bounds import fourier_error
 from xconv.lowering import by_formulation
 from xconv.parity import Case, check
 from xconv.parity.expected import expected
-from xconv.plan import LEAST_WORKSPACE, decide
 from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.target import Target
 
 PROBLEMS = {
     "one channel": ConvProblem(2, 3000, 1, 1, 1, kernel=101, padding=(100, 0)),
@@ -201,12 +202,12 @@ def test_long_depthwise_kernels_are_transformed_a_few_channels_at_a_time(
     some = slice(channels - 2, channels)
     few = replace(problem, groups=2, in_channels=2, out_channels=2)
     for direction, a, b in (("forward", x, w), ("input_gradient", dy, w), ("weight_gradient", x, dy)):
-        assert decide(backend, direction, problem).formulation == "fft"
+        assert decide(backend, direction, problem, "NWC", Target(backend.name)).formulation == "fft"
         assert forms[0].workspace(direction, problem) <= LEAST_WORKSPACE
         whole = (backend.from_numpy(v, "cpu") for v in (a, b))
-        got = backend.to_numpy(backend.run(forms[0], direction, problem, 1, *whole))
+        got = backend.to_numpy(backend.run(by_formulation(backend, forms[0]), direction, problem, 1, *whole))
         alone = (backend.from_numpy(np.ascontiguousarray(v[..., some]), "cpu") for v in (a, b))
-        wanted = backend.to_numpy(backend.run(forms[0], direction, few, 1, *alone))
+        wanted = backend.to_numpy(backend.run(by_formulation(backend, forms[0]), direction, few, 1, *alone))
         bound = fourier_error(few, direction, block_length(few), a[..., some], b[..., some], "float32")
         assert got.shape[-1] == channels
         assert (np.abs(got[..., some] - wanted) <= 2 * bound).all()

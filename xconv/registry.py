@@ -116,8 +116,10 @@ def tensor_of(value: Any) -> Any:
 
     Anything else as it is.
     """
-    held = getattr(value, "value", None) if name_of_array(value) is None and is_of_models(value) else None
-    return value if name_of_array(held) is None else held
+    if name_of_array(value) is not None or not is_of_models(value):
+        return value
+    held = getattr(value, "value", None)
+    return value if held is None or name_of_array(held) is None else held
 
 
 def is_of_models(value: object) -> bool:
