@@ -120,6 +120,28 @@ print("right")
     assert said.stdout.strip() == "right", said.stderr
 
 
+def test_a_model_that_holds_a_plan_is_copied_and_pickled(backend: Backend) -> None:
+    """Before and after it has computed: what a plan is lowered to is made anew by each copy."""
+    if backend.name != "torch":
+        return
+    import copy
+    import pickle
+
+    import torch
+
+    from tests.holding import Holding
+
+    model = Holding(xconv.resolve("conv1d", (2, 40, 16), (5, 16, 24)))
+    x = torch.randn(2, 40, 16)
+    for _ in range(2):
+        for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert again.plan == model.plan
+            assert torch.equal(again(x), model(x))
+            assert again.convolution.weight is not model.convolution.weight
+            assert again(x).sum().backward() is None
+            assert again.convolution.weight.grad is not None
+
+
 def test_a_plan_says_where_it_runs(backend: Backend) -> None:
     call = xconv.resolve("conv1d", (2, 64, 300), (64, 64, 5), layout="NCW")
     for execution in EXECUTIONS:
