@@ -111,8 +111,8 @@ class Backend(ABC):
     def execution(self, *arrays: Array | None) -> str:
         """How what is done to these arrays is executed: one of :data:`xconv.target.EXECUTIONS`."""
 
-    fallback: str | None = None
-    """The way of execution that an eager plan falls back to for arrays that have no memory; None where none differs."""
+    without_memory: str | None = None
+    """The way of execution of eager arrays that turn out to have no memory of their own; None where it is no other."""
 
     def default_device(self) -> str:
         """Where arrays are computed that have no place yet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from xconv.backend import Backend
@@ -10,6 +11,7 @@ from xconv.call import Call
 from xconv.formulation import Array, Formulation
 from xconv.layouts import LAYOUTS
 from xconv.plan import Choice, Plan
+from xconv.planner import plan_call
 from xconv.problem import ConvProblem
 from xconv.registry import get_backend
 from xconv.target import EAGER, INDUCTOR, Target
@@ -35,9 +37,13 @@ class Lowering:
         return self.backend.by_name[getattr(self.plan, direction).formulation]
 
     @property
-    def fallback(self) -> Lowering:
-        """The lowering for arrays that have no memory of their own."""
-        return self if self.plan.fallback is None else Lowering(self.plan.fallback, self.backend)
+    def in_graph(self) -> Lowering:
+        """The lowering of the same call for arrays that have no memory of their own, planned when they turn up."""
+        target = self.plan.target
+        if target.execution != EAGER or self.backend.without_memory is None:
+            return self
+        elsewhere = replace(target, execution=self.backend.without_memory)
+        return Lowering(plan_call(self.plan.call, elsewhere, self.plan.asked), self.backend)
 
     def __call__(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """Compute the call, in the caller's layout."""
@@ -74,7 +80,7 @@ def for_any_arrays(plan: Plan) -> Lowered:
         execution = backend.execution(x, weight, bias)
         if execution == EAGER:
             return ready(x, weight, bias)
-        return whole(x, weight, bias) if execution == INDUCTOR else whole.fallback(x, weight, bias)
+        return whole(x, weight, bias) if execution == INDUCTOR else whole.in_graph(x, weight, bias)
 
     return computed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -62,8 +62,7 @@ class Plan:
         by_framework: whether the framework differentiates what it computed; else each gradient is computed by the
             choice for its direction.
         epilogue: what follows the sums.
-        fallback: for an eager plan, the plan for arrays that turn out to have no memory of their own (a batched
-            gradient, a transformed function); None where there is no other.
+        asked: the formulation that was asked for: "auto", "local" or a name.
 
     >>> import xconv
     >>> plan = xconv.plan(xconv.resolve("conv1d", (1, 9, 2), (3, 2, 4)), backend="torch")
@@ -78,7 +77,7 @@ class Plan:
     weight_gradient: Choice
     by_framework: bool
     epilogue: tuple[Epilogue, ...] = ()
-    fallback: Plan | None = field(default=None, repr=False)
+    asked: str = AUTO
 
     @property
     def problem(self) -> ConvProblem:

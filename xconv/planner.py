@@ -25,7 +25,7 @@ from xconv.layouts import LAYOUTS
 from xconv.plan import AUTO, LOCAL, Choice, Plan
 from xconv.problem import DIRECTIONS, ConvProblem
 from xconv.registry import get_backend
-from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, EAGER, INDUCTOR, Target, check_execution
+from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, INDUCTOR, Target, check_execution
 
 APART = 1.05
 """How much faster than the framework's own gradients others must be expected to be, to be computed apart from it."""
@@ -108,11 +108,7 @@ def plan_call(
     )
     computes = backend.by_name[choices[DIRECTIONS.index(direction)].formulation]
     epilogue = (Epilogue("bias", computes.fuses_bias(direction, problem)),)
-    fallback = None
-    if target.execution == EAGER and backend.fallback is not None:
-        elsewhere = replace(target, execution=backend.fallback)
-        fallback = plan_call(call, elsewhere, formulation, operation=operation, max_workspace=max_workspace)
-    return Plan(call, target, *choices, by_framework, epilogue, fallback)
+    return Plan(call, target, *choices, by_framework, epilogue, formulation)
 
 
 def _plan_2d(call: Call, backend: Backend, target: Target) -> Plan:
@@ -126,11 +122,8 @@ def _plan_2d(call: Call, backend: Backend, target: Target) -> Plan:
     choices, by_framework = decided(
         backend, "forward", folded, call.layout.name, target, LOCAL, "conv2d", None, wisdom.version()
     )
-    elsewhere = None
-    if target.execution == EAGER and backend.fallback is not None:
-        elsewhere = _plan_2d(call, backend, replace(target, execution=backend.fallback))
     epilogue = (Epilogue("bias", backend.by_name[choices[0].formulation].fuses_bias("forward", folded)),)
-    return Plan(call, target, *choices, by_framework, epilogue, elsewhere)
+    return Plan(call, target, *choices, by_framework, epilogue)
 
 
 @lru_cache(maxsize=4096)

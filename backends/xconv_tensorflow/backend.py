@@ -128,7 +128,7 @@ class TensorFlowBackend(Backend):
             return XLA if under_xla() else GRAPH
         return EAGER if all(map(_is_plain, arrays)) else GRAPH
 
-    fallback = GRAPH
+    without_memory = GRAPH
 
     def default_device(self) -> str:
         return symbolic_device()
@@ -221,7 +221,7 @@ class TensorFlowBackend(Backend):
                 return lowering.form(direction).compute(direction, problem, axis, a, b, bias)
 
             def computed(wanted: str, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-                now = lowering if lowering.plan.fallback is None or self.execution(a, b) == EAGER else lowering.fallback
+                now = lowering if self.execution(a, b) == EAGER else lowering.in_graph
                 return now.form(wanted).compute(wanted, problem, axis, a, b, bias)
 
             return _linked(computed, direction, a, b, bias)

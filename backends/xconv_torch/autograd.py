@@ -59,7 +59,7 @@ def planned(
     if execution(a, b, bias) != EAGER:
         if is_batched(a, b) and lowering.plan.target.device == "cpu":
             return of_each_part(lowering.plan, direction, problem, axis, a, b)
-        lowering = lowering.fallback
+        lowering = lowering.in_graph
     elif is_differentiated(a, b, bias):
         result: Tensor = Planned.apply(a, b, bias, lowering, direction, problem, axis)
         return result

@@ -147,7 +147,7 @@ class TorchBackend(Backend):
     def execution(self, *arrays: Tensor | None) -> str:
         return executions.execution(*arrays)
 
-    fallback = GRAPH
+    without_memory = GRAPH
 
     def has_memory(self, target: Target) -> bool:
         return target.device == "cpu" and target.execution in (EAGER, INDUCTOR)
