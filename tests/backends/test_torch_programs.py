@@ -197,7 +197,6 @@ def test_onnx_files_by_traces(name: str) -> None:
 
 @LAYERS
 def test_onnx_files_by_export(name: str) -> None:
-    pytest.importorskip("onnxscript", reason="onnxscript is not installed (pip install onnxscript)")
     layer = layers()[name]().eval()
     free = {axis: torch.export.Dim.DYNAMIC for axis, where in enumerate(layer.options.layout) if where != "C"}
     program = onnx.export(layer, (example(layer),), dynamo=True, dynamic_shapes={"x": free}, verbose=False)
