@@ -58,6 +58,7 @@ def test_a_wrong_result_is_not_timed(backend: Backend, monkeypatch: pytest.Monke
         verify(backend, TINY, "cpu")
 
 
+@pytest.mark.usefixtures("looked_at_in_full")
 def test_a_fault_of_the_full_size_alone_is_seen(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     right = backend.compute
     whole = Layer(**{**vars(TINY), "x_shape": (2, 400, 3)})

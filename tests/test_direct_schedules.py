@@ -16,7 +16,7 @@ from xconv.direct.sweeps import Walk
 from xconv.direct.tiled import Tiled
 from xconv.problem import DIRECTIONS, ConvProblem
 
-STEPS, OF_SWEEP = 600, 20
+STEPS, OF_SWEEP = 700, 20
 """Calls of functions that may be made, NumPy's among them, and those for each sweep; one takes 0.3 us."""
 
 LONG = {

@@ -15,7 +15,7 @@ MOST_NUMBERS = 2**60 - 1
 
 
 def plain(problem: ConvProblem) -> ConvProblem:
-    """The same convolution without a dilation or a stride that nothing depends on, however large it is.
+    """The same convolution without a dilation or a stride that nothing depends on, where it is too large.
 
     A single tap has nobody to be apart from, and a stride beyond the end of the input leads nowhere.
 
@@ -23,7 +23,7 @@ def plain(problem: ConvProblem) -> ConvProblem:
     >>> found.stride, found.dilation
     (9, 1)
     """
-    dilation = 1 if problem.kernel == 1 else problem.dilation
+    dilation = 1 if problem.kernel == 1 and problem.dilation > MOST else problem.dilation
     stride, length = problem.stride, problem.padded_length
     if stride > MOST and isinstance(length, int) and length >= problem.extent:
         stride = min(stride, length)

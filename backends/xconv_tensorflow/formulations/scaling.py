@@ -45,10 +45,10 @@ def _lie(found: Any, low: float, high: float) -> Any:
 
 def exponents(magnitudes: Tensor, top: int) -> Tensor:
     """Exponents of magnitudes; of tiny ones as if they were as large as can be scaled up to the headroom."""
-    bias, fraction = FLOATS[magnitudes.dtype.name]
+    excess, fraction = FLOATS[magnitudes.dtype.name]
     bits = tf.bitcast(magnitudes, tf.int32 if magnitudes.dtype == tf.float32 else tf.int64)
-    found = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, fraction), 2 * bias + 1) - bias
-    return tf.maximum(found, top + 1 - bias)
+    found = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, fraction), 2 * excess + 1) - excess
+    return tf.maximum(found, top + 1 - excess)
 
 
 def balanced(a: Tensor, b: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -71,5 +71,5 @@ def scaled(x: Tensor, exponent: Tensor | None, needed: Tensor | None) -> Tensor:
 
 
 def _power(exponent: Tensor, dtype: tf.DType) -> Tensor:
-    bias, fraction = FLOATS[dtype.name]
-    return tf.bitcast(tf.bitwise.left_shift(tf.maximum(exponent + bias, 0), fraction), dtype)
+    excess, fraction = FLOATS[dtype.name]
+    return tf.bitcast(tf.bitwise.left_shift(tf.maximum(exponent + excess, 0), fraction), dtype)

@@ -41,9 +41,9 @@ def suits(top: int, *magnitudes: Tensor) -> bool:
 
 def exponents(magnitudes: Tensor, top: int) -> Tensor:
     """Exponents of magnitudes; of tiny ones as if they were as large as can be scaled up to the headroom."""
-    bias, fraction = FLOATS[_NAMES[magnitudes.dtype]]
-    found = (magnitudes.view(_BITS[magnitudes.dtype]) >> fraction & 2 * bias + 1) - bias
-    return found.clamp(min=top + 1 - bias)
+    excess, fraction = FLOATS[_NAMES[magnitudes.dtype]]
+    found = (magnitudes.view(_BITS[magnitudes.dtype]) >> fraction & 2 * excess + 1) - excess
+    return found.clamp(min=top + 1 - excess)
 
 
 def balanced(a: Tensor, b: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,5 +66,5 @@ def scaled(x: Tensor, exponent: Tensor | None) -> Tensor:
 
 
 def _power(exponent: Tensor, dtype: torch.dtype) -> Tensor:
-    bias, fraction = FLOATS[_NAMES[dtype]]
-    return ((exponent + bias).clamp(min=0) << fraction).view(dtype)
+    excess, fraction = FLOATS[_NAMES[dtype]]
+    return ((exponent + excess).clamp(min=0) << fraction).view(dtype)
