@@ -154,7 +154,12 @@ def _blocks_of_gradient(problem: ConvProblem, dy: Tensor, n: int) -> Tensor:
 
 def _lines(x: Tensor, low: int, high: int) -> Tensor:
     """Signals with zeros around them, neighbours in memory: (signals, channels, length)."""
-    return pad(x.permute(0, 2, 3, 1), 3, (low, high)).contiguous().flatten(0, 1)
+    signals = x.permute(0, 2, 3, 1)
+    if is_recorded(x) or min(low, high) < 0:
+        return pad(signals, 3, (low, high)).contiguous().flatten(0, 1)
+    lines = signals.new_zeros(*signals.shape[:3], low + x.shape[1] + high)  # one copy, where a pad and an order are two
+    lines[..., low : low + x.shape[1]] = signals
+    return lines.flatten(0, 1)
 
 
 def _chunks(some: int, *parts: Tensor | None) -> Iterator[tuple[Any, ...]]:
