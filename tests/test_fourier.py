@@ -13,9 +13,9 @@ from xconv.choices import LEAST_WORKSPACE, decide
 from xconv.fourier import block_length, blocks, good_length
 from xconv.fourier_bounds import fourier_error
 from xconv.lowering import by_formulation
-from xconv.parity import Case, check
+from xconv.parity import Case, cases, check
 from xconv.parity.expected import expected
-from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.problem import DIRECTIONS, DTYPES, ConvProblem
 from xconv.target import Target
 
 PROBLEMS = {
@@ -211,3 +211,14 @@ def test_long_depthwise_kernels_are_transformed_a_few_channels_at_a_time(
         bound = fourier_error(few, direction, block_length(few), a[..., some], b[..., some], "float32")
         assert got.shape[-1] == channels
         assert (np.abs(got[..., some] - wanted) <= 2 * bound).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [case for case in cases("smoke") if case.operation == "conv1d"], ids=str)
+def test_every_dtype_keeps_its_bound(backend: Backend, case: Case, dtype: str) -> None:
+    """float16 and bfloat16 are computed in float32, which the transforms are scaled for."""
+    form = backend.by_name.get("fft")
+    if form is None or any(form.unsupported(call.direction, call.problem) for call in case.calls()):
+        return
+    found = check(backend, case, kind="normal", dtype=dtype, formulation="fft")
+    assert all(finding.ok for finding in found), found

@@ -94,6 +94,7 @@ def headroom(length: int, terms: int, dtype: str) -> int:
     >>> headroom(16384, 1, "float32"), headroom(1 << 20, 4096, "float32")
     (46, 34)
     """
+    dtype = dtype if dtype in FLOATS else "float32"  # in which narrower numbers are computed
     return (FLOATS[dtype].bias - 4 - 2 * length.bit_length() - terms.bit_length()) // 2
 
 
