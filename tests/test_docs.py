@@ -186,6 +186,7 @@ def words(text: str) -> list[str]:
     return re.sub(r"[\d.,+\-%()=?]+", " ", text).split()
 
 
+@pytest.mark.usefixtures("loaded")  # a framework that is imported in the test alone would be imported again after it
 def test_the_tests_of_the_page_for_ci(pytester: pytest.Pytester) -> None:
     files = [block for block in blocks("ci.md", "python") if block.startswith("# test_")]
     assert len(files) == 2
@@ -194,6 +195,7 @@ def test_the_tests_of_the_page_for_ci(pytester: pytest.Pytester) -> None:
     done.assert_outcomes(passed=2)
 
 
+@pytest.mark.usefixtures("loaded")  # a framework that is imported in the test alone would be imported again after it
 def test_a_wrong_port_fails_the_test_of_the_page(pytester: pytest.Pytester) -> None:
     [port] = [block for block in blocks("ci.md", "python") if block.startswith("# test_port")]
     pytester.makepyfile(test_wrong=port.replace('padding="same"', 'padding="causal"'))
