@@ -266,7 +266,7 @@ def _team(name: str, dtype: str) -> str:
     """``team(work)``: what each thread of a team calls, with two functions that tell which of how many it is.
 
     ``work`` is those two, the function that works off a part, how many parts there are, the four arrays, and the parts;
-    a thread takes each so-manieth.
+    each thread begins at its own number and goes on in steps of the count of threads.
     """
     code = Code(name, [pointer(INT)], dtype, 1)
     (work,) = code.arguments

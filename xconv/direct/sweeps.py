@@ -58,7 +58,7 @@ class Sweep:
         return start, min(max(-((last - length) // self.step), start), self.places)
 
     def within(self, length: int, tap: Integers, taps: int) -> tuple[Integers, Integers]:
-        """The same for each of some first taps, of so many taps."""
+        """The same for runs of ``taps`` taps, from each of some first taps on."""
         first, ahead = self.first + tap * self.spread, (taps - 1) * self.spread - length
         start = np.minimum(np.maximum(-(first // self.step), 0), self.places)
         return start, np.minimum(np.maximum(-((first + ahead) // self.step), start), self.places)

@@ -17,7 +17,7 @@ from xconv.problem import ConvProblem
 
 @dataclass(frozen=True)
 class Columns:
-    """Output channels that are summed at a time: so many vectors, of which the last has ``tail`` (0: all its lanes).
+    """Output channels that are summed at a time: a count of vectors, of which the last has ``tail`` (0: all its lanes).
 
     ``width`` is how many weights of a panel belong to an input channel of a tap.
     """
