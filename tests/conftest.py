@@ -46,6 +46,7 @@ NEEDED = {
     "test_to_1d_torch_models.py": {"torch"},
     "test_to_1d_torch_refusals.py": {"torch"},
     "test_tensorflow.py": {"tensorflow"},
+    "test_tensorflow_plans.py": {"tensorflow"},
     "test_jax.py": {"jax"},
     "test_framework_gaps.py": {"torch", "tensorflow"},
     "test_assert_parity.py": {"torch", "tensorflow"},

@@ -6,9 +6,6 @@ import contextlib
 import importlib
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +14,6 @@ import pytest
 import xconv
 from xconv import reference
 from xconv.call import resolve
-from xconv.lowering import lower
-from xconv.plan import Plan
 
 with contextlib.suppress(ImportError):
     importlib.import_module("torch")  # before TensorFlow, which has crashed otherwise (pytorch#93884)
@@ -370,71 +365,3 @@ def test_unknown_sizes_that_turn_out_empty(
     assert np.array_equal(y, np.broadcast_to([1, 2], shape))
     assert dx.shape == x.shape
     assert not dw.numpy().any()
-
-
-LONG = (4, 20000, 1), (2001, 1, 1)
-
-
-def planned_in(function: Callable[..., Any], *arrays: Any) -> list[Plan]:
-    """The plans of the calls that a function makes while TensorFlow traces it."""
-    found: list[Plan] = []
-
-    def watched(plan: Plan) -> Any:
-        found.append(plan)
-        return lower(plan)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xconv.run.lower", watched)
-        tf.function(function).get_concrete_function(*arrays)
-    return found
-
-
-def test_a_graph_is_planned_for_where_it_is_placed() -> None:
-    """As the eager call is, but for what needs memory: the tensors of a graph name no device."""
-    x, w = (tf.random.normal(shape) for shape in LONG)
-    [plan] = planned_in(xconv.conv1d, x, w)
-    eager = xconv.plan(xconv.resolve("conv1d", *LONG), backend="tensorflow")
-    assert plan.target == replace(eager.target, execution="graph")
-    assert plan.chosen.formulation == eager.chosen.formulation == "fft"
-    assert {choice.source for choice in plan.choices.values()} == {"estimate"}
-    assert {choice.formulation for choice in plan.choices.values()} == {"fft"}
-
-    def elsewhere(x: Any, w: Any) -> Any:
-        with tf.device("/GPU:1"):
-            return xconv.conv1d(x, w)
-
-    [plan] = planned_in(elsewhere, x, w)
-    assert plan.target.device == "cuda:1"
-    assert {choice.source for choice in plan.choices.values()} <= {"rule", "framework"}
-
-
-def test_a_graph_is_planned_for_the_callers_layout() -> None:
-    x, w = tf.zeros((2, 16, 400)), tf.zeros((24, 16, 3))
-    [plan] = planned_in(partial(xconv.conv1d, layout="NCW"), x, w)
-    assert plan.target.memory_format == "channels_first"
-    assert plan == xconv.plan(
-        xconv.resolve("conv1d", x.shape, w.shape, layout="NCW"), backend="tensorflow", execution="graph"
-    )
-
-
-def test_what_direct_computes_eagerly_has_its_best_in_a_graph() -> None:
-    """The fastest of what can live there, not what a rule says of unknown times."""
-    call = xconv.resolve("conv1d", (1, 4000, 256), (4, 1, 256), groups=256, padding="causal")
-    eager, graph = (xconv.plan(call, backend="tensorflow", execution=how) for how in ("eager", "graph"))
-    assert eager.chosen.formulation == "direct"
-    seconds = {name: time for name, time in eager.chosen.seconds.items() if name != "direct"}
-    assert graph.chosen.seconds == seconds
-    assert graph.chosen.formulation == min(seconds, key=seconds.__getitem__)
-
-
-def test_gradients_of_an_eager_call_may_be_vectorized() -> None:
-    """``GradientTape.jacobian`` traces the gradients: they go by the plan for graphs."""
-    x, w = tf.random.normal((1, 12, 8)), tf.random.normal((3, 8, 8))
-    found = []
-    for formulation in ("direct", "conv2d"):
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch([x, w])
-            y = xconv.conv1d(x, w, formulation=formulation)[:, :2, :2]
-        found.append(tape.jacobian(y, [x, w]))
-    for mine, own in zip(*found, strict=True):
-        np.testing.assert_array_equal(mine, own)  # each element is a number of the other operand

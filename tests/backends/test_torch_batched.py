@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ def test_jacobians_and_hessians(case: Case) -> None:
         assert equal(torch.func.jacrev(some, argnums=each)(*leaves), wanted), how
         assert equal(torch.func.jacfwd(some, argnums=each)(*leaves), wanted), how
         bias = leaves[1:]
-        of_weights = lambda *given: scalar(leaves[0], *given)  # noqa: E731
+        of_weights = partial(scalar, leaves[0])
         wanted = hessian(of_weights, tuple(bias))
         assert equal(hessian(of_weights, tuple(bias), vectorize=True), wanted), how
         forward = hessian(of_weights, tuple(bias), vectorize=True, outer_jacobian_strategy="forward-mode")
