@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from xconv import wisdom
 from xconv.backend import Backend
 from xconv.cost import ITEM_SIZE
+from xconv.estimate import kind
 from xconv.formulation import Formulation
 from xconv.plan import Choice
 from xconv.problem import ConvProblem
@@ -19,6 +21,9 @@ channels first ``Backend.clearly_first``); another of those ops.
 
 LEAST_GAIN = 5e-6
 """Seconds that another must save."""
+
+LEADING_BITS = 4
+"""Leading bits of the number of places that :func:`alike` keeps."""
 
 LEAST_WORKSPACE = 64 << 20
 """Bytes that every formulation may hold beside its operands and result."""
@@ -115,3 +120,24 @@ def workspace_limit(problem: ConvProblem) -> int:
 def settled(problem: ConvProblem) -> ConvProblem:
     """A problem as a formulation meets it: borders are in the array already."""
     return problem if problem.padding_mode == "zeros" else problem.padded()
+
+
+def alike(problem: ConvProblem) -> ConvProblem:
+    """The problem that stands for others of nearly its length: lengths and results differ by a sixteenth at most.
+
+    So signals of ever new lengths are planned for once in a while. The kind of problem is the same, and so are the
+    elements behind the last place.
+
+    >>> from xconv.problem import ConvProblem
+    >>> [alike(ConvProblem(1, length, 1, 8, 8, kernel=3)).length for length in (12, 299, 300, 313, 3000)]
+    [12, 290, 290, 322, 3074]
+    """
+    if problem.is_empty:
+        return problem
+    places = problem.output_length
+    step = 1 << max(places.bit_length() - LEADING_BITS, 0)
+    more = ((places + step // 2) // step * step - places) * problem.stride
+    if more == 0 or 16 * abs(more) > problem.length:
+        return problem
+    like = replace(problem, length=problem.length + more)
+    return like if kind(like) == kind(problem) else problem

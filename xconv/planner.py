@@ -17,7 +17,7 @@ from xconv import wisdom
 from xconv.adjoints import ADJOINTS
 from xconv.backend import Backend
 from xconv.call import Call
-from xconv.choices import decide, settled
+from xconv.choices import alike, decide, settled
 from xconv.epilogue import Epilogue
 from xconv.errors import ArgumentError, UnsupportedError, nearest
 from xconv.formulation import Formulation
@@ -102,10 +102,8 @@ def plan_call(
     if backend.is_compiling():  # which reads this code: what it calls as a constant is a text or a number
         choices, by_framework = _decided_as_constant(backend, direction, problem, layout, target, formulation)
         return Plan(call, target, *choices, by_framework)
-    decided = _decided if problem.is_static else _decided.__wrapped__  # a symbolic size is no part of a key
-    choices, by_framework = decided(
-        backend, direction, problem, layout, target, formulation, operation, max_workspace, wisdom.version()
-    )
+    asked = backend, direction, problem, layout, target, formulation, operation, max_workspace
+    choices, by_framework = _decision(*asked) if problem.is_static else _decide(*asked)
     computes = backend.by_name[choices[DIRECTIONS.index(direction)].formulation]
     epilogue = (Epilogue("bias", computes.fuses_bias(direction, problem)),)
     return Plan(call, target, *choices, by_framework, epilogue, formulation)
@@ -118,16 +116,39 @@ def _plan_2d(call: Call, backend: Backend, target: Target) -> Plan:
     if folded is None:
         own = Choice("conv2d", "the operation is the framework's 2-D convolution")
         return Plan(call, target, own, own, own, True, (Epilogue("bias", backend.fuses_bias_2d),))
-    decided = _decided if folded.is_static else _decided.__wrapped__
-    choices, by_framework = decided(
-        backend, "forward", folded, call.layout.name, target, LOCAL, "conv2d", None, wisdom.version()
-    )
+    asked = backend, "forward", folded, call.layout.name, target, LOCAL, "conv2d", None
+    choices, by_framework = _decision(*asked) if folded.is_static else _decide(*asked)
     epilogue = (Epilogue("bias", backend.by_name[choices[0].formulation].fuses_bias("forward", folded)),)
     return Plan(call, target, *choices, by_framework, epilogue)
 
 
+def _decision(
+    backend: Backend,
+    direction: str,
+    problem: ConvProblem,
+    layout: str,
+    target: Target,
+    formulation: str,
+    operation: str,
+    max_workspace: int | None,
+) -> Decision:
+    """The choices for a settled problem whose sizes are known; like lengths share what was decided for one of them.
+
+    What was measured, and what a caller sets a limit for, holds for its own length only.
+    """
+    rest, version = (layout, target, formulation, operation, max_workspace), wisdom.version()
+    like = alike(problem)
+    measured = wisdom.knows(problem) or wisdom.knows(like)
+    if like is not problem and not measured and max_workspace is None and formulation in (AUTO, LOCAL):
+        found, by_framework = _kept_decision(backend, direction, like, *rest, version)
+        chosen = {d: choice for d, choice in zip(DIRECTIONS, found, strict=True) if choice.source != "framework"}
+        if all(backend.by_name[choice.formulation].unsupported(d, problem) is None for d, choice in chosen.items()):
+            return found, by_framework
+    return _kept_decision(backend, direction, problem, *rest, version)
+
+
 @lru_cache(maxsize=4096)
-def _decided(
+def _kept_decision(
     backend: Backend,
     direction: str,
     problem: ConvProblem,
@@ -138,8 +159,22 @@ def _decided(
     max_workspace: int | None,
     version: int,
 ) -> Decision:
-    """The choices for a settled problem; ``version`` is that of the wisdom, with which they change."""
+    """:func:`_decide`, once; ``version`` is that of the wisdom, with which the choices change."""
     del version
+    return _decide(backend, direction, problem, layout, target, formulation, operation, max_workspace)
+
+
+def _decide(
+    backend: Backend,
+    direction: str,
+    problem: ConvProblem,
+    layout: str,
+    target: Target,
+    formulation: str,
+    operation: str,
+    max_workspace: int | None,
+) -> Decision:
+    """A choice for each direction of a settled problem, and whether the framework differentiates."""
     computes = [direction, *ADJOINTS[direction]] if backend.plans_gradients(target) else [direction]
     by_framework = not backend.plans_gradients(target)
     if formulation in (AUTO, LOCAL):
@@ -245,7 +280,7 @@ Values: TypeAlias = tuple[tuple[tuple[str, str], ...], bool]
 def _decided_as_constant(
     backend: Backend, direction: str, problem: ConvProblem, layout: str, target: Target, formulation: str
 ) -> Decision:
-    """:func:`_decided` for a caller whose code a compiler reads: asked as a constant of the graph.
+    """:func:`_decision` for a caller whose code a compiler reads: asked as a constant of the graph.
 
     A size that is open looks like an integer there; then the choice is left to the node that runs, or to the rule.
     """
@@ -276,9 +311,7 @@ def _by_values(
     backend, problem = get_backend(name), problem_of(sizes, dtype)
     memory_format = CHANNELS_LAST if layout.endswith("C") else CHANNELS_FIRST
     target = Target(name, device, memory_format, backend.threads(), execution)
-    choices, by_framework = _decided(
-        backend, direction, problem, layout, target, formulation, "plan", None, wisdom.version()
-    )
+    choices, by_framework = _decision(backend, direction, problem, layout, target, formulation, "plan", None)
     return tuple((choice.formulation, choice.why) for choice in choices), by_framework
 
 

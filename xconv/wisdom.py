@@ -30,7 +30,7 @@ from xconv.files import write_whole
 from xconv.problem import ConvProblem
 from xconv.wisdomfile import Entry, Key, check, merge, read, to_text
 
-__all__ = ["Entry", "Key", "default_file", "entries", "find", "forget", "load", "remember", "save", "version"]
+__all__ = ["Entry", "Key", "default_file", "entries", "find", "forget", "knows", "load", "remember", "save", "version"]
 
 VARIABLE = "XCONV_WISDOM"
 LOCK_SECONDS = 10.0
@@ -42,12 +42,18 @@ _lock = threading.Lock()  # of every change
 _entries: dict[
     Key, Entry
 ] = {}  # never changed but replaced, so that looking up needs no lock and sees no half of a change
+_problems: frozenset[ConvProblem] = frozenset()
 _version = 0
 
 
 def find(key: Key) -> Entry | None:
     """What is known of a problem on a device, or None. There is never anything known of symbolic sizes."""
     return _entries.get(key) if key.problem.is_static else None
+
+
+def knows(problem: ConvProblem) -> bool:
+    """Whether anything was measured of a problem whose sizes are known, in any direction, layout or framework."""
+    return problem in _problems
 
 
 def remember(key: Key, entry: Entry) -> None:
@@ -204,8 +210,8 @@ def default_file() -> Path:
 
 
 def _replace(changed: dict[Key, Entry]) -> None:
-    global _entries, _version  # noqa: PLW0603 - what is known of one machine is one
-    _entries = changed
+    global _entries, _problems, _version  # noqa: PLW0603 - what is known of one machine is one
+    _entries, _problems = changed, frozenset(key.problem for key in changed)
     _version += 1
 
 

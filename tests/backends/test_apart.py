@@ -112,7 +112,7 @@ def test_duals_pass_through_a_call() -> None:
 def test_a_planned_call_takes_the_planned_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the plan says so, and only where a gradient is wanted."""
     forward, others = Choice("conv2d", "named"), Choice("taps", "named")
-    monkeypatch.setattr("xconv.planner._decided", lambda *_: ((forward, others, others), False))
+    monkeypatch.setattr("xconv.planner._decision", lambda *_: ((forward, others, others), False))
     dispatch.forget()
     generator = torch.Generator().manual_seed(2)
     x = torch.randint(-3, 4, (2, 17, 3), generator=generator).float()

@@ -190,7 +190,7 @@ def test_plans_that_compute_gradients_by_others(case: Case, name: str, monkeypat
         if any(forms[name].unsupported(each, call.problem) for each in DIRECTIONS):
             return
     own, other = Choice("conv2d", "named"), Choice(name, "named")
-    monkeypatch.setattr("xconv.planner._decided", lambda *_: ((own, other, other), False))
+    monkeypatch.setattr("xconv.planner._decision", lambda *_: ((own, other, other), False))
     dispatch.forget()
     leaves = [leaf.requires_grad_() for leaf in arrays(BACKEND, case)]
     y = case.run(*leaves)
