@@ -38,7 +38,7 @@ from xconv.choices import preferred
 from xconv.estimate import ANY, Model, kind, quantities
 from xconv.files import write_whole
 from xconv.formulation import Formulation
-from xconv.lowering import by_formulation
+from xconv.one_formulation import by_formulation
 from xconv.problem import DIRECTIONS, ConvProblem
 from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, Target
 

@@ -12,7 +12,7 @@ from xconv.backend import Backend
 from xconv.choices import LEAST_WORKSPACE, decide
 from xconv.fourier import block_length, blocks, good_length
 from xconv.fourier_bounds import fourier_error
-from xconv.lowering import by_formulation
+from xconv.one_formulation import by_formulation
 from xconv.parity import Case, cases, check
 from xconv.parity.expected import expected
 from xconv.problem import DIRECTIONS, DTYPES, ConvProblem

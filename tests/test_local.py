@@ -10,7 +10,7 @@ import pytest
 import xconv
 from xconv import reference
 from xconv.backend import Backend
-from xconv.lowering import by_formulation
+from xconv.one_formulation import by_formulation
 from xconv.parity import Case
 from xconv.parity.check import check
 from xconv.problem import DIRECTIONS, ConvProblem

@@ -29,8 +29,8 @@ CHOOSING = {"decide", "candidates", "preferred"}
 MAY_CHOOSE = {"xconv/choices.py", "xconv/planner.py", "xconv/tuning.py"}
 """The last measures what the first proposes."""
 
-MAY_PLAN = {"xconv/planner.py", "xconv/run.py", "xconv/lowering.py", "backends/xconv_torch/node.py"}
-"""Calls; eager arrays that turn out to have no memory; nodes whose sizes were open until their graph ran.
+MAY_PLAN = {"xconv/planner.py", "xconv/run.py", "backends/xconv_torch/node.py"}
+"""Calls; nodes whose sizes were open until their graph ran.
 
 Who wants to read a plan asks ``xconv.plan``.
 """

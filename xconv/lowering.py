@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from xconv.backend import Backend
-from xconv.call import Call
 from xconv.formulation import Array, Formulation
-from xconv.layouts import LAYOUTS
-from xconv.plan import Choice, Plan
-from xconv.planner import plan_call
-from xconv.problem import ConvProblem
 from xconv.registry import get_backend
-from xconv.target import EAGER, INDUCTOR, Target
+from xconv.target import EAGER, INDUCTOR
+
+if TYPE_CHECKING:
+    from xconv.plan import Plan
 
 Lowered: TypeAlias = Callable[[Array, Array, Array | None], Array]
 """A function of (x, weight, bias) in the caller's layout."""
@@ -42,8 +39,7 @@ class Lowering:
         target = self.plan.target
         if target.execution != EAGER or self.backend.without_memory is None:
             return self
-        elsewhere = replace(target, execution=self.backend.without_memory)
-        return Lowering(plan_call(self.plan.call, elsewhere, self.plan.asked), self.backend)
+        return Lowering(self.plan.executed(self.backend.without_memory), self.backend)
 
     def __call__(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """Compute the call, in the caller's layout."""
@@ -83,10 +79,3 @@ def for_any_arrays(plan: Plan) -> Lowered:
         return whole(x, weight, bias) if execution == INDUCTOR else whole.in_graph(x, weight, bias)
 
     return computed
-
-
-def by_formulation(backend: Backend, form: Formulation) -> Lowering:
-    """All directions by one formulation, for who measures or checks it: a plan that nobody chose."""
-    choice = Choice(form.name, "named", source="named")
-    call = Call("conv1d", LAYOUTS["NWC"], ConvProblem(1, 1, 1, 1, 1, kernel=1), 1)
-    return Lowering(Plan(call, Target(backend.name), choice, choice, choice, by_framework=True), backend)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from xconv.call import Call
 from xconv.epilogue import Epilogue
 from xconv.formulation import Array
+from xconv.lowering import for_any_arrays
 from xconv.problem import DIRECTIONS, ConvProblem
 from xconv.registry import get_backend
 from xconv.target import Target
@@ -47,6 +48,13 @@ class Choice:
         return tuple(sorted((name for name in seconds if name != self.formulation), key=seconds.__getitem__))
 
 
+class Planner(Protocol):
+    """The function that chooses: :func:`xconv.planner.plan_call`."""
+
+    def __call__(self, call: Call, target: Target, formulation: str) -> Plan:
+        """The plan of a resolved call on a target."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """A call on a target, with a formulation for each direction and what follows the sums.
@@ -63,6 +71,7 @@ class Plan:
             choice for its direction.
         epilogue: what follows the sums.
         asked: the formulation that was asked for: "auto", "local" or a name.
+        planner: who chose, and is asked again where the call is executed in another way than was planned.
 
     >>> import xconv
     >>> plan = xconv.plan(xconv.resolve("conv1d", (1, 9, 2), (3, 2, 4)), backend="torch")
@@ -78,6 +87,7 @@ class Plan:
     by_framework: bool
     epilogue: tuple[Epilogue, ...] = ()
     asked: str = AUTO
+    planner: Planner | None = field(default=None, compare=False, repr=False)
 
     @property
     def problem(self) -> ConvProblem:
@@ -139,10 +149,13 @@ class Plan:
 
         return with_weight
 
+    def executed(self, execution: str) -> Plan:
+        """The plan of the same call for another way of execution."""
+        assert self.planner is not None, "a plan that nobody chose"
+        return self.planner(self.call, replace(self.target, execution=execution), self.asked)
+
     @cached_property
     def _lowered(self) -> Callable[[Array, Array, Array | None], Array]:
-        from xconv.lowering import for_any_arrays
-
         return for_any_arrays(self)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -101,12 +101,12 @@ def plan_call(
     direction, problem, layout = call.direction, settled(call.problem), call.layout.name
     if backend.is_compiling():  # which reads this code: what it calls as a constant is a text or a number
         choices, by_framework = _decided_as_constant(backend, direction, problem, layout, target, formulation)
-        return Plan(call, target, *choices, by_framework)
+        return Plan(call, target, *choices, by_framework, planner=plan_call)
     asked = backend, direction, problem, layout, target, formulation, operation, max_workspace
     choices, by_framework = _decision(*asked) if problem.is_static else _decide(*asked)
     computes = backend.by_name[choices[DIRECTIONS.index(direction)].formulation]
     epilogue = (Epilogue("bias", computes.fuses_bias(direction, problem)),)
-    return Plan(call, target, *choices, by_framework, epilogue, formulation)
+    return Plan(call, target, *choices, by_framework, epilogue, formulation, plan_call)
 
 
 def _plan_2d(call: Call, backend: Backend, target: Target) -> Plan:
@@ -115,11 +115,11 @@ def _plan_2d(call: Call, backend: Backend, target: Target) -> Plan:
     folded = backend.folded_2d(call.vertical, call.problem)
     if folded is None:
         own = Choice("conv2d", "the operation is the framework's 2-D convolution")
-        return Plan(call, target, own, own, own, True, (Epilogue("bias", backend.fuses_bias_2d),))
+        return Plan(call, target, own, own, own, True, (Epilogue("bias", backend.fuses_bias_2d),), planner=plan_call)
     asked = backend, "forward", folded, call.layout.name, target, LOCAL, "conv2d", None
     choices, by_framework = _decision(*asked) if folded.is_static else _decide(*asked)
     epilogue = (Epilogue("bias", backend.by_name[choices[0].formulation].fuses_bias("forward", folded)),)
-    return Plan(call, target, *choices, by_framework, epilogue)
+    return Plan(call, target, *choices, by_framework, epilogue, planner=plan_call)
 
 
 def _decision(

@@ -26,7 +26,7 @@ from xconv.call import Call
 from xconv.choices import candidates, decide, settled
 from xconv.formulation import Formulation
 from xconv.fourier_bounds import fourier_error
-from xconv.lowering import by_formulation
+from xconv.one_formulation import by_formulation
 from xconv.problem import DIRECTIONS, ConvProblem, Size
 from xconv.registry import get_backend
 from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, Target

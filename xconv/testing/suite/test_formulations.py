@@ -11,7 +11,7 @@ import xconv
 from xconv import reference
 from xconv.backend import Backend
 from xconv.fourier_bounds import fourier_error
-from xconv.lowering import by_formulation
+from xconv.one_formulation import by_formulation
 from xconv.parity import Case, cases, check
 from xconv.problem import DIRECTIONS
 
