@@ -18,7 +18,7 @@ import pytest
 from tqdm import tqdm
 
 import xconv
-from xconv.bench import regressions, results
+from xconv.bench import regressions, run_files
 from xconv.bench.catalogue import TIERS
 from xconv.bench.contender import DIRECTIONS
 from xconv.bench.peers import Peer, choose
@@ -73,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings = Settings(*(option(f"--{name}") for name in ("tier", "case", "threads", "device", "rounds", "seed")))
     try:
         if option("--compare"):
-            config.stash[BEFORE] = results.read(option("--compare"))
+            config.stash[BEFORE] = run_files.read(option("--compare"))
         files = {f"--report-{name}": option(f"--report-{name}") for name in FORMATS}
         look_at(settings, files)
         if BEFORE in config.stash:
@@ -179,7 +179,7 @@ def replay(benchmark: Any, measured: Result, session: Session, question: Questio
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: Any, output_json: dict[str, Any]) -> None:
     """The whole run, as ``xconv bench --json`` writes it."""
     del benchmarks
-    output_json["xconv"] = config.stash[SESSION].record().to_json()
+    output_json["xconv"] = run_files.to_json(config.stash[SESSION].record())
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -16,7 +16,7 @@ from xconv.backend import Backend
 from xconv.bench import Arena, Contender, Layer, catalogue
 from xconv.bench.own_layer import own_layer, question
 from xconv.bench.peers import PEERS
-from xconv.bench.results import read
+from xconv.bench.run_files import read
 from xconv.bench.running import Session, Settings, chosen
 from xconv.bench.suites import CATALOGUE, SUITES
 from xconv.bench.verify import WrongResultError, is_exact, shortened, verify

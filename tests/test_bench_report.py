@@ -13,7 +13,7 @@ import pytest
 
 from tests import browser
 from tests.bench_runs import result, run
-from xconv.bench import machines, regressions, results
+from xconv.bench import machines, regressions, run_files
 from xconv.bench.comparisons import compare
 from xconv.bench.limits import Limits
 from xconv.bench.markdown import to_markdown
@@ -141,11 +141,11 @@ def test_the_article_is_answered_with_numbers() -> None:
 
 def test_a_run_survives_its_file(tmp_path: Path) -> None:
     file = tmp_path / "run.json"
-    file.write_text(json.dumps(MIXED.to_json()))
-    assert results.read(file).to_json() == json.loads(file.read_text())
+    file.write_text(json.dumps(run_files.to_json(MIXED)))
+    assert run_files.to_json(run_files.read(file)) == json.loads(file.read_text())
     # pytest-benchmark's file has it in a block
-    file.write_text(json.dumps({"benchmarks": [], "xconv": MIXED.to_json()}))
-    assert len(results.read(file).groups) == 2
+    file.write_text(json.dumps({"benchmarks": [], "xconv": run_files.to_json(MIXED)}))
+    assert len(run_files.read(file).groups) == 2
 
 
 def spoil(*path: Any, value: Any) -> Callable[[Any], Any]:
@@ -180,7 +180,7 @@ def spoil(*path: Any, value: Any) -> Callable[[Any], Any]:
 )
 def test_files_are_not_trusted(change: Callable[[Any], Any], said: str) -> None:
     with pytest.raises(ArgumentError, match=said):
-        results.from_json(change(copy.deepcopy(MIXED.to_json())))
+        run_files.from_json(change(copy.deepcopy(run_files.to_json(MIXED))))
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         elif text is not None:
             file.write_bytes(text)
         with pytest.raises(ArgumentError, match=said):
-            results.read(file)
+            run_files.read(file)
 
 
 PEERS = [result(1.0 + number / 10, way="own", signal=str(number)) for number in range(6)]

@@ -17,7 +17,8 @@ import xconv
 from xconv.bounds import Enclosure
 from xconv.models.layers import LAYERS, LayerOptions
 from xconv.parity import Case
-from xconv.parity.check import compare, transforms
+from xconv.parity.check import transforms
+from xconv.parity.comparison import compare
 from xconv.parity.expected import expected
 from xconv.reference import Floats
 

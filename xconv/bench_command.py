@@ -74,7 +74,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print, write the files that were asked for, and compare."""
     _needs("scipy", "jsonschema", *(("plotly",) if arguments.html else ()))
-    from xconv.bench import regressions, results
+    from xconv.bench import regressions, run_files
     from xconv.bench.running import Settings, described_machine
     from xconv.bench.suites import OWN
     from xconv.bench.text import to_text
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         if any(getattr(arguments, name) for name in FORMATS):
             raise ArgumentError("bench", "--merge", "an output file beside it", "nothing: it is printed")
         return _merge(arguments.merge)
-    before = results.read(arguments.compare) if arguments.compare else None
+    before = run_files.read(arguments.compare) if arguments.compare else None
     _look_at_layer(arguments)
     backends = backends_of(arguments.backend)
     settings = Settings(
@@ -123,7 +123,9 @@ def written(name: str, run: Run) -> str:
         from xconv.bench.markdown import to_markdown
 
         return to_markdown(run)
-    return json.dumps(run.to_json(), indent=1) + "\n"
+    from xconv.bench.run_files import to_json
+
+    return json.dumps(to_json(run), indent=1) + "\n"
 
 
 def _questions(arguments: argparse.Namespace, backends: Sequence[str]) -> Callable[[Session], Sequence[Question]]:
@@ -173,9 +175,9 @@ def _measured(questions: Callable[[Session], Sequence[Question]], settings: Sett
 def _merge(files: Sequence[Path]) -> int:
     from tabulate import tabulate
 
-    from xconv.bench import machines, results
+    from xconv.bench import machines, run_files
 
-    for title, headers, rows in machines.side_by_side([results.read(file) for file in files]):
+    for title, headers, rows in machines.side_by_side([run_files.read(file) for file in files]):
         print(f"{title}\n{tabulate(rows, headers, disable_numparse=True)}\n")
     return FINE
 

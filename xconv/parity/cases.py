@@ -246,3 +246,8 @@ def cases(tier: str = "default") -> list[Case]:
 
 def _said(padding: Any) -> str:
     return str(padding).replace(" ", "").replace("'", "")
+
+
+def takes_formulation(case: Case) -> bool:
+    """Whether the operation of a case takes a formulation by its name."""
+    return case.operation not in ("conv2d", "conv2d_as_1d")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
-from xconv.bounds import Enclosure, round_to
 from xconv.choices import settled
 from xconv.parity.cases import Case
+from xconv.parity.comparison import Finding, compare
+from xconv.parity.diagnosis import diagnose_case
 from xconv.parity.expected import expected
 from xconv.parity.trust import distrust
 from xconv.parity.views import VIEWS
@@ -23,28 +22,6 @@ if TYPE_CHECKING:
 
 
 Function: TypeAlias = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One array of a case, compared.
-
-    ``error`` is the largest distance from the reference, ``ratio`` the largest one over its own bound (0 where every
-    bit agrees, inf where it must agree and does not), ``place`` the index of the worst element.
-    """
-
-    array: str
-    verdict: str
-    error: float
-    ratio: float
-    place: tuple[int, ...]
-    detail: str = ""
-    diagnosis: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the array is what it should be."""
-        return self.verdict in ("exact", "within bound")
 
 
 def check(
@@ -98,8 +75,6 @@ def _explained(
     kind: str,
     lengths: Sequence[dict[str, int]],
 ) -> str:
-    from xconv.parity.diagnosis import diagnose_case  # which compares as this module does
-
     return str(diagnose_case(case, array, computed, inputs, dtype, kind, lengths))
 
 
@@ -165,28 +140,3 @@ def _tensor(backend: Backend, array: Floats, dtype: str, device: str, view: str)
     if view == "contiguous" or dtype == "bfloat16":  # NumPy has no bfloat16 of its own
         return backend.cast(backend.from_numpy(VIEWS[view](array), device), dtype)
     return backend.from_numpy(VIEWS[view](array.astype(dtype)), device)
-
-
-def compare(name: str, computed: Floats, wanted: Enclosure, dtype: str, *, exactly: bool) -> Finding:
-    """An array against its enclosure; NaN and infinity must be in the same places."""
-    if computed.shape != wanted.value.shape:
-        detail = f"shape {computed.shape} instead of {wanted.value.shape}"
-        return Finding(name, "MISMATCH", np.inf, np.inf, (), detail)
-    target = round_to(dtype, wanted.value) if exactly and not wanted.error.any() else wanted.value
-    if computed.size == 0:
-        return Finding(name, "exact", 0.0, 0.0, ())
-    finite = np.isfinite(target)
-    same = np.where(finite, computed == target, _same_special(computed, target))
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        error = np.where(same, 0.0, np.abs(computed - target))
-        error = np.where(np.isnan(error) | (~finite & ~same), np.inf, error)
-        ratio = np.where(error == 0, 0.0, error / wanted.error)
-    worst = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-    place, largest = tuple(int(i) for i in worst), float(ratio[worst])
-    verdict = "exact" if largest == 0 else "within bound" if largest <= 1 else "MISMATCH"
-    detail = "" if largest <= 1 else f"got {computed[worst]:.9g}, expected {target[worst]:.9g}"
-    return Finding(name, verdict, float(error.max()), largest, place, detail)
-
-
-def _same_special(computed: Floats, target: Floats) -> Any:
-    return (np.isnan(computed) & np.isnan(target)) | (computed == target)

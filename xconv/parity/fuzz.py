@@ -12,7 +12,7 @@ from xconv.parity.subjects import Subject
 from xconv.parity.task import Row, Task
 
 if TYPE_CHECKING:
-    from xconv.parity.running import Counter
+    from xconv.parity.counter import Counter
 
 
 class _Found(Exception):  # noqa: N818 - it is no error of ours: hypothesis shrinks what raises it
@@ -42,8 +42,8 @@ def fuzzed(
     from hypothesis import HealthCheck, Phase, given
     from hypothesis.errors import Flaky
 
+    from xconv.parity.cases import takes_formulation
     from xconv.parity.geometries import geometries, settings
-    from xconv.parity.running import takes_formulation
 
     rows: list[Row] = []
     smallest: list[Row] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import xconv
 from xconv.backend import Backend
 from xconv.errors import ArgumentError
-from xconv.parity.cases import Case
+from xconv.parity.cases import Case, takes_formulation
 from xconv.parity.cases import cases as cases_of
+from xconv.parity.counter import Counter
 from xconv.parity.fuzz import check_available, fuzzed
 from xconv.parity.report import ParityReport
 from xconv.parity.subjects import Apart, Here, Subject
@@ -119,21 +119,6 @@ def run(
             subject.close()
 
 
-class Counter:
-    """What several threads have done."""
-
-    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
-        self.total, self.done, self.stopped = total, 0, False
-        self._progress, self._lock = progress, threading.Lock()
-
-    def add(self, many: int) -> None:
-        """Tell that so many more are done."""
-        with self._lock:
-            self.done += many
-            if self._progress:
-                self._progress(min(self.done, self.total), self.total)
-
-
 def _start(names: Sequence[str | Backend], limit_s: float) -> list[Subject]:
     """All backends, started at the same time; if one fails, the others are ended."""
 
@@ -176,11 +161,6 @@ def _tasks(
                         all_of_them = formulations == "all" and mode == "eager" and takes_formulation(case)
                         for form in ("auto", *(subject.formulations if all_of_them else ())):
                             yield Task(case, subject.name, device, dtype, own, form, gradients, seed)
-
-
-def takes_formulation(case: Case) -> bool:
-    """Whether the operation of a case takes a formulation by its name."""
-    return case.operation not in ("conv2d", "conv2d_as_1d")
 
 
 def _in_order(names: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ import xconv
 from xconv.backend import Backend
 from xconv.child import Child
 from xconv.errors import BackendError
-from xconv.parity.check import Finding
+from xconv.parity.comparison import Finding
 from xconv.parity.task import INFINITE, Row, Task, from_finite, perform, row
 
 START_S = 300.0

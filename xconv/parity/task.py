@@ -11,7 +11,8 @@ import numpy as np
 from xconv.child import as_tuples
 from xconv.errors import UnsupportedError
 from xconv.parity.cases import Case
-from xconv.parity.check import Finding, check, function
+from xconv.parity.check import check, function
+from xconv.parity.comparison import Finding
 from xconv.planner import plan
 
 if TYPE_CHECKING:

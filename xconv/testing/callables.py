@@ -11,7 +11,8 @@ import numpy as np
 from xconv.errors import ArgumentError, nearest
 from xconv.testing.closures import rebuilt
 from xconv.testing.detect import FRAMEWORKS, check_installed, framework_of
-from xconv.testing.frameworks import Array, CannotError, Change, Framework, get_framework
+from xconv.testing.frameworks import Array, CannotError, Change, Framework
+from xconv.testing.loading import get_framework
 from xconv.testing.tolerance import moved
 
 

@@ -107,28 +107,3 @@ def leaves(result: Any, name: str = "result") -> Iterator[tuple[str, Any]]:
             yield from leaves(value, f"{name}[{i}]")
     elif result is not None:
         yield name, result
-
-
-def get_framework(name: str) -> Framework:
-    """The framework of a name; it is imported now."""
-    if name == "torch":
-        from xconv.testing.on_torch import Torch
-
-        return Torch()
-    if name == "tensorflow":
-        from xconv.testing.on_tensorflow import TensorFlow
-
-        return TensorFlow()
-    if name == "keras":
-        from xconv.testing.on_keras import Keras
-
-        return Keras()
-    if name == "jax":
-        from xconv.testing.on_jax import Jax
-
-        return Jax()
-    if name == "onnx":
-        from xconv.testing.on_onnx import Onnx
-
-        return Onnx()
-    return NumPy()

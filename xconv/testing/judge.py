@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xconv.bounds import UNIT_ROUNDOFF, Enclosure
-from xconv.parity.check import compare as within
+from xconv.parity.comparison import compare as within
 from xconv.reference import Floats
 from xconv.testing.evidence import Evidence
 from xconv.testing.explain import explained

@@ -21,7 +21,7 @@ from xconv.bench.peers.task import Built, Task, task
 from xconv.bench.verify import WrongResultError, check_full_size, short_case, shortened
 from xconv.bounds import UNIT_ROUNDOFF, Enclosure, gamma
 from xconv.parity import Case
-from xconv.parity.check import compare
+from xconv.parity.comparison import compare
 from xconv.parity.expected import expected
 from xconv.reference import Floats
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv.bounds import Enclosure, round_to
-from xconv.parity.check import compare
+from xconv.parity.comparison import compare
 from xconv.reference import Floats
 
 Places: TypeAlias = npt.NDArray[np.intp]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from xconv.bounds import UNIT_ROUNDOFF, Enclosure
 from xconv.errors import ArgumentError, nearest
 from xconv.parity.cases import Case
-from xconv.parity.check import compare
+from xconv.parity.comparison import compare
 from xconv.parity.diagnosis import array_hypotheses, hypotheses, symptoms
 from xconv.parity.diagnosis.difference import Difference, Match, Prediction
 from xconv.parity.diagnosis.operands import kernel_axes
