@@ -22,10 +22,9 @@ from xconv_torch.formulations.scaling import (
     UNSCALED,
     Exponents,
     balanced,
-    exponents,
     largest,
+    ordinary,
     scaled,
-    suits,
 )
 from xconv_torch.formulations.shapes import adjoint_kernel, canonical, from_canonical, is_recorded, pad
 
@@ -75,12 +74,11 @@ class OverlapSave(Formulation):
         n = block_length(problem)
         windows = _windows(problem, canonical(x, axis), n)
         powers = _forward_powers(problem, windows, weight, n)
-        kernel = _conjugate(torch.fft.rfft(scaled(weight.permute(1, 2, 0), powers.right), n))
-        parts = []
-        for seen, left, back in _chunks(_together(problem, n, windows.shape[1]), windows, powers.left, powers.back):
-            y = torch.fft.irfft(_product(problem, torch.fft.rfft(scaled(seen, left)), kernel), n)
-            y = scaled(y[..., : blocks(problem, n)[1]], back)
-            parts.append(y.transpose(2, 3).flatten(1, 2))
+        kernel = _kernel_spectrum(problem, scaled(weight, powers.right), n)
+        parts = [
+            _convolved(problem, scaled(seen, left), kernel, back, n)
+            for seen, left, back in _chunks(_together(problem, n, windows.shape[1]), windows, powers.left, powers.back)
+        ]
         y = torch.cat(parts) if len(parts) > 1 else parts[0]
         y = y[:, : problem.output_length].unflatten(0, (problem.outer, problem.inner)).transpose(1, 2)
         return from_canonical(y.contiguous(), x, axis)
@@ -93,28 +91,67 @@ class OverlapSave(Formulation):
         return self._by_groups(self._weight_gradient, problem, axis, *operands)
 
     def _weight_gradient(self, problem: ConvProblem, axis: int, x: Tensor, dy: Tensor) -> Tensor:
-        n, groups = block_length(problem), problem.groups
+        n = block_length(problem)
         windows, grads = _windows(problem, canonical(x, axis), n), _blocks_of_gradient(problem, canonical(dy, axis), n)
         powers, some = _gradient_powers(problem, windows, grads, n), _together(problem, n, windows.shape[1])
         total = None
         for seen, grad, left, right in _chunks(some, windows, grads, powers.left, powers.right):
-            signal, above = torch.fft.rfft(scaled(seen, left)), _conjugate(torch.fft.rfft(scaled(grad, right), n))
-            if problem.depthwise:
-                signal = signal.unsqueeze(3)
-                found = (signal * above.unflatten(2, (groups, -1))).sum((0, 1)).unsqueeze(1)
-            else:
-                a = signal.unflatten(2, (groups, -1)).permute(4, 2, 3, 0, 1).flatten(3)
-                b = above.unflatten(2, (groups, -1)).permute(4, 2, 0, 1, 3).flatten(2, 3)
-                found = (a @ b).permute(1, 2, 3, 0)
+            found = _correlation(problem, scaled(seen, left), scaled(grad, right), n)
             total = found if total is None else total + found
         assert total is not None  # (groups, in of a group, out of a group, frequencies)
-        taps = scaled(torch.fft.irfft(total, n)[..., : problem.kernel], powers.back)
+        taps = scaled(torch.fft.irfft(total.contiguous(), n)[..., : problem.kernel], powers.back)
         return taps.permute(3, 1, 0, 2).flatten(2)
+
+
+def _kernel_spectrum(problem: ConvProblem, weight: Tensor, n: int) -> Tensor:
+    """(frequencies, groups, in of a group, out of a group), or (channels, frequencies) where in is one; conjugate."""
+    spectrum = _conjugate(torch.fft.rfft(weight.permute(1, 2, 0), n))
+    if problem.group_in == 1:
+        return spectrum[0].resolve_conj()
+    return _matrices(spectrum.unflatten(1, (problem.groups, -1)), 3, 1, 0, 2).resolve_conj()
+
+
+def _convolved(problem: ConvProblem, windows: Tensor, kernel: Tensor, back: Tensor | None, n: int) -> Tensor:
+    """The results of windows of some signals: (signals, length, channels).
+
+    What is no longer needed has no name: memory that is held here is new to the process at every call.
+    """
+    y = torch.fft.irfft(_product(problem, windows, kernel, n), n)[..., : blocks(problem, n)[1]]
+    y = scaled(y.unflatten(0, windows.shape[:2]), back)
+    return y.permute(0, 1, 4, 2, 3).flatten(3).flatten(1, 2)
+
+
+def _product(problem: ConvProblem, windows: Tensor, kernel: Tensor, n: int) -> Tensor:
+    """The spectrum of the result, (signals * windows, groups, out of a group, frequencies)."""
+    groups = problem.groups
+    if problem.group_in == 1:
+        signal = torch.fft.rfft(windows, n)
+        many = signal if problem.group_out == 1 else signal.repeat_interleave(problem.group_out, 2)
+        return (many * kernel).flatten(0, 1).unflatten(1, (groups, -1))
+    y = _matrices(torch.fft.rfft(windows, n).unflatten(2, (groups, -1)), 4, 2, 0, 1, 3).flatten(2, 3) @ kernel
+    return y.permute(2, 1, 3, 0).contiguous()
+
+
+def _correlation(problem: ConvProblem, windows: Tensor, grads: Tensor, n: int) -> Tensor:
+    """The spectrum of the weight gradient, (groups, in of a group, out of a group, frequencies)."""
+    groups = problem.groups
+    if problem.depthwise:
+        signal = torch.fft.rfft(windows, n).unsqueeze(3)
+        above = _conjugate(torch.fft.rfft(grads, n)).unflatten(2, (groups, -1))
+        return (signal * above).sum((0, 1)).unsqueeze(1)
+    a = _matrices(torch.fft.rfft(windows, n).unflatten(2, (groups, -1)), 4, 2, 3, 0, 1).flatten(3)
+    b = _matrices(_conjugate(torch.fft.rfft(grads, n)).unflatten(2, (groups, -1)), 4, 2, 0, 1, 3).flatten(2, 3)
+    return (a @ b).permute(1, 2, 3, 0)
 
 
 def _conjugate(spectrum: Tensor) -> Tensor:
     """A view, but for forward-mode gradients: torch refuses that view of many tangents at once."""
     return spectrum.conj() if forward_ad._current_level < 0 else spectrum.conj_physical()
+
+
+def _matrices(spectra: Tensor, *order: int) -> Tensor:
+    """With the frequencies first, in memory too: a product of matrices copies any others one by one."""
+    return spectra.permute(order).contiguous()
 
 
 def _held(problem: ConvProblem) -> int:
@@ -143,23 +180,20 @@ def _windows(problem: ConvProblem, x: Tensor, n: int) -> Tensor:
     """Windows of ``n`` elements that overlap, a view: (signals, windows, channels, n)."""
     count, step = blocks(problem, n)
     low = problem.padding[0]
-    return _lines(x, low, (count - 1) * step + n - low - problem.length).unfold(2, n, step).transpose(1, 2)
+    return _lines(x, low, (count - 1) * step + n - low - problem.length).unfold(1, n, step)
 
 
 def _blocks_of_gradient(problem: ConvProblem, dy: Tensor, n: int) -> Tensor:
     count, step = blocks(problem, n)
-    lines = _lines(dy, 0, count * step - problem.output_length)
-    return lines.unflatten(2, (count, step)).transpose(1, 2)
+    return _lines(dy, 0, count * step - problem.output_length).unflatten(1, (count, step)).transpose(2, 3)
 
 
 def _lines(x: Tensor, low: int, high: int) -> Tensor:
-    """Signals with zeros around them, neighbours in memory: (signals, channels, length)."""
-    signals = x.permute(0, 2, 3, 1)
-    if is_recorded(x) or min(low, high) < 0:
-        return pad(signals, 3, (low, high)).contiguous().flatten(0, 1)
-    lines = signals.new_zeros(*signals.shape[:3], low + x.shape[1] + high)  # one copy, where a pad and an order are two
-    lines[..., low : low + x.shape[1]] = signals
-    return lines.flatten(0, 1)
+    """Signals with zeros around them: (signals, length, channels).
+
+    Channels stay the neighbours in memory: largest magnitudes are vectors of them, and transforms bring time together.
+    """
+    return pad(x, 1, (low, high)).transpose(1, 2).flatten(0, 1)
 
 
 def _chunks(some: int, *parts: Tensor | None) -> Iterator[tuple[Any, ...]]:
@@ -169,24 +203,32 @@ def _chunks(some: int, *parts: Tensor | None) -> Iterator[tuple[Any, ...]]:
 
 
 def _forward_powers(problem: ConvProblem, windows: Tensor, weight: Tensor, n: int) -> Exponents:
-    """For the windows and the result (signals, windows, channels, 1), and the kernel (in of a group, out, 1)."""
+    """For windows (signals, windows, channels, 1), the kernel (in of a group, out), the result.
+
+    The result is (signals, windows, groups, out of a group, 1).
+    """
     top, groups, many = headroom(n, problem.group_in, problem.dtype), problem.groups, windows.shape[:2]
-    a, b = largest(windows, 3), largest(weight, 0)
-    if not is_recorded(windows, weight) and suits(top, a, b):
+    turned = weight.stride(1) < weight.stride(2)  # an adjoint kernel: reduced as it lies, in a twentieth of the time
+    most = largest(weight.transpose(1, 2), 0).t() if turned else largest(weight, 0)
+    magnitudes = largest(windows, 3), most
+    if not is_recorded(windows, weight) and all(bool(ordinary(each, top).all()) for each in magnitudes):
         return UNSCALED
-    a = exponents(a, top).flatten(0, 1).unflatten(1, (groups, -1)).permute(1, 2, 0)
-    left, right, back = balanced(a, exponents(b, top).unflatten(1, (groups, -1)).transpose(0, 1), top)
-    left, back = (each.flatten(0, 1).t().unflatten(0, many).unsqueeze(3) for each in (left, back.transpose(1, 2)))
-    return Exponents(left, right.transpose(0, 1).flatten(1).unsqueeze(2), back)
+    a = magnitudes[0].flatten(0, 1).unflatten(1, (groups, -1)).permute(1, 2, 0)
+    left, right, back = balanced(a, magnitudes[1].unflatten(1, (groups, -1)).transpose(0, 1), top)
+    return Exponents(
+        left.flatten(0, 1).t().unflatten(0, many).unsqueeze(3),
+        right.transpose(0, 1).flatten(1),
+        back.transpose(0, 1).unflatten(0, many).unsqueeze(4),
+    )
 
 
 def _gradient_powers(problem: ConvProblem, windows: Tensor, grads: Tensor, n: int) -> Exponents:
     """For the blocks of x and of dy (signals, blocks, channels, 1), and the result (groups, in, out of a group, 1)."""
     top, many = headroom(n, windows.shape[0] * windows.shape[1], problem.dtype), windows.shape[:2]
     magnitudes = largest(windows, 3), largest(grads, 3)
-    if not is_recorded(windows, grads) and suits(top, *magnitudes):
+    if not is_recorded(windows, grads) and all(bool(ordinary(each, top).all()) for each in magnitudes):
         return UNSCALED
-    a, b = (exponents(m, top).flatten(0, 1).unflatten(1, (problem.groups, -1)).transpose(0, 1) for m in magnitudes)
+    a, b = (each.flatten(0, 1).unflatten(1, (problem.groups, -1)).transpose(0, 1) for each in magnitudes)
     *both, back = balanced(a, b, top)
     left, right = (each.transpose(0, 1).flatten(1).unflatten(0, many).unsqueeze(3) for each in both)
     return Exponents(left, right, back.unsqueeze(3))
@@ -195,15 +237,3 @@ def _gradient_powers(problem: ConvProblem, windows: Tensor, grads: Tensor, n: in
 def _together(problem: ConvProblem, n: int, count: int) -> int:
     """Signals whose transforms are held at a time."""
     return max(BUDGET // (4 * n * count * (problem.in_channels + problem.out_channels)), 1)
-
-
-def _product(problem: ConvProblem, signal: Tensor, kernel: Tensor) -> Tensor:
-    """The spectrum of the result, (signals, windows, channels, frequencies)."""
-    groups = problem.groups
-    if problem.group_in == 1:
-        many = signal if problem.group_out == 1 else signal.repeat_interleave(problem.group_out, 2)
-        return many * kernel[0]
-    a = signal.unflatten(2, (groups, -1)).permute(4, 2, 0, 1, 3).flatten(2, 3)
-    b = kernel.unflatten(1, (groups, -1)).permute(3, 1, 0, 2)
-    y = (a @ b).permute(2, 1, 3, 0)  # (signals * windows, groups, out of a group, frequencies)
-    return y.flatten(1, 2).unflatten(0, signal.shape[:2])

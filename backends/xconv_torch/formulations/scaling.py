@@ -33,28 +33,36 @@ def largest(x: Tensor, axis: int) -> Tensor:
     return torch.maximum(x.amax(axis), -x.amin(axis))
 
 
-def suits(top: int, *magnitudes: Tensor) -> bool:
-    """Whether numbers with these largest magnitudes can be transformed as they are."""
+def ordinary(magnitudes: Tensor, top: int) -> Tensor:
+    """Of which magnitudes numbers can be transformed as they are; ``top`` is the headroom t."""
     low, high = unscaled(top)
-    return all(bool((((found >= low) & (found < high)) | (found == 0)).all()) for found in magnitudes)
-
-
-def exponents(magnitudes: Tensor, top: int) -> Tensor:
-    """Exponents of magnitudes; of tiny ones as if they were as large as can be scaled up to the headroom."""
-    excess, fraction = FLOATS[_NAMES[magnitudes.dtype]]
-    found = (magnitudes.view(_BITS[magnitudes.dtype]) >> fraction & 2 * excess + 1) - excess
-    return found.clamp(min=top + 1 - excess)
+    return ((magnitudes >= low) & (magnitudes < high)) | (magnitudes == 0)
 
 
 def balanced(a: Tensor, b: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Exponents for the left operand, the right one and the result; ``top`` is the headroom t.
+    """Exponents for the left operand, the right one and the result.
 
-    From the exponents ``a`` (groups, s, l) and ``b`` (groups, s, r) of the two; the result is (groups, l, r).
+    From the largest magnitudes ``a`` (groups, s, l) and ``b`` (groups, s, r) of the two; the result is (groups, l, r).
+    They are 0 where nothing need be scaled.
     """
-    shared = b.amax(2, keepdim=True)
-    sums = (a + shared).amax(1, keepdim=True)
-    less = (b - shared).amax(1, keepdim=True)
-    return (top + shared - sums, top - shared - less, sums.transpose(1, 2) + less - 2 * top)
+    as_it_is = ordinary(b, top).flatten(1).all(1)[:, None, None]
+    untouched = as_it_is & ordinary(a, top).all(1, keepdim=True)
+    shared = _exponents(b, top).amax(2, keepdim=True)
+    less = torch.where(as_it_is, top, (_exponents(b, top) - shared).amax(1, keepdim=True))
+    shared = torch.where(as_it_is & (b.amax(2, keepdim=True) > 0), 0, shared)
+    sums = (_exponents(a, top) + shared).amax(1, keepdim=True)
+    return (
+        torch.where(untouched, 0, top + shared - sums),
+        torch.where(as_it_is, 0, top - shared - less),
+        torch.where(untouched.transpose(1, 2), 0, sums.transpose(1, 2) + less - 2 * top),
+    )
+
+
+def _exponents(magnitudes: Tensor, top: int) -> Tensor:
+    """Exponents of magnitudes; of tiny ones as if they were as large as can be scaled up to the headroom."""
+    bias, fraction = FLOATS[_NAMES[magnitudes.dtype]]
+    found = (magnitudes.view(_BITS[magnitudes.dtype]) >> fraction & 2 * bias + 1) - bias
+    return found.clamp(min=top + 1 - bias)
 
 
 def scaled(x: Tensor, exponent: Tensor | None) -> Tensor:
