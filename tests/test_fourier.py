@@ -142,6 +142,43 @@ def test_nothing_inside_overflows(backend: Backend, name: str, direction: str, d
                 assert (got[beyond] == np.sign(wanted[beyond]) * np.inf).all()
 
 
+NEIGHBOURS = ("huge", "tiny", "subnormal", "infinite", "nan")
+
+
+@pytest.mark.parametrize("kind", NEIGHBOURS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("direction", ["forward", "input_gradient"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_neighbours_change_no_bit(backend: Backend, name: str, direction: str, dtype: str, kind: str) -> None:
+    """Whatever another signal of the batch holds: also where a scaled signal would lose less than one that is not."""
+    problem = replace(PROBLEMS[name], dtype=dtype, outer=2)
+    rng, limits = np.random.default_rng(7), np.finfo(dtype)
+    inner = (problem.inner,) if problem.inner > 1 else ()
+    length, channels = problem.length, problem.in_channels
+    if direction == "input_gradient":
+        length, channels = problem.output_length, problem.out_channels
+    # numbers at both ends of the type in one block, and a kernel that cancels the loud ones
+    x = rng.standard_normal((2, length, *inner, channels)) * 1e3 * float(limits.tiny)
+    x[:, ::3] = 1.0
+    weight = rng.integers(-2, 3, problem.weight_shape).astype(dtype)
+    louder = x.copy()
+    louder[1] = {
+        "huge": 0.01 * float(limits.max),
+        "tiny": 1e3 * float(limits.tiny),
+        "subnormal": 3 * float(limits.smallest_subnormal),
+        "infinite": np.inf,
+        "nan": np.nan,
+    }[kind]
+    for form in backend.formulations:
+        if form.transform_length(direction, problem) and form.unsupported(direction, problem) is None:
+            how, found = by_formulation(backend, form), []
+            for array in (x, louder):
+                tensors = [backend.from_numpy(a.astype(dtype), "cpu") for a in (array, weight)]
+                found.append(backend.to_numpy(backend.run(how, direction, problem, 1, *tensors)))
+            bits = [one[0].view("int32" if dtype == "float32" else "int64") for one in found]
+            assert np.array_equal(*bits)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_quiet_part_keeps_its_bound(dtype: str) -> None:
     """The bound follows the signal: behind a loud start it is as small as if there had been none."""

@@ -11,13 +11,12 @@ import tensorflow as tf
 
 from xconv.cost import ITEM_SIZE
 from xconv.formulation import Formulation
-from xconv.fourier import block_length, blocks, fourier_work, headroom
+from xconv.fourier import block_length, blocks, fourier_work, headroom, unscaled
 from xconv.problem import ConvProblem, Size
 from xconv_tensorflow.formulations.scaling import (
     UNSCALED,
     Exponents,
     balanced,
-    exponents,
     largest,
     scaled,
     suits,
@@ -154,12 +153,15 @@ def _joined(parts: list[Tensor], axis: int) -> Tensor:
 def _forward_powers(problem: ConvProblem, signals: Tensor, taps: Tensor, length: int) -> Exponents:
     """For the blocks and the result ``(channels, rows, blocks, 1)``, and the taps ``(in, groups, out)``."""
     top, groups = headroom(length, problem.group_in, problem.dtype), problem.groups
-    loudest, b = _loudest(problem, signals, length), largest(taps, 0)
+    b = largest(taps, 0)
+    if tf.executing_eagerly() and _nowhere_quiet(problem, signals, length, top) and suits(top, b):
+        return UNSCALED
+    loudest = _loudest(problem, signals, length)
     fit = suits(top, loudest, b)
     if isinstance(fit, bool) and fit:
         return UNSCALED
-    a = tf.reshape(exponents(loudest, top), (groups, problem.group_in, -1))
-    left, right, back = balanced(a, tf.transpose(exponents(b, top), (1, 0, 2)), top)
+    a = tf.reshape(loudest, (groups, problem.group_in, -1))
+    left, right, back = balanced(a, tf.transpose(b, (1, 0, 2)), top)
     left = tf.reshape(left, (*loudest.shape, 1))
     back = tf.reshape(tf.transpose(back, (0, 2, 1)), (problem.out_channels, *loudest.shape[1:], 1))
     return Exponents(left, tf.transpose(right, (1, 0, 2)), back, tf.logical_not(fit))
@@ -168,11 +170,14 @@ def _forward_powers(problem: ConvProblem, signals: Tensor, taps: Tensor, length:
 def _gradient_powers(problem: ConvProblem, signals: Tensor, above: Tensor, length: int) -> Exponents:
     """For the blocks of x and of dy ``(channels, rows, blocks, 1)``, and the result ``(groups, in, out, 1)``."""
     top = headroom(length, above.shape[1] * above.shape[2], problem.dtype)
-    loudest = _loudest(problem, signals, length), largest(above, 3)
+    b = largest(above, 3)
+    if tf.executing_eagerly() and _nowhere_quiet(problem, signals, length, top) and suits(top, b):
+        return UNSCALED
+    loudest = _loudest(problem, signals, length), b
     fit = suits(top, *loudest)
     if isinstance(fit, bool) and fit:
         return UNSCALED
-    a, b = (tf.reshape(exponents(one, top), (problem.groups, one.shape[0] // problem.groups, -1)) for one in loudest)
+    a, b = (tf.reshape(one, (problem.groups, one.shape[0] // problem.groups, -1)) for one in loudest)
     left, right, back = balanced(tf.transpose(a, (0, 2, 1)), tf.transpose(b, (0, 2, 1)), top)
     left, right = (
         tf.reshape(tf.transpose(part, (0, 2, 1)), (*one.shape, 1))
@@ -188,6 +193,13 @@ def _loudest(problem: ConvProblem, signals: Tensor, length: int) -> Tensor:
     if count == 1:
         return pieces
     return tf.maximum(pieces[:, :, :-1], largest(signals[:, :, 1:, : length - outputs], 3))
+
+
+def _nowhere_quiet(problem: ConvProblem, signals: Tensor, length: int, top: int) -> bool:
+    """Whether every block needs no scaling, from a look at the pieces, which do not overlap: False may be wrong."""
+    (low, high), pieces = unscaled(top), largest(signals, 3).numpy()
+    begin = pieces[:, :, : blocks(problem, length)[0]]  # of each block, which is at least as loud
+    return bool((begin >= low).all() and (pieces < high).all())
 
 
 def _part(exponents: Tensor | None, rows: tuple[int, int], span: tuple[int, int]) -> Tensor | None:

@@ -33,33 +33,45 @@ def largest(x: Tensor, axis: int) -> Tensor:
 
 def suits(top: int, *magnitudes: Tensor) -> Tensor | bool:
     """Whether numbers with these largest magnitudes can be transformed as they are; a tensor in a graph."""
-    low, high = unscaled(top)
     if tf.executing_eagerly():  # NumPy takes a tenth of the time of so small ops
-        return all(bool(_lie(found.numpy(), low, high).all()) for found in magnitudes)
-    return tf.reduce_all([tf.reduce_all(_lie(found, low, high)) for found in magnitudes])
-
-
-def _lie(found: Any, low: float, high: float) -> Any:
-    return ((found >= low) & (found < high)) | (found == 0)
-
-
-def exponents(magnitudes: Tensor, top: int) -> Tensor:
-    """Exponents of magnitudes; of tiny ones as if they were as large as can be scaled up to the headroom."""
-    excess, fraction = FLOATS[magnitudes.dtype.name]
-    bits = tf.bitcast(magnitudes, tf.int32 if magnitudes.dtype == tf.float32 else tf.int64)
-    found = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, fraction), 2 * excess + 1) - excess
-    return tf.maximum(found, top + 1 - excess)
+        return all(bool(_ordinary(found.numpy(), top).all()) for found in magnitudes)
+    return tf.reduce_all([tf.reduce_all(_ordinary(found, top)) for found in magnitudes])
 
 
 def balanced(a: Tensor, b: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
     """Exponents for the left operand, the right one and the result; ``top`` is the headroom t.
 
-    From the exponents ``a`` (groups, s, l) and ``b`` (groups, s, r) of the two; the result is (groups, l, r).
+    From the largest magnitudes ``a`` (groups, s, l) and ``b`` (groups, s, r) of the two; the result is (groups, l, r).
+    They are 0 where nothing need be scaled.
     """
-    shared = tf.reduce_max(b, 2, keepdims=True)
-    sums = tf.reduce_max(a + shared, 1, keepdims=True)
-    less = tf.reduce_max(b - shared, 1, keepdims=True)
-    return (top + shared - sums, top - shared - less, tf.transpose(sums, (0, 2, 1)) + less - 2 * top)
+    as_it_is = tf.reduce_all(_ordinary(b, top), (1, 2), keepdims=True)
+    untouched = as_it_is & tf.reduce_all(_ordinary(a, top), 1, keepdims=True)
+    shared = tf.reduce_max(_exponents(b, top), 2, keepdims=True)
+    less = tf.reduce_max(_exponents(b, top) - shared, 1, keepdims=True)
+    less = tf.where(as_it_is, tf.cast(top, less.dtype), less)
+    none = tf.zeros((), less.dtype)
+    shared = tf.where(as_it_is & (tf.reduce_max(b, 2, keepdims=True) > 0), none, shared)
+    sums = tf.reduce_max(_exponents(a, top) + shared, 1, keepdims=True)
+    back = tf.transpose(sums, (0, 2, 1)) + less - 2 * top
+    return (
+        tf.where(untouched, none, top + shared - sums),
+        tf.where(as_it_is, none, top - shared - less),
+        tf.where(tf.transpose(untouched, (0, 2, 1)), none, back),
+    )
+
+
+def _ordinary(magnitudes: Any, top: int) -> Any:
+    """Of which magnitudes numbers can be transformed as they are."""
+    low, high = unscaled(top)
+    return ((magnitudes >= low) & (magnitudes < high)) | (magnitudes == 0)
+
+
+def _exponents(magnitudes: Tensor, top: int) -> Tensor:
+    """Exponents of magnitudes; of tiny ones as if they were as large as can be scaled up to the headroom."""
+    bias, fraction = FLOATS[magnitudes.dtype.name]
+    bits = tf.bitcast(magnitudes, tf.int32 if magnitudes.dtype == tf.float32 else tf.int64)
+    found = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, fraction), 2 * bias + 1) - bias
+    return tf.maximum(found, top + 1 - bias)
 
 
 def scaled(x: Tensor, exponent: Tensor | None, needed: Tensor | None) -> Tensor:
@@ -71,5 +83,5 @@ def scaled(x: Tensor, exponent: Tensor | None, needed: Tensor | None) -> Tensor:
 
 
 def _power(exponent: Tensor, dtype: tf.DType) -> Tensor:
-    excess, fraction = FLOATS[dtype.name]
-    return tf.bitcast(tf.bitwise.left_shift(tf.maximum(exponent + excess, 0), fraction), dtype)
+    bias, fraction = FLOATS[dtype.name]
+    return tf.bitcast(tf.bitwise.left_shift(tf.maximum(exponent + bias, 0), fraction), dtype)

@@ -34,13 +34,13 @@ def largest(x: Tensor, axis: int) -> Tensor:
 
 
 def ordinary(magnitudes: Tensor, top: int) -> Tensor:
-    """Of which magnitudes numbers can be transformed as they are; ``top`` is the headroom t."""
+    """Of which magnitudes numbers can be transformed as they are."""
     low, high = unscaled(top)
     return ((magnitudes >= low) & (magnitudes < high)) | (magnitudes == 0)
 
 
 def balanced(a: Tensor, b: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Exponents for the left operand, the right one and the result.
+    """Exponents for the left operand, the right one and the result; ``top`` is the headroom t.
 
     From the largest magnitudes ``a`` (groups, s, l) and ``b`` (groups, s, r) of the two; the result is (groups, l, r).
     They are 0 where nothing need be scaled.
@@ -74,5 +74,5 @@ def scaled(x: Tensor, exponent: Tensor | None) -> Tensor:
 
 
 def _power(exponent: Tensor, dtype: torch.dtype) -> Tensor:
-    excess, fraction = FLOATS[_NAMES[dtype]]
-    return ((exponent + excess).clamp(min=0) << fraction).view(dtype)
+    bias, fraction = FLOATS[_NAMES[dtype]]
+    return ((exponent + bias).clamp(min=0) << fraction).view(dtype)
