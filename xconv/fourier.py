@@ -14,7 +14,11 @@ and ``b`` those of the right one (``r``: an output channel), the powers are ::
     left 2^(t + u[s] - e[l])    right 2^(t - u[s] - v[r])            back 2^(e[l] + v[r] - 2 t)
 
 so that the scaled numbers are below ``2^(t + 1)``, where ``t`` is :func:`headroom`. A weight gradient sums over blocks:
-``l`` is an input channel, ``s`` a block of a signal. Numbers of ordinary magnitude (:func:`unscaled`) are not scaled.
+``l`` is an input channel, ``s`` a block of a signal.
+
+Numbers of ordinary magnitude (:func:`unscaled`) are not scaled. If all that is on the right is ordinary in a group, it
+stays as it is: ``u[s] = 0`` (but for an input channel of zeros) and ``v[r] = t``. If all of a left ``l`` is ordinary
+too, its powers are 1. So the powers of a block depend on the block and the kernel, not on other signals of the batch.
 """
 
 from __future__ import annotations

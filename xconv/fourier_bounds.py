@@ -111,8 +111,10 @@ def _fourier_underflow(length: int, terms: int, dtype: str, largest: Callable[[f
 
     Each of the ``8 n log2 n`` operations of a transform loses that much of a number below ``2^(t + 1)``, and each is
     multiplied by a spectrum below ``n 2^(t + 1)``; what is scaled is scaled back by ``2^-2 t`` of the product of the
-    largest numbers. What is not scaled is above ``2^(-t / 2)``, and products of two above ``2^-t``. ``largest`` gives
-    that product, of magnitudes that are at least as large as its argument: what is smaller counts as that.
+    largest numbers. What is not scaled is above ``2^(-t / 2)``, and products of two above ``2^-t``. A scaled operand
+    beside one that is not is scaled back by ``2^-t`` of its own largest number, at most ``2^(-t / 2)`` of the product.
+    ``largest`` gives that product, of magnitudes that are at least as large as its argument: what is smaller counts as
+    that.
     """
     top, stages = headroom(length, terms, dtype), max(length.bit_length(), 1)
     operands = 64.0 * terms * float(length) ** 2 * stages * math.pow(2.0, top / 2)
