@@ -31,6 +31,20 @@ class Operand(NamedTuple):
         return f"{self.kind} {self.text}"
 
 
+class Variable:
+    """What has another value from one turn of a loop to the next: ``value`` is the one that it has where code is written."""
+
+    def __init__(self, value: Operand) -> None:
+        self.value = value
+
+
+class _Loop:
+    """A loop that is being written: the values that its turns begin with, and the variables' values before it."""
+
+    def __init__(self) -> None:
+        self.begin: dict[Variable, tuple[Operand, Operand]] = {}
+
+
 def pointer(to: str) -> Operand:
     """What an argument is that points to numbers of a type, before it has a name."""
     return Operand("ptr", "", to)
@@ -51,8 +65,11 @@ class Code:
         self.arguments = [given_as._replace(text=f"%a{place}") for place, given_as in enumerate(given)]
         self._alone = "" if shared else "noalias "
         self._declared: dict[str, None] = {}
-        self._variables: list[str] = []
-        self._lines: list[str] = []
+        self._lines: list[str] = ["b0:"]
+        self._here = "b0"
+        self._loops: list[_Loop] = []
+        self._offsets: dict[str, tuple[Operand, int]] = {}
+        self._sums: dict[str, dict[tuple[str, str], Operand]] = {}
         self._count = 0
 
     def finish(self) -> str:
@@ -61,7 +78,7 @@ class Code:
         arguments = ", ".join(f"{a.kind} {self._alone if a.kind == 'ptr' else ''}{a.text}" for a in self.arguments)
         # no exception passes through it: so nothing is kept that says how to unwind it
         begin = f"define void @{self.name}({arguments}) nounwind {{"
-        return "\n".join([*self._declared, begin, *self._variables, *self._lines, "}", ""])
+        return "\n".join([*self._declared, begin, *self._lines, "}", ""])
 
     # --- integers ---
 
@@ -71,11 +88,15 @@ class Code:
 
     def plus(self, a: Value, b: Value) -> Value:
         """A sum of integers."""
-        return a + b if isinstance(a, int) and isinstance(b, int) else self._integer("add", a, b)
+        if isinstance(a, int) and isinstance(b, int):
+            return a + b
+        return a if b == 0 else b if a == 0 else self._integer("add", a, b)
 
     def times(self, a: Value, b: Value) -> Value:
         """A product of integers."""
-        return a * b if isinstance(a, int) and isinstance(b, int) else self._integer("mul", a, b)
+        if 0 in (a, b) or (isinstance(a, int) and isinstance(b, int)):
+            return 0 if 0 in (a, b) else a * b
+        return a if b == 1 else b if a == 1 else self._integer("mul", a, b)
 
     def minus(self, a: Value, b: Value) -> Value:
         """A difference of integers."""
@@ -101,41 +122,59 @@ class Code:
 
     # --- variables and loops ---
 
-    def variable(self, initial: Value) -> Value:
+    def variable(self, initial: Value) -> Variable:
         """A variable, which LLVM keeps in a register."""
-        initial = self.value(initial)
-        self._count += 1
-        place = Operand("ptr", f"%v{self._count}", initial.kind)
-        self._variables.append(f"{place.text} = alloca {initial.kind}")
-        self._lines.append(f"store {initial}, {place}")
-        return place if initial.kind != "ptr" else place._replace(to=f"ptr {initial.to}")
+        made = Variable(self.value(initial))
+        for loop in self._loops:  # it is made anew in each turn
+            loop.begin[made] = made.value, made.value
+        return made
 
-    def get(self, variable: Value) -> Value:
+    def get(self, variable: Variable) -> Value:
         """The value of a variable."""
-        kind, _, to = variable.to.partition("ptr ")
-        return self._new("ptr", f"load ptr, {variable}", to) if to else self._new(kind, f"load {kind}, {variable}")
+        for loop in self._loops:  # from the outermost on
+            if variable not in loop.begin:
+                begin = self._named(variable.value)
+                loop.begin[variable], variable.value = (begin, variable.value), begin
+        return variable.value
 
-    def set(self, variable: Value, value: Value) -> None:
-        """Give a variable another value."""
-        self._lines.append(f"store {value}, {variable}")
+    def set(self, place: Value, value: Value) -> None:
+        """Give a variable another value, or write a number where a pointer points to."""
+        if isinstance(place, Variable):
+            self.get(place)
+            place.value = value
+        else:
+            self._lines.append(f"store {value}, {place}")
 
     @contextmanager
     def loop(self, start: Value, stop: Value, step: Value = 1) -> Iterator[Value]:
         """``for index in range(start, stop, step)``."""
-        place, head = self.variable(start), self._block()
+        place, before, loop = self.variable(start), self._here, _Loop()
+        head = self._block()
+        first = len(self._lines)
+        self._loops.append(loop)
         index = self.get(place)
         body, end = self._label(), self._label()
         inside = self._integer("icmp slt", index, stop, "i1")
         self._lines += [f"br {inside}, label %{body}, label %{end}", f"{body}:"]
+        self._here = body
         yield index
         self.set(place, self.plus(index, step))
         self._lines += [f"br label %{head}", f"{end}:"]
+        after, self._here = self._here, end
+        self._loops.pop()
+        turns = []
+        for variable, (begin, initial) in loop.begin.items():
+            if begin is not initial:
+                values = f"[ {initial.text}, %{before} ], [ {variable.value.text}, %{after} ]"
+                turns.append(f"{begin.text} = phi {begin.kind} {values}")
+                variable.value = begin
+        self._lines[first:first] = turns
 
     def each(self, count: int, body: Callable[[Value], None]) -> None:
-        """``body`` for each index up to a count that is known; a single one needs no loop."""
+        """``body`` for each index up to a count that is known; a single one needs no loop, and none no code."""
         if count == 1:
             body(0)
-        else:
+        elif count:
             with self.loop(0, count) as index:
                 body(index)
 
@@ -143,11 +182,26 @@ class Code:
 
     def at(self, pointer: Value, *offsets: Value) -> Value:
         """A pointer so many elements further."""
+        base, known = self._offsets.get(pointer.text, (pointer, 0))
         for offset in offsets:
-            if not (isinstance(offset, int) and offset == 0):
-                further = f"getelementptr {pointer.to}, {pointer}, {self.value(offset)}"
-                pointer = self._new("ptr", further, pointer.to)
-        return pointer
+            if isinstance(offset, int):
+                known += offset
+            else:
+                base = self._further(base, offset)
+        if not known:
+            return base
+        found = self._further(base, self.value(known))
+        self._offsets[found.text] = base, known
+        return found
+
+    def _further(self, base: Operand, offset: Operand) -> Operand:
+        """Made once in a block. What is known is added last: it costs nothing there, and LLVM need not find that out."""
+        sums = self._sums.setdefault(self._here, {})
+        found = sums.get((base.text, offset.text))
+        if found is None:
+            found = self._new("ptr", f"getelementptr {base.to}, {base}, {offset}", base.to)
+            sums[base.text, offset.text] = found
+        return found
 
     def within(self, element: Value, length: Value, pointer: Value, otherwise: Value) -> Value:
         """The pointer of an element if it is one of ``length``, else the other pointer."""
@@ -292,10 +346,13 @@ class Code:
         return self._new(a.kind, f"select {which}, {a}, {b}", a.to)
 
     def _new(self, kind: str, what: str, to: str = "") -> Operand:
+        found = self._named(Operand(kind, "", to))
+        self._lines.append(f"{found.text} = {what}")
+        return found
+
+    def _named(self, like: Operand) -> Operand:
         self._count += 1
-        name = f"%v{self._count}"
-        self._lines.append(f"{name} = {what}")
-        return Operand(kind, name, to)
+        return Operand(like.kind, f"%v{self._count}", like.to)
 
     def _label(self) -> str:
         self._count += 1
@@ -304,4 +361,5 @@ class Code:
     def _block(self) -> str:
         label = self._label()
         self._lines += [f"br label %{label}", f"{label}:"]
+        self._here = label
         return label

@@ -57,7 +57,7 @@ class DenseTile:
             seen = code.plus(given.extra, code.times(first, self.step))
             sums = [[code.variable(code.zero()) for _ in range(self.vectors)] for _ in range(self.rows)]
             weight = code.variable(given.weight)
-            if not self.streams:
+            if not self.streams and not self.step:
                 for at, _ in self._columns(code):
                     self._fetch(code, code.at(y, at), writes_at, to_write=True)
             with code.loop(0, given.taps) as tap:
@@ -69,7 +69,7 @@ class DenseTile:
                         code.within(code.plus(element, row * self.step), given.length, at, given.zeros)
                         for row, at in enumerate(rows)
                     ]
-                if self.channels >= code.lanes:
+                if self.channels >= code.lanes and not self.step:
                     with code.loop(0, self.channels, code.lanes) as at:
                         self._fetch(code, code.at(reads, at), reads_at)
                 self._tap(code, rows, weight, sums)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -42,16 +43,16 @@ class DepthwiseTile:
     def write(self, code: Code, given: Arguments) -> None:
         """The steps, some at a time, and for each all vectors; the last steps may overlap those before."""
         whole, tail = divmod(self.lanes, code.lanes)
-        blocks = whole // self.vectors
+        blocks, width = whole // self.vectors, self.vectors * code.lanes
         rest = whole - blocks * self.vectors + (tail > 0)
         with code.loop(0, given.places, self.rows) as start:
             first = code.least(start, code.plus(given.places, -self.rows))
             x = code.at(given.x, code.times(first, self.step))
             y = code.at(given.y, code.times(first, self.y_step))
-            with code.loop(0, blocks) as block:
-                self._vectors(code, given, x, y, code.times(block, self.vectors * code.lanes), self.vectors, 0)
+            of_block = partial(self._vectors, code, given, x, y)
+            code.each(blocks, lambda block: of_block(code.times(block, width), self.vectors, 0))
             if rest:
-                self._vectors(code, given, x, y, blocks * self.vectors * code.lanes, rest, tail)
+                of_block(blocks * width, rest, tail)
 
     def _vectors(
         self, code: Code, given: Arguments, x_at: Value, y_at: Value, at: Value, vectors: int, tail: int
@@ -163,7 +164,9 @@ class Depthwise(Method):
             for lanes, rows, at, steps in self._pieces(count, walk.step):
                 vectors = self.vectors if rows > 1 else SUMS[self.machine.registers] // 2
                 step, y_step, row = ahead * lanes, y_ahead * lanes, walk.back * self.period
-                tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, self.together, self.streams)
+                # a step alone keeps nothing for the next tap: unless all are so, it is a border's, and a loop will do
+                together = self.together if rows > 1 or self.rows == 1 else 1
+                tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, together, self.streams)
                 made.add(
                     tile=made.number(tile),
                     x=runs.read[these] * self.x_all + at * ahead,

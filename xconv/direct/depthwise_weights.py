@@ -37,11 +37,11 @@ class DepthwiseWeightTile:
         """All vectors of a step, some at a time, and for each all steps."""
         whole, tail = divmod(self.lanes, code.lanes)
         blocks = whole // self.vectors
-        with code.loop(0, blocks) as block:
-            self._steps(code, given, code.times(block, self.vectors * code.lanes), self.vectors, 0)
+        width = self.vectors * code.lanes
+        code.each(blocks, lambda block: self._steps(code, given, code.times(block, width), self.vectors, 0))
         rest = whole - blocks * self.vectors + (tail > 0)
         if rest:
-            self._steps(code, given, blocks * self.vectors * code.lanes, rest, tail)
+            self._steps(code, given, blocks * width, rest, tail)
 
     def _steps(self, code: Code, given: Arguments, first: Value, vectors: int, tail: int) -> None:
         columns = [(n * code.lanes, tail if n == vectors - 1 else 0) for n in range(vectors)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xconv.direct.code import Code
+from xconv.direct.code import Code, Value, Variable
 from xconv.direct.machine import Machine
 from xconv.direct.program import Arguments, Floats
 from xconv.direct.tiled import Columns, Tiled
@@ -33,7 +33,6 @@ class NarrowTile:
 
     def write(self, code: Code, given: Arguments) -> None:
         """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
-        vectors = [(at, min(self.channels - at, code.lanes)) for at in range(0, self.channels, code.lanes)]
         outputs, place, y_place = range(self.outputs), self.place or given.length, self.y_place or given.spread
         reads_at, writes_at = ([code.times(each, row) for row in range(self.rows)] for each in (place, y_place))
         with code.loop(0, given.places, self.rows) as start:
@@ -51,14 +50,15 @@ class NarrowTile:
                         code.within(code.plus(seen, row * self.step), given.length, at, given.zeros)
                         for row, at in enumerate(rows)
                     ]
-                for at, many in vectors:
-                    weights = [
-                        code.load(code.at(of_tap, output * self.channels + at), many % code.lanes) for output in outputs
-                    ]
-                    for row, of_row in zip(rows, sums, strict=True):
-                        numbers = code.load(code.at(row, at), many % code.lanes)
-                        for total, vector in zip(of_row, weights, strict=True):
-                            code.add_product(total, numbers, vector)
+                whole, tail = self.channels // code.lanes * code.lanes, self.channels % code.lanes
+                if whole > UNROLLED * code.lanes:
+                    with code.loop(0, whole, code.lanes) as at:
+                        self._products(code, rows, of_tap, at, 0, sums)
+                else:
+                    for at in range(0, whole, code.lanes):
+                        self._products(code, rows, of_tap, at, 0, sums)
+                if tail:
+                    self._products(code, rows, of_tap, whole, tail, sums)
                 code.set(x, code.at(reads, given.tap))
                 code.set(weight, code.at(of_tap, self.outputs * self.channels))
                 code.set(element, code.plus(seen, given.spread))
@@ -68,6 +68,20 @@ class NarrowTile:
                     whole = code.add(code.sum_of_lanes(code.get(total)), bias)
                     code.set(code.at(y, at_row, output), whole)
 
+    def _products(
+        self, code: Code, rows: list[Value], weight: Value, at: Value, tail: int, sums: list[list[Variable]]
+    ) -> None:
+        """Of a vector of input channels: the numbers of each row with the weights of each output."""
+        first = code.at(weight, at)
+        weights = [code.load(code.at(first, output * self.channels), tail) for output in range(self.outputs)]
+        for row, of_row in zip(rows, sums, strict=True):
+            numbers = code.load(code.at(row, at), tail)
+            for total, vector in zip(of_row, weights, strict=True):
+                code.add_product(total, numbers, vector)
+
+
+UNROLLED = 2
+"""Vectors of input channels up to which their products are written out; more are a loop, which compiles sooner."""
 
 SUMS = {32: 16, 16: 8}
 """Vectors of sums in a tile."""
