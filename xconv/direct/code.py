@@ -32,14 +32,19 @@ class Operand(NamedTuple):
 
 
 class Variable:
-    """What has another value from one turn of a loop to the next: ``value`` is the one that it has where code is written."""
+    """What changes from one turn of a loop to the next: ``value`` is what it is where code is being written."""
 
     def __init__(self, value: Operand) -> None:
         self.value = value
 
 
 class _Loop:
-    """A loop that is being written: the values that its turns begin with, and the variables' values before it."""
+    """A loop that is being written.
+
+    Attributes:
+        begin: for each variable that it reads or sets, what a turn begins with, and the value before the loop; the same
+            value twice for a variable that is made in the loop.
+    """
 
     def __init__(self) -> None:
         self.begin: dict[Variable, tuple[Operand, Operand]] = {}
@@ -195,7 +200,7 @@ class Code:
         return found
 
     def _further(self, base: Operand, offset: Operand) -> Operand:
-        """Made once in a block. What is known is added last: it costs nothing there, and LLVM need not find that out."""
+        """Made once in a block. Known offsets are added last: there they cost no instruction."""
         sums = self._sums.setdefault(self._here, {})
         found = sums.get((base.text, offset.text))
         if found is None:

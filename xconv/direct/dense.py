@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from xconv.direct.code import Code, Value
+from xconv.direct.code import Code, Value, Variable
 from xconv.direct.machine import ITEM, Machine, address
 from xconv.direct.method import streams
 from xconv.direct.panels import CopyTile, TransposeTile
@@ -82,7 +82,7 @@ class DenseTile:
                     else:
                         code.store(found, to, tail)
 
-    def _tap(self, code: Code, rows: list[Value], weight: Value, sums: list[list[Value]]) -> None:
+    def _tap(self, code: Code, rows: list[Value], weight: Variable, sums: list[list[Variable]]) -> None:
         def channel(index: Value) -> None:
             weights = [code.load(code.at(code.get(weight), at), tail) for at, tail in self._columns(code)]
             for pointer, of_row in zip(rows, sums, strict=True):

@@ -16,26 +16,17 @@ TOGETHER = 256
 
 
 def machine_code(text: str, machine: Machine) -> bytes:
-    """The object file of a module of LLVM's text, made for a processor."""
+    """The object file of a module of LLVM's text, made for a processor.
+
+    LLVM's passes over its text are left out: loops are written as they are to be, and to look for more takes longer
+    than it saves.
+    """
     import llvmlite.binding as llvm
 
     target = _target(machine)
     module = llvm.parse_assembly(text, llvm.create_context())  # the one of the process would keep its constants
-    _passes().run(module, llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options()))
     made: bytes = target.emit_object(module)
     return made
-
-
-@cache
-def _passes() -> Any:
-    """Made once, because LLVM keeps some 7 KiB of each; all other passes take several times as long, for nothing."""
-    import llvmlite.binding as llvm
-
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_sroa_pass()
-    passes.add_instruction_combine_pass()
-    passes.add_simplify_cfg_pass()
-    return passes
 
 
 def _new_target(machine: Machine) -> Any:

@@ -8,18 +8,12 @@ from functools import lru_cache
 from math import prod
 from typing import TypeAlias
 
-from xconv.direct.dense import Dense, DenseForGood
-from xconv.direct.depthwise import Depthwise
-from xconv.direct.depthwise_weights import DepthwiseWeights
 from xconv.direct.groups import alone, is_repeated
 from xconv.direct.machine import ITEM, Machine, address, here
 from xconv.direct.method import Method
-from xconv.direct.narrow import Narrow
 from xconv.direct.program import Floats, Program
-from xconv.direct.repeated import repeating
 from xconv.direct.scratch import scratch, zeros
 from xconv.direct.team import Team
-from xconv.direct.weights import Weights
 from xconv.problem import ConvProblem
 
 KEPT = 512
@@ -30,16 +24,31 @@ SHARE = 1 << 17
 
 
 def method(direction: str, problem: ConvProblem, machine: Machine, for_good: bool = False) -> type[Method]:
-    """The method that suits the channels; ``for_good`` says that the weight will not change."""
+    """The method that suits the channels; ``for_good`` says that the weight will not change.
+
+    Each is imported when the first layer needs it: all of them would be a tenth of what the first call costs.
+    """
     if problem.group_in == problem.group_out == 1:
-        return DepthwiseWeights if direction == "weight_gradient" else Depthwise
+        if direction == "weight_gradient":
+            from xconv.direct.depthwise_weights import DepthwiseWeights
+
+            return DepthwiseWeights
+        from xconv.direct.depthwise import Depthwise
+
+        return Depthwise
     if direction == "weight_gradient":
+        from xconv.direct.weights import Weights
+
         return Weights
     reads, writes = problem.group_in, problem.group_out
     if direction == "input_gradient":
         reads, writes = writes, reads
     if writes <= machine.lanes(problem.dtype) // 2 <= reads:
+        from xconv.direct.narrow import Narrow
+
         return Narrow
+    from xconv.direct.dense import Dense, DenseForGood
+
     return DenseForGood if for_good else Dense
 
 
@@ -82,6 +91,8 @@ class Repeated:
     """
 
     def __init__(self, direction: str, problem: ConvProblem, threads: int, machine: Machine, for_good: bool) -> None:
+        from xconv.direct.repeated import repeating  # see method
+
         self._dtype, self._weight_shape, item = problem.dtype, problem.weight_shape, ITEM[problem.dtype]
         size = prod(alone(problem).input_shape) // problem.outer
         lines = max(1, min(problem.outer, CACHED // max(size * item, 1)))  # however many threads: the same sums

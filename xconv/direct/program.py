@@ -159,7 +159,8 @@ class Program:
         zeros: int,
     ) -> None:
         """``zeros`` is how many numbers of padding or missing bias a tile may read."""
-        self._worker, self._tiles = worker(dtype, machine), compiled(tuple(schedule.tiles), dtype, machine)
+        self._worker = worker(dtype, machine, len(parts) > 1)
+        self._tiles = compiled(tuple(schedule.tiles), dtype, machine)
         self.schedule = np.ascontiguousarray(schedule.entries)
         self.schedule[:, 0] = self._tiles.addresses[self.schedule[:, 0]]
         self._zeros = np.zeros(zeros, dtype)
@@ -218,22 +219,24 @@ class Worker:
 
     Attributes:
         run: the function of the addresses of a part and of its four arrays; ``address`` is where it begins.
-        team: the address of what the threads of a team call.
+        team: the address of what the threads of a team call; 0 where it is for one thread.
     """
 
-    def __init__(self, dtype: str, machine: Machine) -> None:
+    def __init__(self, dtype: str, machine: Machine, several: bool) -> None:
+        """``several`` says whether a team may call it."""
+        writers = (_run, _team) if several else (_run,)
         self._keep = FUNCTIONS.of(
-            [Source((write.__name__, dtype, machine), partial(write, dtype=dtype)) for write in (_run, _team)], machine
+            [Source((write.__name__, dtype, machine), partial(write, dtype=dtype)) for write in writers], machine
         )
-        run, team = self._keep
+        run, *team = self._keep
         self.run: Callable[[int, int, int, int, int], None] = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(
             run.address
         )
-        self.address, self.team = run.address, team.address
+        self.address, self.team = run.address, team[0].address if team else 0
 
 
 worker = cache(Worker)
-"""Made once for a dtype and a machine."""
+"""Made once for a dtype and a machine, and for one thread or several."""
 
 
 def _run(name: str, dtype: str) -> str:
