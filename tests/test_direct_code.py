@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 
+import llvmlite.binding as llvm
 import pytest
 
 from xconv.direct.code import INT, Code, Value, pointer
@@ -19,7 +20,9 @@ def run(write: Callable[[Code, Value, Value, Value], None], outer: int, inner: i
     code = Code("written", [pointer(INT), pointer(INT)], "float32", 1)
     counts, to = code.arguments
     write(code, to, code.number_at(counts), code.number_at(code.at(counts, 1)))
-    linked = Linker().link({"written": machine_code(code.finish(), here())})
+    text = code.finish()
+    llvm.parse_assembly(text).verify()
+    linked = Linker().link({"written": machine_code(text, here())})
     given, found = (ctypes.c_int64 * 2)(outer, inner), (ctypes.c_int64 * size)()
     ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(linked.addresses["written"])(
         ctypes.addressof(given), ctypes.addressof(found)
