@@ -132,7 +132,7 @@ def geometries(count: int, seed: int, large: bool = False) -> Iterator[Geometry]
 def layers() -> Iterator[Geometry]:
     """The catalogue's, in both layouts; the true conv2d is no problem of one axis."""
     for layer in catalogue("default"):
-        if layer.operation == "conv2d":
+        if layer.row.is_2d:
             continue
         shape = layer.x_shape
         for call in layer.calls:

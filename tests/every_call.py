@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from xconv.backend import Backend
+from xconv.operations import OPERATIONS, Operation
 from xconv.parity import Case
 
-_SIGNAL, _MAP = (2, 17, 3), (2, 11, 9, 3)
+_SIGNAL, _MAP = (17,), (11, 9)
 _ONE_AXIS = {"stride": 2, "padding": (2, 1), "dilation": 2}
 _TWO_AXES = {"stride": (2, 1), "padding": (1, (2, 0)), "dilation": (1, 2)}
 
-_CALLS: tuple[tuple[str, tuple[int, ...], tuple[tuple[int, ...], ...], dict[str, Any]], ...] = (
-    ("conv1d", _SIGNAL, ((3, 3, 5),), _ONE_AXIS),
-    ("conv2d_as_1d", _SIGNAL, ((3, 3, 5),), _ONE_AXIS),
-    ("conv1d_rows", _MAP, ((3, 3, 5),), _ONE_AXIS),
-    ("conv1d_columns", _MAP, ((3, 3, 5),), _ONE_AXIS),
-    ("conv1d_transpose", (2, 7, 5), ((3, 3, 5),), {**_ONE_AXIS, "output_padding": 1}),
-    ("spatially_separable_conv2d", _MAP, ((3, 3, 4), (2, 4, 5)), _TWO_AXES),
-    ("conv2d", _MAP, ((2, 3, 3, 5),), _TWO_AXES),
-)
 
-EVERY = [
-    Case(f"{operation}-{layout}", operation, shape, weights, options, True, layout)
-    for operation, shape, weights, options in _CALLS
-    for layout in (("NWC", "NCW") if len(shape) == 3 else ("NHWC", "NCHW"))
-]
+def _call(row: Operation) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...], dict[str, Any]]:
+    """The shapes and the options of a small call of an operation."""
+    if row.is_transposed:
+        return (2, *row.spatial(7, 4), 5), ((3, 3, 5),), {**_ONE_AXIS, "output_padding": 1}
+    x = (2, *(_SIGNAL if row.rank == 3 else _MAP), 3)
+    if row.is_separable:
+        return x, ((3, 3, 4), (2, 4, 5)), _TWO_AXES
+    return (x, ((2, 3, 3, 5),), _TWO_AXES) if row.is_2d else (x, ((3, 3, 5),), _ONE_AXIS)
+
+
+def every_call(rows: Iterable[Operation]) -> list[Case]:
+    """A call of each operation in each of its layouts, with a stride, a dilation, unequal pads and a bias."""
+    found = []
+    for row in rows:
+        x, weights, options = _call(row)
+        found += [Case(f"{row.name}-{layout}", row.name, x, weights, options, True, layout) for layout in row.layouts]
+    return found
+
+
+EVERY = every_call(OPERATIONS.values())
 """With a stride, a dilation, unequal pads and a bias."""
 
 SIMPLE = [
@@ -40,12 +47,12 @@ SIMPLE = [
 
 def along_one_axis(case: Case) -> bool:
     """Whether its kernel slides along one axis."""
-    return case.operation not in ("conv2d", "spatially_separable_conv2d")
+    return not case.row.takes_pairs
 
 
 def ways(backend: Backend, case: Case) -> list[dict[str, Any]]:
     """The keywords by which a case can be computed: "auto", and each formulation that can."""
-    if case.operation in ("conv2d", "conv2d_as_1d"):
+    if not case.row.takes_formulation:
         return [{}]
     able = [
         form.name

@@ -22,9 +22,10 @@ from xconv.doctor import capabilities as matrix
 from xconv.doctor import process as processes
 from xconv.doctor.advice import advice
 from xconv.doctor.capabilities import Probe
-from xconv.doctor.features import FEATURES, OPERATIONS
+from xconv.doctor.features import FEATURES
 from xconv.doctor.found import VERSION, Allocator, Compiler, Machine, Wisdom
 from xconv.doctor.text import WIDTH, shown
+from xconv.operations import OPERATIONS
 from xconv.wisdomfile import to_text
 
 

@@ -17,7 +17,8 @@ from xconv import dispatch
 from xconv.backend import Backend
 from xconv.call import resolve_all
 from xconv.cost import cost
-from xconv.models.layers import LAYERS, LayerOptions
+from xconv.models.layers import LayerOptions
+from xconv.operations import layers
 from xconv.parity import Case
 from xconv.problem import ConvProblem
 
@@ -69,6 +70,12 @@ def given(case: Case, integer: Callable[[int], Any], alone: Callable[[Any], Any]
 
 def plain(case: Case, alone: bool = False) -> dict[str, Any]:
     return {**case.options, "groups": 1, **({"padding": 2} if alone else {})}
+
+
+def passed(options: dict[str, Any]) -> tuple[Any, ...]:
+    """The options as the first operation hands them on: the rest at their defaults."""
+    every = {"stride": 1, "padding": "valid", "padding_mode": "zeros", "dilation": 1, "groups": 1, "layout": "NWC"}
+    return tuple({**every, **options}.values())
 
 
 def called(case: Case, options: dict[str, Any], *tensors: Any) -> Any:
@@ -124,7 +131,7 @@ def test_a_problem_holds_integers() -> None:
 
 
 @pytest.mark.parametrize("form", INTEGERS | ALONE)
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", layers())
 def test_layers_take_them_too(layer: str, form: str) -> None:
     separable = layer.startswith("Spatially")
     if form in ALONE and separable:
@@ -234,12 +241,12 @@ def test_kept_calls_take_integers_of_any_type_for_what_they_are(backend: Backend
     case = EVERY[0]
     x, weight, bias = arrays(backend, case)
     called(case, plain(case), x, weight, bias)
-    key = dispatch.key("conv1d", x, weight, bias, "auto", None, None, plain(case))
+    key = dispatch.key("conv1d", x, weight, bias, "auto", None, None, passed(plain(case)))
     if key is not None:
         for integer in INTEGERS.values():
-            assert dispatch.key("conv1d", x, weight, bias, "auto", None, None, given(case, integer)) == key
+            assert dispatch.key("conv1d", x, weight, bias, "auto", None, None, passed(given(case, integer))) == key
         wrong = {**plain(case), "stride": True}
-        assert dispatch.key("conv1d", x, weight, bias, "auto", None, None, wrong) is None
+        assert dispatch.key("conv1d", x, weight, bias, "auto", None, None, passed(wrong)) is None
 
 
 def test_a_tuple_of_one_is_the_layer_s_own() -> None:

@@ -14,13 +14,13 @@ import xconv
 from xconv.command_options import padding, sizes, step
 from xconv.errors import ArgumentError
 from xconv.files import write_whole
+from xconv.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from xconv.bench.results import Run
     from xconv.bench.running import Session, Settings
     from xconv.bench.suites import Question
 
-OPERATIONS = ("conv1d", "conv1d_rows", "conv1d_columns", "conv1d_transpose", "conv2d_as_1d", "conv2d")
 FORMATS = ("json", "markdown", "html")
 FINE, SLOWER, INTERRUPTED = 0, 1, 130
 
@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
         "--peers", default="installed", help="who else: installed (default), all, none, or names such as jax,torch own"
     )
     layer = bench.add_argument_group("a layer of your own; shapes are channels last")
-    layer.add_argument("--op", choices=OPERATIONS, help="the operation, instead of the catalogue's layers")
+    layer.add_argument("--op", choices=_operations(), help="the operation, instead of the catalogue's layers")
     layer.add_argument("--input", type=sizes, metavar="N,W,C", help="shape of its input")
     layer.add_argument("--kernel", type=sizes, metavar="K,IN,OUT", help="shape of its weight")
     layer.add_argument("--stride", type=step, default=1)
@@ -201,12 +201,17 @@ def look_at(settings: Settings, files: Mapping[str, Path | None]) -> None:
             raise ArgumentError("bench", option, str(file), "a file in a folder that exists")
 
 
+def _operations() -> list[str]:
+    """Those with one kernel, which is what the command line can say."""
+    return [name for name, row in OPERATIONS.items() if not row.is_separable]
+
+
 def _look_at_layer(arguments: argparse.Namespace) -> None:
     if arguments.op and arguments.case:
         raise ArgumentError("bench", "--case", arguments.case, "nothing beside --op: there is one layer, yours")
     given = [name for name in ("input", "kernel") if getattr(arguments, name) is not None]
     if given and not arguments.op:
-        raise ArgumentError("bench", "--op", "nothing", f"one of {', '.join(OPERATIONS)}, with --input and --kernel")
+        raise ArgumentError("bench", "--op", "nothing", f"one of {', '.join(_operations())}, with --input and --kernel")
     if arguments.op and len(given) < 2:
         missing = "--kernel" if "input" in given else "--input"
         raise ArgumentError("bench", missing, "nothing", "a shape, channels last: 8,16000,64")

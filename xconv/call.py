@@ -26,6 +26,7 @@ from xconv.errors import ArgumentError
 from xconv.integers import known, size
 from xconv.layouts import KERNEL_2D_TO_CHANNELS_LAST, Axes, Layout
 from xconv.mistakes import of_window
+from xconv.operations import Operation, find
 from xconv.problem import (
     PADDING_MODES,
     ConvProblem,
@@ -37,8 +38,6 @@ from xconv.problem import (
     step,
 )
 from xconv.sizes import check_sizes, plain
-
-SEPARABLE = "spatially_separable_conv2d"
 
 
 @dataclass(frozen=True)
@@ -107,20 +106,23 @@ def resolve(
     >>> resolve("conv1d_rows", (2, 4, 100, 3), (5, 3, 8), padding="same").problem.output_shape
     (8, 100, 1, 8)
     """
-    rank = 3 if operation in ("conv1d", "conv2d_as_1d", "conv1d_transpose") else 4
-    where = find_layout(operation, layout, rank)
+    row = find(operation)
+    if row.is_separable:
+        expected = f"an operation with one kernel: {operation} is {', then '.join(row.steps)}"
+        raise ArgumentError("resolve", "operation", repr(operation), expected, "xconv.call.resolve_all takes it")
+    where = find_layout(operation, layout, row.layouts)
     mode = one_of(operation, "padding_mode", padding_mode, PADDING_MODES)
     groups = positive(operation, "groups", groups)
     weight_shape = tuple(map(known, weight_shape))
     bias_shape = None if bias_shape is None else tuple(map(known, bias_shape))
     channel = where.to_channels_last[-1]
     x_shape = tuple((known if axis == channel else size)(each) for axis, each in enumerate(x_shape))
-    check_ranks(operation, x_shape, weight_shape, bias_shape, where)
-    given = _Given(operation, where, x_shape, weight_shape, bias_shape, padding, mode, groups, dtype)
-    if operation == "conv2d":
+    check_ranks(row, x_shape, weight_shape, bias_shape, where)
+    given = _Given(row, where, x_shape, weight_shape, bias_shape, padding, mode, groups, dtype)
+    if row.is_2d:
         return _resolve_2d(given, int_pair(operation, "stride", stride), int_pair(operation, "dilation", dilation))
     steps = step(operation, "stride", stride), step(operation, "dilation", dilation)
-    if operation == "conv1d_transpose":
+    if row.is_transposed:
         return _resolve_transposed(given, *steps, output_padding)
     return _resolve_1d(given, *steps)
 
@@ -132,23 +134,27 @@ def resolve_all(
     bias_shape: Sequence[Size] | None = None,
     **options: Any,
 ) -> list[Call]:
-    """The calls that any operation is made of: one, or for the separable one the rows and then the columns.
+    """The calls that any operation is made of: one, or of a separable one its steps.
 
-    >>> [c.operation for c in resolve_all(SEPARABLE, (1, 9, 9, 1), [(3, 1, 2), (3, 2, 4)])]
+    >>> calls = resolve_all("spatially_separable_conv2d", (1, 9, 9, 1), [(3, 1, 2), (3, 2, 4)])
+    >>> [call.operation for call in calls]
     ['conv1d_rows', 'conv1d_columns']
     """
-    if operation != SEPARABLE:
+    row = find(operation)
+    if not row.is_separable:
         return [resolve(operation, x_shape, weight_shapes[0], bias_shape, **options)]
     strides = int_pair(operation, "stride", options.pop("stride", 1))
     dilations = int_pair(operation, "dilation", options.pop("dilation", 1))
     pads = padding_pair(operation, options.pop("padding", "valid"))
     calls: list[Call] = []
-    for each, axis in (("conv1d_rows", 1), ("conv1d_columns", 0)):
-        own: dict[str, Any] = {"stride": strides[axis], "dilation": dilations[axis], "padding": pads[axis]}
+    for part, name, weight_shape in zip(row.parts, row.weights, weight_shapes, strict=True):
+        at = row.axes.index(part.axes)
+        own: dict[str, Any] = {"stride": strides[at], "dilation": dilations[at], "padding": pads[at]}
+        bias = bias_shape if len(calls) + 1 == len(row.steps) else None  # it is added once, after the last
         try:
-            call = resolve(each, x_shape, weight_shapes[1 - axis], None if axis else bias_shape, **own, **options)
+            call = resolve(part.name, x_shape, weight_shape, bias, **own, **options)
         except ArgumentError as error:
-            raise error.renamed(operation, {"weight": "weight_rows" if axis else "weight_columns"}) from None
+            raise error.renamed(operation, {"weight": name}) from None
         x_shape = call.result_shape(x_shape)
         calls.append(call)
     return calls
@@ -158,7 +164,7 @@ def resolve_all(
 class _Given:
     """What was passed, with the names looked up."""
 
-    operation: str
+    row: Operation
     layout: Layout
     x_shape: Sequence[Size]
     weight_shape: Sequence[Size]
@@ -179,7 +185,7 @@ class _Given:
 
     def too_long(self, problem: ConvProblem, axis: str) -> str:
         """What to do about a kernel that is longer than the axis."""
-        return of_window(self.operation, problem, axis, self.x_shape, self.weight_shape, self.layout)
+        return of_window(self.row, problem, axis, self.x_shape, self.weight_shape, self.layout)
 
     @property
     def other_end(self) -> int:
@@ -187,56 +193,57 @@ class _Given:
         return int(self.weight_shape[0] if self.layout.channels_last else self.weight_shape[-1])
 
 
+def _around(shape: Sequence[Size], axis: int) -> tuple[Size, Size]:
+    """What lies before the sliding axis of a channels-last shape, and between it and the channels."""
+    if len(shape) == 3:
+        return shape[0], 1
+    return (shape[0] * shape[1], 1) if axis == 2 else (shape[0], shape[2])
+
+
 def _resolve_1d(given: _Given, stride: int, dilation: int) -> Call:
-    operation, shape, (kernel, group_in, out) = given.operation, given.channels_last, given.kernel
-    columns = operation == "conv1d_columns"
-    axis = len(shape) - 2 if not columns else 1
-    outer = shape[0] * shape[1] if axis == 2 else shape[0]
-    check_channels(
-        operation, given.x_shape, given.weight_shape, group_in, given.groups, given.layout, given.layout.kernel, out
-    )
+    row, operation, shape, (kernel, group_in, out) = given.row, given.row.name, given.channels_last, given.kernel
+    axis = row.axis
+    outer, inner = _around(shape, axis)
+    check_channels(row, given.x_shape, given.weight_shape, group_in, given.groups, given.layout, out)
     check_bias(operation, given.bias_shape, out, given.other_end)
     pads = resolve_padding(
         operation, given.padding, length=shape[axis], kernel=kernel, stride=stride, dilation=dilation
     )
-    inner = shape[2] if columns else 1
     window = (kernel, stride, dilation, given.groups, pads, given.mode, given.dtype)
     problem = plain(ConvProblem(outer, shape[axis], inner, shape[-1], out, *window))
-    slid = "H" if columns else "W"
-    check_window(operation, problem, slid, partial(given.too_long, problem, slid))
+    check_window(operation, problem, row.axes, partial(given.too_long, problem, row.axes))
     check_sizes(operation, problem)
     return Call(operation, given.layout, problem, axis)
 
 
 def _resolve_transposed(given: _Given, stride: int, dilation: int, output_padding: Any) -> Call:
-    operation, shape, (kernel, group_out, inputs) = given.operation, given.channels_last, given.kernel
+    row, operation, shape, (kernel, group_out, inputs) = given.row, given.row.name, given.channels_last, given.kernel
     if given.mode != "zeros":
         raise ArgumentError(operation, "padding_mode", repr(given.mode), "'zeros'", "crop the result instead")
-    transposed = "(kernel, out/groups, in)" if given.layout.channels_last else "(in, out/groups, kernel)"
-    check_channels(operation, given.x_shape, given.weight_shape, inputs, given.groups, given.layout, transposed, None)
+    check_channels(row, given.x_shape, given.weight_shape, inputs, given.groups, given.layout, None)
     check_bias(operation, given.bias_shape, group_out * given.groups)
     low, high = crop(operation, given.padding, kernel, stride, dilation)
     named = isinstance(given.padding, str) and given.padding in ("same", "same_lower", "causal")
     extra = output_padding_below(operation, output_padding, 1 if named else stride)
     if named:
-        length = shape[1] * stride
+        length = shape[row.axis] * stride
     else:
-        length = (shape[1] - 1) * stride + dilated_extent(kernel, dilation) - low - high + extra
+        length = (shape[row.axis] - 1) * stride + dilated_extent(kernel, dilation) - low - high + extra
         if isinstance(length, int) and length < 1:
             raise ArgumentError(operation, "padding", repr(given.padding), "a crop that leaves at least one element")
+    outer, inner = _around(shape, row.axis)
     window = (kernel, stride, dilation, given.groups, (low, high), given.mode, given.dtype)
-    problem = plain(ConvProblem(shape[0], length, 1, group_out * given.groups, inputs, *window))
+    problem = plain(ConvProblem(outer, length, inner, group_out * given.groups, inputs, *window))
     check_sizes(operation, problem, transposed=True)
-    return Call(operation, given.layout, problem, 1, "input_gradient")
+    return Call(operation, given.layout, problem, row.axis, row.direction)
 
 
 def _resolve_2d(given: _Given, strides: tuple[int, int], dilations: tuple[int, int]) -> Call:
-    operation = given.operation
+    row, operation = given.row, given.row.name
     n, height, width, channels = given.channels_last
     last = given.layout.channels_last
     kh, kw, group_in, out = (given.weight_shape[i] for i in KERNEL_2D_TO_CHANNELS_LAST[last])
-    kernels = "(kh, kw, in/groups, out)" if last else "(out, in/groups, kh, kw)"
-    check_channels(operation, given.x_shape, given.weight_shape, group_in, given.groups, given.layout, kernels, out)
+    check_channels(row, given.x_shape, given.weight_shape, group_in, given.groups, given.layout, out)
     check_bias(operation, given.bias_shape, out, given.other_end)
     problems: list[ConvProblem] = []
     for axis, spec in enumerate(padding_pair(operation, given.padding)):
@@ -249,4 +256,4 @@ def _resolve_2d(given: _Given, strides: tuple[int, int], dilations: tuple[int, i
         check_window(operation, problem, "HW"[axis], partial(given.too_long, problem, "HW"[axis]))
         check_sizes(operation, problem)
         problems.append(problem)
-    return Call(operation, given.layout, problems[1], 2, "forward", problems[0])
+    return Call(operation, given.layout, problems[1], row.axis, "forward", problems[0])

@@ -8,6 +8,7 @@ from xconv import mistakes
 from xconv.errors import ArgumentError, nearest
 from xconv.integers import index, only
 from xconv.layouts import LAYOUTS, Layout
+from xconv.operations import Operation, along
 from xconv.problem import Size, dilated_extent, positive, resolve_padding
 
 
@@ -80,28 +81,27 @@ def one_of(operation: str, argument: str, value: object, known: Sequence[str]) -
     return value
 
 
-def find_layout(operation: str, value: object, rank: int) -> Layout:
-    """The layout of a name, for arrays of a rank; None is channels last."""
+def find_layout(operation: str, value: object, layouts: Sequence[str]) -> Layout:
+    """The layout of a name, one of some; None is the first of them."""
     if value is None:
-        value = "NWC" if rank == 3 else "NHWC"
-    known = [name for name in LAYOUTS if len(name) == rank]
-    if isinstance(value, str) and value in LAYOUTS and value not in known:
-        other = "conv1d" if rank == 4 else "conv1d_rows or conv1d_columns"
+        value = layouts[0]
+    if isinstance(value, str) and value in LAYOUTS and value not in layouts:
+        other = " or ".join(each.name for each in along(len(value)))
         raise ArgumentError(
-            operation, "layout", repr(value), " or ".join(map(repr, known)), f"{value} data is for {other}"
+            operation, "layout", repr(value), " or ".join(map(repr, layouts)), f"{value} data is for {other}"
         )
-    return LAYOUTS[one_of(operation, "layout", value, known)]
+    return LAYOUTS[one_of(operation, "layout", value, layouts)]
 
 
 def check_ranks(
-    operation: str,
+    row: Operation,
     x_shape: Sequence[Size],
     weight_shape: Sequence[Size],
     bias_shape: Sequence[Size] | None,
     where: Layout,
 ) -> None:
     """The numbers of axes, and a kernel that is not empty."""
-    rank, kernel_rank = len(where.name), 4 if operation == "conv2d" else 3
+    operation, rank, kernel_rank = row.name, row.rank, len(row.kernel_axes)
     if len(x_shape) != rank:
         raise ArgumentError(operation, "x", f"shape {_show(x_shape)}", f"{rank} axes", mistakes.of_rank(x_shape, where))
     if len(weight_shape) != kernel_rank:
@@ -114,16 +114,16 @@ def check_ranks(
 
 
 def check_channels(
-    operation: str,
+    row: Operation,
     x_shape: Sequence[Size],
     weight_shape: Sequence[int],
     per_group: int,
     groups: int,
     where: Layout,
-    kernels: str,
     out: int | None,
 ) -> None:
     """The channels of x against the weight's; ``out`` is None for a transposed kernel, which holds all of them."""
+    operation, last = row.name, where.channels_last
     channels = x_shape[where.to_channels_last[-1]]
     if not isinstance(channels, int):
         raise ArgumentError(
@@ -131,21 +131,21 @@ def check_channels(
         )
     wanted = per_group if out is None else per_group * groups
     if channels != wanted:
-        other = next(o for o in LAYOUTS.values() if len(o.name) == len(where.name) and o is not where)
+        other = LAYOUTS[row.layouts[last]]  # the second, where this one is the first
         elsewhere = x_shape[other.to_channels_last[-1]]
         hint = ""
         if isinstance(elsewhere, int) and elsewhere == wanted:
-            hint = f"the sizes fit layout={other.name!r}, with the weight as {_swapped(kernels)}"
+            hint = f"the sizes fit layout={other.name!r}, with the weight as {row.kernel(not last)}"
         else:
             many = channels // per_group if out is not None and channels % per_group == 0 else 0
             grouped = f"groups={many} would fit" if many > 1 and out is not None and out % many == 0 else ""
-            meant = mistakes.of_channels(operation, channels, weight_shape, groups, where)
+            meant = mistakes.of_channels(row, channels, weight_shape, groups, where)
             hint = (grouped or meant) if groups == 1 else (meant or grouped)
         raise ArgumentError(
             operation,
             "x",
             f"shape {_show(x_shape)} in layout {where.name!r}, with {channels} channels",
-            f"{wanted} channels, as the weight {kernels} with groups={groups} has it",
+            f"{wanted} channels, as the weight {row.kernel(last)} with groups={groups} has it",
             hint,
         )
     for count, what in ((channels, "input"), (out, "output")):
@@ -160,19 +160,6 @@ def check_bias(operation: str, bias_shape: Sequence[Size] | None, out: int, othe
         if bias_shape[0] == other_end:
             hint = f"the weight has {other_end} on its other end: is it in the other layout?"
         raise ArgumentError(operation, "bias", f"length {bias_shape[0]}", f"length {out}, the output channels", hint)
-
-
-def _swapped(kernels: str) -> str:
-    """A kernel's axes in the other layout: the channels to the other end, in reverse.
-
-    >>> _swapped("(kh, kw, in/groups, out)"), _swapped("(out, in/groups, kernel)")
-    ('(out, in/groups, kh, kw)', '(kernel, in/groups, out)')
-    """
-    *_, last = axes = kernels.strip("()").split(", ")
-    window = [axis for axis in axes if axis.startswith("k")]
-    channels = [axis for axis in reversed(axes) if not axis.startswith("k")]
-    swapped = window + channels if last.startswith("k") else channels + window
-    return f"({', '.join(swapped)})"
 
 
 def _show(shape: Sequence[Size]) -> str:

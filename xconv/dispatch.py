@@ -33,7 +33,7 @@ def key(
     formulation: str,
     backend: str | None,
     device: str | None,
-    options: dict[str, Any],
+    options: tuple[Any, ...],
 ) -> Hashable | None:
     """What a call is known by, or None if it has to be looked at in full."""
     signature = _signatures.get(x.__class__)
@@ -42,12 +42,11 @@ def key(
     arrays = signature(x, weight, bias)
     if arrays is None:
         return None
-    values = tuple(options.values())
-    if not _are_plain(values):
-        values = plain(values)
-        if not _are_plain(values):
+    if not _are_plain(options):
+        options = plain(options)
+        if not _are_plain(options):
             return None
-    return operation, formulation, values, arrays, wisdom.version()
+    return operation, formulation, options, arrays, wisdom.version()
 
 
 def _are_plain(values: tuple[Any, ...]) -> bool:
@@ -70,7 +69,7 @@ def keep(
     formulation: str,
     backend: str | None,
     device: str | None,
-    options: dict[str, Any],
+    options: tuple[Any, ...],
 ) -> None:
     """Keep the lowering of a call that was found to fit."""
     if owner.is_compiling():

@@ -7,7 +7,8 @@ from typing import Any
 
 from xconv.command_options import padding, sizes, step
 from xconv.errors import ArgumentError
-from xconv.explanation import OPERATIONS, explain
+from xconv.explanation import explain
+from xconv.operations import OPERATIONS
 from xconv.problem import DTYPES, PADDING_MODES
 
 DONE = 0
@@ -64,10 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     options = {name: value for name, value in options.items() if value not in (None, *_DEFAULTS.get(name, ()))}
     if arguments.output_padding is not None:
         options["output_padding"] = arguments.output_padding
-    if arguments.middle is not None and "spatially_separable_conv2d" not in arguments.against:
-        raise ArgumentError(
-            "explain", "--middle", str(arguments.middle), "--against spatially_separable_conv2d, whose width it is"
-        )
+    if arguments.middle is not None and not any(OPERATIONS[name].is_separable for name in arguments.against):
+        known = " or ".join(row.name for row in OPERATIONS.values() if row.is_separable)
+        raise ArgumentError("explain", "--middle", str(arguments.middle), f"--against {known}, whose width it is")
     found = explain(
         arguments.operation,
         arguments.input,
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(found.to_json() if arguments.json else found)
         return DONE
     others = (
-        found.as_operation(name, arguments.middle if name.startswith("spatially") else None)
+        found.as_operation(name, arguments.middle if OPERATIONS[name].is_separable else None)
         for name in arguments.against
     )
     table = side_by_side(found, *others)

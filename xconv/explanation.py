@@ -8,25 +8,16 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from xconv.call import SEPARABLE, Call, resolve_all
-from xconv.checks import one_of, padding_pair
+from xconv.call import Call, resolve_all
+from xconv.checks import padding_pair
 from xconv.cost import Cost, cost
 from xconv.errors import ArgumentError
 from xconv.integers import only, plain, size
+from xconv.operations import Operation, find
 from xconv.windows import Window
 
 if TYPE_CHECKING:
     from xconv.bench.limits import Limits
-
-OPERATIONS = (
-    "conv1d",
-    "conv2d_as_1d",
-    "conv1d_rows",
-    "conv1d_columns",
-    SEPARABLE,
-    "conv2d",
-    "conv1d_transpose",
-)
 
 
 @dataclass(frozen=True)
@@ -206,8 +197,7 @@ def explain(
     """What an operation on arrays of these shapes gives, how that comes about, and what it costs.
 
     Args:
-        operation: "conv1d", "conv2d_as_1d", "conv1d_rows", "conv1d_columns", "spatially_separable_conv2d", "conv2d" or
-            "conv1d_transpose".
+        operation: the name of a function of :mod:`xconv.ops`.
         input_shape: with the batch, in the layout.
         weight_shapes: of the kernel, in the layout; for the separable operation of the rows' and then the columns'.
         bias: whether there is one, as layers have it.
@@ -227,10 +217,10 @@ def explain(
     >>> found.output_shape, found.parameters, found.macs, found.receptive_field
     ((128, 7996, 32), 192, 163758080, 5)
     """
-    one_of("explain", "operation", operation, OPERATIONS)
+    row = find(operation, "explain")
     input_shape = tuple(map(size, input_shape))
     kernels = tuple(tuple(map(size, shape)) for shape in weight_shapes)
-    _check_shapes(operation, input_shape, kernels)
+    _check_shapes(row, input_shape, kernels)
     try:
         calls = tuple(resolve_all(operation, input_shape, kernels, **options))
     except TypeError as error:
@@ -249,7 +239,7 @@ def explain(
         bias,
         options,
         calls,
-        _windows(operation, calls, options.get("padding", "valid")),
+        _windows(row, calls, options.get("padding", "valid")),
         total,
         _measured(limits, backend, device),
         () if backend is None else tuple(_planned(call, backend, device) for call in calls),
@@ -272,28 +262,27 @@ def shown_seconds(seconds: float) -> str:
     )
 
 
-def _check_shapes(operation: str, input_shape: Sequence[int], weight_shapes: Sequence[Sequence[int]]) -> None:
-    wanted = 2 if operation == SEPARABLE else 1
-    if len(weight_shapes) != wanted:
-        expected = "the shapes of the rows' kernel and of the columns'" if wanted == 2 else "the shape of one kernel"
-        raise ArgumentError(operation, "weight", f"{len(weight_shapes)} shapes", expected)
+def _check_shapes(row: Operation, input_shape: Sequence[int], weight_shapes: Sequence[Sequence[int]]) -> None:
+    if len(weight_shapes) != len(row.weights):
+        first, *others = (f"the {name.removeprefix('weight_')}'" for name in row.weights)
+        expected = " and of ".join([f"the shapes of {first} kernel", *others]) if others else "the shape of one kernel"
+        raise ArgumentError(row.name, "weight", f"{len(weight_shapes)} shapes", expected)
     if not all(isinstance(size, int) and size >= 0 for size in input_shape):
         raise ArgumentError(
-            operation, "x", f"shape {tuple(input_shape)}", "known sizes", "put 1 for a batch that may have any size"
+            row.name, "x", f"shape {tuple(input_shape)}", "known sizes", "put 1 for a batch that may have any size"
         )
 
 
-def _windows(operation: str, calls: Sequence[Call], padding: object) -> tuple[Window, ...]:
-    transposed = operation == "conv1d_transpose"
-    if operation not in ("conv2d", SEPARABLE):
-        [call] = calls
-        return (Window("H" if operation == "conv1d_columns" else "W", call.problem, padding, transposed),)
-    height, width = padding_pair(operation, padding)
-    if operation == SEPARABLE:
-        return Window("W", calls[0].problem, width), Window("H", calls[1].problem, height)
+def _windows(row: Operation, calls: Sequence[Call], padding: object) -> tuple[Window, ...]:
+    if not row.takes_pairs:
+        return (Window(row.axes, calls[0].problem, padding, row.is_transposed),)
+    pads = dict(zip(row.axes, padding_pair(row.name, padding), strict=True))
+    if row.is_separable:
+        steps = zip(row.parts, calls, strict=True)
+        return tuple(Window(step.axes, call.problem, pads[step.axes]) for step, call in steps)
     [call] = calls
     assert call.vertical is not None
-    return Window("H", call.vertical, height), Window("W", call.problem, width)
+    return Window("H", call.vertical, pads["H"]), Window("W", call.problem, pads["W"])
 
 
 def _measured(limits: bool | Limits, backend: str | None, device: str) -> Limits | None:

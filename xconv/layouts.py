@@ -13,16 +13,15 @@ class Layout:
 
     name: str
     channels_last: bool
-    kernel: str
     to_channels_last: Axes
     from_channels_last: Axes
     kernel_to_channels_last: Axes
 
 
 LAYOUTS = {
-    "NWC": Layout("NWC", True, "(kernel, in/groups, out)", (0, 1, 2), (0, 1, 2), (0, 1, 2)),
-    "NCW": Layout("NCW", False, "(out, in/groups, kernel)", (0, 2, 1), (0, 2, 1), (2, 1, 0)),
-    "NHWC": Layout("NHWC", True, "(kernel, in/groups, out)", (0, 1, 2, 3), (0, 1, 2, 3), (0, 1, 2)),
-    "NCHW": Layout("NCHW", False, "(out, in/groups, kernel)", (0, 2, 3, 1), (0, 3, 1, 2), (2, 1, 0)),
+    "NWC": Layout("NWC", True, (0, 1, 2), (0, 1, 2), (0, 1, 2)),
+    "NCW": Layout("NCW", False, (0, 2, 1), (0, 2, 1), (2, 1, 0)),
+    "NHWC": Layout("NHWC", True, (0, 1, 2, 3), (0, 1, 2, 3), (0, 1, 2)),
+    "NCHW": Layout("NCHW", False, (0, 2, 3, 1), (0, 3, 1, 2), (2, 1, 0)),
 }
 KERNEL_2D_TO_CHANNELS_LAST = {True: (0, 1, 2, 3), False: (2, 3, 1, 0)}

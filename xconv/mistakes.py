@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xconv.layouts import LAYOUTS, Layout
+from xconv.layouts import Layout
+from xconv.operations import Operation, along, transposed
 from xconv.problem import ConvProblem, Size, dilated_extent
-
-SIGNALS = ("conv1d", "conv2d_as_1d")
 
 
 def of_rank(shape: Sequence[Size], where: Layout) -> str:
@@ -71,11 +70,11 @@ def of_weight_rank(shape: Sequence[Size], rank: int, where: Layout) -> str:
     return hint
 
 
-def of_channels(operation: str, channels: Size, weight_shape: Sequence[int], groups: int, where: Layout) -> str:
+def of_channels(row: Operation, channels: Size, weight_shape: Sequence[int], groups: int, where: Layout) -> str:
     """A hint for a weight whose input channels are not those of ``x``, but which holds them on another axis."""
     last = where.channels_last
-    if operation == "conv2d":
-        mine, other = "(kh, kw, in/groups, out)", "(out, in/groups, kh, kw)"
+    if row.is_2d:
+        mine, other = row.kernel(channels_last=True), row.kernel(channels_last=False)
         if weight_shape[1 if last else 2] * groups != channels:
             return ""
         if last:
@@ -86,35 +85,35 @@ def of_channels(operation: str, channels: Size, weight_shape: Sequence[int], gro
             "the kernel of a DepthwiseConv1D, (kernel, channels, multiplier), is here (kernel, 1, channels * "
             "multiplier): reshape it"
         )
-    if operation != "conv1d_transpose" and weight_shape[2 if last else 0] == channels and groups == 1:
+    if not row.is_transposed and weight_shape[2 if last else 0] == channels and groups == 1:
         layer = "a Conv1DTranspose" if last else "an nn.ConvTranspose1d"
-        return f"is it the weight of {layer}? That is for conv1d_transpose"
+        return f"is it the weight of {layer}? That is for {transposed(row.layouts).name}"
     return ""
 
 
 def of_window(
-    operation: str, problem: ConvProblem, axis: str, x_shape: Sequence[Size], weight_shape: Sequence[int], where: Layout
+    row: Operation, problem: ConvProblem, axis: str, x_shape: Sequence[Size], weight_shape: Sequence[int], where: Layout
 ) -> str:
     """A hint for a kernel that is longer than the axis it slides along."""
-    length = problem.length
-    if operation == "conv2d" and length == 1:
+    length, last = problem.length, where.channels_last
+    if row.is_2d and length == 1:
+        signals = along(3)[0]
         return (
-            f"axis {axis} of size 1 makes x a signal: use conv1d, without that axis and with a kernel "
-            f"{LAYOUTS['NWC' if where.channels_last else 'NCW'].kernel}"
+            f"axis {axis} of size 1 makes x a signal: use {signals.name}, without that axis and with a kernel "
+            f"{signals.kernel(last)}"
         )
     hints = ["pad the input (padding='same' keeps its length), or choose a kernel or an axis that fits"]
-    if operation == "conv2d":
+    if row.is_2d:
         return hints[0]
     batch = x_shape[0]
     long = isinstance(batch, int) and batch + sum(problem.padding) >= problem.extent
-    if operation in SIGNALS and where.channels_last and long:
+    if row.rank == 3 and last and long:
         hints.append("or is x (L, N, C), as an nn.RNN has it? Bring the batch to the front")
-    other_end = weight_shape[-1] if where.channels_last else weight_shape[0]
+    other_end = weight_shape[-1] if last else weight_shape[0]
     if dilated_extent(other_end, problem.dilation) <= problem.padded_length and problem.kernel != other_end:
-        other = LAYOUTS[{"NWC": "NCW", "NCW": "NWC", "NHWC": "NCHW", "NCHW": "NHWC"}[where.name]]
-        owner = "nn.Conv1d" if where.channels_last else "Keras"
+        owner, mine = "nn.Conv1d" if last else "Keras", row.kernel(last)
         hints.append(
-            f"or is the weight {other.kernel}, as {owner} has it? In layout {where.name!r} it is {where.kernel}"
+            f"or is the weight {row.kernel(not last)}, as {owner} has it? In layout {where.name!r} it is {mine}"
         )
     return "; ".join(hints)
 

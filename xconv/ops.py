@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import Any
 
 from xconv.formulation import Array
-from xconv.run import run, run_separable
+from xconv.run import run, run_steps
 
 
 def conv1d(
@@ -72,21 +72,8 @@ def conv1d(
     >>> xconv.conv1d(x, difference, padding="causal").ravel()
     array([0., 1., 1., 1., 1., 1.], dtype=float32)
     """
-    return run(
-        "conv1d",
-        x,
-        weight,
-        bias,
-        formulation,
-        backend,
-        device,
-        stride=stride,
-        padding=padding,
-        padding_mode=padding_mode,
-        dilation=dilation,
-        groups=groups,
-        layout=layout,
-    )
+    options = stride, padding, padding_mode, dilation, groups, layout
+    return run("conv1d", x, weight, bias, formulation, backend, device, options)
 
 
 def conv2d_as_1d(
@@ -110,21 +97,8 @@ def conv2d_as_1d(
     >>> bool((xconv.conv2d_as_1d(x, w) == xconv.conv1d(x, w)).all())
     True
     """
-    return run(
-        "conv2d_as_1d",
-        x,
-        weight,
-        bias,
-        "conv2d",
-        backend,
-        device,
-        stride=stride,
-        padding=padding,
-        padding_mode=padding_mode,
-        dilation=dilation,
-        groups=groups,
-        layout=layout,
-    )
+    options = stride, padding, padding_mode, dilation, groups, layout
+    return run("conv2d_as_1d", x, weight, bias, "conv2d", backend, device, options)
 
 
 def conv1d_rows(
@@ -151,21 +125,8 @@ def conv1d_rows(
     >>> xconv.conv1d_rows(image, np.ones((3, 3, 8), "float32"), padding="same").shape
     (1, 4, 6, 8)
     """
-    return run(
-        "conv1d_rows",
-        x,
-        weight,
-        bias,
-        formulation,
-        backend,
-        device,
-        stride=stride,
-        padding=padding,
-        padding_mode=padding_mode,
-        dilation=dilation,
-        groups=groups,
-        layout=layout,
-    )
+    options = stride, padding, padding_mode, dilation, groups, layout
+    return run("conv1d_rows", x, weight, bias, formulation, backend, device, options)
 
 
 def conv1d_columns(
@@ -192,21 +153,8 @@ def conv1d_columns(
     >>> xconv.conv1d_columns(image, np.ones((3, 3, 8), "float32")).shape
     (1, 2, 6, 8)
     """
-    return run(
-        "conv1d_columns",
-        x,
-        weight,
-        bias,
-        formulation,
-        backend,
-        device,
-        stride=stride,
-        padding=padding,
-        padding_mode=padding_mode,
-        dilation=dilation,
-        groups=groups,
-        layout=layout,
-    )
+    options = stride, padding, padding_mode, dilation, groups, layout
+    return run("conv1d_columns", x, weight, bias, formulation, backend, device, options)
 
 
 def spatially_separable_conv2d(
@@ -249,18 +197,9 @@ def spatially_separable_conv2d(
            [1., 1., 1.],
            [1., 1., 1.]], dtype=float32)
     """
-    return run_separable(
-        {"x": x, "weight_rows": weight_rows, "weight_columns": weight_columns, "bias": bias},
-        formulation,
-        backend,
-        device,
-        stride=stride,
-        padding=padding,
-        padding_mode=padding_mode,
-        dilation=dilation,
-        groups=groups,
-        layout=layout,
-    )
+    options = stride, padding, padding_mode, dilation, groups, layout
+    weights = weight_rows, weight_columns
+    return run_steps("spatially_separable_conv2d", x, weights, bias, formulation, backend, device, options)
 
 
 def conv2d(
@@ -298,21 +237,8 @@ def conv2d(
     array([[4., 6., 6.],
            [6., 9., 9.]], dtype=float32)
     """
-    return run(
-        "conv2d",
-        x,
-        weight,
-        bias,
-        "auto",
-        backend,
-        device,
-        stride=stride,
-        padding=padding,
-        padding_mode=padding_mode,
-        dilation=dilation,
-        groups=groups,
-        layout=layout,
-    )
+    options = stride, padding, padding_mode, dilation, groups, layout
+    return run("conv2d", x, weight, bias, "auto", backend, device, options)
 
 
 def conv1d_transpose(
@@ -360,19 +286,5 @@ def conv1d_transpose(
     >>> xconv.conv1d_transpose(x, np.ones((2, 1, 1), "float32"), stride=2).ravel()
     array([1., 1., 2., 2., 3., 3.], dtype=float32)
     """
-    return run(
-        "conv1d_transpose",
-        x,
-        weight,
-        bias,
-        formulation,
-        backend,
-        device,
-        stride=stride,
-        padding=padding,
-        padding_mode=padding_mode,
-        output_padding=output_padding,
-        dilation=dilation,
-        groups=groups,
-        layout=layout,
-    )
+    options = stride, padding, padding_mode, dilation, groups, layout, output_padding
+    return run("conv1d_transpose", x, weight, bias, formulation, backend, device, options)

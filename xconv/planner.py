@@ -22,6 +22,7 @@ from xconv.epilogue import Epilogue
 from xconv.errors import ArgumentError, UnsupportedError, nearest
 from xconv.formulation import Formulation
 from xconv.layouts import LAYOUTS
+from xconv.operations import find
 from xconv.plan import AUTO, LOCAL, Choice, Plan
 from xconv.problem import DIRECTIONS, ConvProblem
 from xconv.registry import get_backend
@@ -29,9 +30,6 @@ from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, INDUCTOR, Target, check_
 
 APART = 1.05
 """How much faster than the framework's own gradients others must be expected to be, to be computed apart from it."""
-
-FIXED = {"conv2d_as_1d": "conv2d"}
-"""The formulation of an operation that is one."""
 
 Decision: TypeAlias = tuple[tuple[Choice, Choice, Choice], bool]
 """A choice for each of :data:`DIRECTIONS`, and whether the framework differentiates."""
@@ -93,7 +91,7 @@ def plan_call(
         ArgumentError: the backend has no formulation of that name.
         UnsupportedError: it has, but it cannot compute this problem.
     """
-    backend, formulation = get_backend(target.backend), FIXED.get(call.operation, formulation)
+    backend, formulation = get_backend(target.backend), find(call.operation, "plan").formulation or formulation
     if not isinstance(formulation, str):
         _of_name(backend, formulation, operation)  # which refuses it
     if call.vertical is not None:

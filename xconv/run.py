@@ -7,9 +7,10 @@ from typing import Any
 from xconv import dispatch
 from xconv.arguments import Arguments, collect
 from xconv.backend import Backend
-from xconv.call import SEPARABLE, Call, resolve, resolve_all
+from xconv.call import Call, resolve, resolve_all
 from xconv.formulation import Array
 from xconv.lowering import Lowered, lower
+from xconv.operations import OPERATIONS
 from xconv.planner import plan_call
 from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, Target
 
@@ -22,9 +23,9 @@ def run(
     formulation: str,
     backend: str | None,
     device: str | None,
-    **options: Any,
+    options: tuple[Any, ...],
 ) -> Array:
-    """Run an operation with one weight."""
+    """Run an operation with one weight. Its options come in the order of ``Operation.options``."""
     key = dispatch.key(operation, x, weight, bias, formulation, backend, device, options)
     if key is not None:
         kept = dispatch.find(key)
@@ -32,7 +33,8 @@ def run(
             return kept(x, weight, bias)  # what it raises is for the caller: arrays of this signature fit
     arguments = collect(operation, {"x": x, "weight": weight, "bias": bias}, backend, device)
     shapes = arguments.shape("x") or (), arguments.shape("weight") or (), arguments.shape("bias")
-    call = resolve(operation, *shapes, dtype=arguments.dtype, **options)
+    named = dict(zip(OPERATIONS[operation].options, options, strict=True))
+    call = resolve(operation, *shapes, dtype=arguments.dtype, **named)
     owner = arguments.load()
     lowered = _lowered(call, arguments, owner, formulation)
     dispatch.keep(operation, lowered, owner, (x, weight, bias), formulation, backend, device, options)
@@ -40,20 +42,31 @@ def run(
     return arguments.close(lowered(given["x"], given["weight"], given["bias"]))
 
 
-def run_separable(
-    arrays: dict[str, Any], formulation: str, backend: str | None, device: str | None, **options: Any
+def run_steps(
+    operation: str,
+    x: Any,
+    weights: tuple[Any, ...],
+    bias: Any,
+    formulation: str,
+    backend: str | None,
+    device: str | None,
+    options: tuple[Any, ...],
 ) -> Array:
-    """Rows, then columns: two calls, both resolved before either is computed."""
-    arguments = collect(SEPARABLE, arrays, backend, device)
-    kernels = [arguments.shape(name) or () for name in ("weight_rows", "weight_columns")]
-    calls = resolve_all(
-        SEPARABLE, arguments.shape("x") or (), kernels, arguments.shape("bias"), dtype=arguments.dtype, **options
-    )
+    """Run an operation that is made of others: its steps are all resolved before one is computed."""
+    row = OPERATIONS[operation]
+    arrays = {"x": x, **dict(zip(row.weights, weights, strict=True)), "bias": bias}
+    arguments = collect(operation, arrays, backend, device)
+    kernels = [arguments.shape(name) or () for name in row.weights]
+    shapes = arguments.shape("x") or (), kernels, arguments.shape("bias")
+    named = dict(zip(row.options, options, strict=True))
+    calls = resolve_all(operation, *shapes, dtype=arguments.dtype, **named)
     owner = arguments.load()
-    rows, columns = (_lowered(call, arguments, owner, formulation, SEPARABLE) for call in calls)
+    steps = [_lowered(call, arguments, owner, formulation, operation) for call in calls]
     given = arguments.arrays
-    middle = rows(given["x"], given["weight_rows"], None)
-    return arguments.close(columns(middle, given["weight_columns"], given["bias"]))
+    y = given["x"]
+    for step, name in zip(steps, row.weights, strict=True):
+        y = step(y, given[name], given["bias"] if step is steps[-1] else None)
+    return arguments.close(y)
 
 
 def _lowered(

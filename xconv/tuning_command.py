@@ -13,9 +13,8 @@ import xconv
 from xconv.call import Call, resolve
 from xconv.command_options import padding, sizes
 from xconv.errors import ArgumentError
+from xconv.operations import OPERATIONS, find
 from xconv.registry import name_of_model
-
-OPERATIONS = ("conv1d", "conv1d_rows", "conv1d_columns", "conv1d_transpose")
 
 
 def add(commands: Any) -> None:
@@ -36,7 +35,7 @@ def add(commands: Any) -> None:
         metavar="MODULE:NAME",
         help="the layers of a torch or Keras model: an importable model, or a function without arguments that makes it",
     )
-    tune.add_argument("--op", choices=OPERATIONS, help="one layer instead of the catalogue")
+    tune.add_argument("--op", choices=_operations(), help="one layer instead of the catalogue")
     tune.add_argument("--input", type=sizes, metavar="N,W,C", help="shape of its input, in the layout, or the model's")
     tune.add_argument("--kernel", type=sizes, metavar="K,IN,OUT", help="shape of its weight, in the layout")
     tune.add_argument("--layout", help='"NWC" or "NHWC" (default), "NCW", "NCHW"')
@@ -92,17 +91,24 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _operations() -> list[str]:
+    """Those with one kernel and a formulation to choose."""
+    return [name for name, row in OPERATIONS.items() if row.takes_formulation and not row.is_separable]
+
+
 def _calls(arguments: argparse.Namespace) -> list[Call]:
     if arguments.model is not None:
         return _of_model(arguments)
     if arguments.op is None:
         if arguments.input or arguments.kernel:
-            raise ArgumentError("tune", "--op", "nothing", f"one of {', '.join(OPERATIONS)}, with --input and --kernel")
+            raise ArgumentError(
+                "tune", "--op", "nothing", f"one of {', '.join(_operations())}, with --input and --kernel"
+            )
         from xconv.bench import catalogue
 
         found: list[Call] = []
         for layer in catalogue(arguments.tier):
-            if layer.operation != "conv2d":
+            if not find(layer.operation).is_2d:
                 found += layer.calls
         return found
     if arguments.input is None or arguments.kernel is None:

@@ -7,14 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xconv.call import SEPARABLE
-from xconv.checks import int_pair, one_of, padding_pair
+from xconv.checks import int_pair, padding_pair
 from xconv.errors import ArgumentError
-from xconv.explanation import OPERATIONS, Explanation, explain, shown_seconds
+from xconv.explanation import Explanation, explain, shown_seconds
 from xconv.layouts import LAYOUTS
-
-SIGNALS, MAPS = ("conv1d", "conv2d_as_1d"), ("conv1d_rows", "conv1d_columns", SEPARABLE, "conv2d")
-AXIS = {"conv1d_columns": 0, "conv1d_rows": 1}
+from xconv.operations import OPERATIONS, find
 
 
 @dataclass(frozen=True)
@@ -103,15 +100,15 @@ def as_operation(found: Explanation, operation: str, middle: int | None = None) 
     >>> image.as_operation("spatially_separable_conv2d", middle=8).weight_shapes
     ((5, 16, 8), (3, 8, 32))
     """
-    one_of("as_operation", "operation", operation, OPERATIONS)
+    row, own = find(operation, "as_operation"), find(found.operation)
     signal = len(found.input_shape) == 3
     if operation == found.operation and middle is None:
         return found
-    if "conv1d_transpose" in (operation, found.operation):
+    if row.is_transposed or own.is_transposed:
         raise ArgumentError(
             "as_operation", "operation", repr(operation), "an operation that does not upsample, for one that does not"
         )
-    if signal and operation in ("conv1d_columns", SEPARABLE):
+    if signal and not row.is_2d and row.axes != "W":
         raise ArgumentError(
             "as_operation",
             "operation",
@@ -119,12 +116,13 @@ def as_operation(found: Explanation, operation: str, middle: int | None = None) 
             "one along W: a signal has no other axis",
             "explain conv2d or conv1d_rows of a feature map (N, H, W, C) instead",
         )
-    if not signal and operation in SIGNALS:
+    if not signal and row.rank == 3:
+        others = [each.name for each in OPERATIONS.values() if each.rank == 4 and not each.is_transposed]
         raise ArgumentError(
             "as_operation",
             "operation",
             repr(operation),
-            f"one for feature maps: {', '.join(MAPS)}",
+            f"one for feature maps: {', '.join(others)}",
             "to slide along one axis and see all of the other, explain conv1d with that one folded into the channels",
         )
     height, width = _axes(found)
@@ -133,18 +131,23 @@ def as_operation(found: Explanation, operation: str, middle: int | None = None) 
     inputs, outputs = _ends(found)
     groups = int(found.options.get("groups", 1))
     shape = found.input_shape
-    if signal and operation not in SIGNALS:
+    if signal and row.rank == 4:
         shape = (shape[0], 1, *shape[1:]) if last else (*shape[:2], 1, shape[2])
-    kernels: list[tuple[int, ...]] = [(width[0], inputs, outputs)]
-    if operation in AXIS or operation in SIGNALS:
-        taps, stride, dilation, padding = (height, width)[AXIS.get(operation, 1)]
+    along = {"H": height, "W": width}
+    kernels: list[tuple[int, ...]]
+    if not row.takes_pairs:
+        taps, stride, dilation, padding = along[row.axes]
         kernels = [(taps, inputs, outputs)]
         setting |= {"stride": stride, "dilation": dilation, "padding": padding}
     else:
         setting |= dict(zip(("stride", "dilation", "padding"), zip(height[1:], width[1:], strict=True), strict=True))
         between = outputs if middle is None else middle
-        if operation == SEPARABLE:
-            kernels = [(width[0], inputs, between), (height[0], between // groups, outputs)]
+        if row.is_separable:
+            first, last_step = row.parts
+            kernels = [
+                (along[first.axes][0], inputs, between),
+                (along[last_step.axes][0], between // groups, outputs),
+            ]
         else:
             kernels = [(height[0], width[0], inputs, outputs)]
     if not last:
@@ -165,7 +168,7 @@ def _axes(found: Explanation) -> tuple[tuple[int, Any, Any, Any], tuple[int, Any
     """(taps, stride, dilation, padding) along the height and along the width."""
     options = found.options
     named = options.get("stride", 1), options.get("dilation", 1), options.get("padding", "valid")
-    if found.operation in (SEPARABLE, "conv2d"):
+    if find(found.operation).takes_pairs:
         taps = {window.axis: window.problem.kernel for window in found.windows}
         strides, dilations = (int_pair(found.operation, "stride", value) for value in named[:2])
         pads = padding_pair(found.operation, named[2])

@@ -10,16 +10,18 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+import xconv
 from xconv.call import Call
 from xconv.checks import one_of
 from xconv.errors import ArgumentError
 from xconv.layouts import LAYOUTS
-from xconv.models.layers import LAYERS, SIGNALS, LayerOptions
+from xconv.models.layers import LayerOptions
+from xconv.operations import layers
 from xconv.problem import DTYPES, dilated_extent
 from xconv.registry import get_backend
 
-LAYOUT_OF = {"channels_last": {True: "NWC", False: "NHWC"}, "channels_first": {True: "NCW", False: "NCHW"}}
-"""The layout of a data format, on signals and on feature maps."""
+DATA_FORMATS = ("channels_last", "channels_first")
+"""What Keras calls the two layouts of an operation, in the same order."""
 
 WORDS = {
     "out_channels": "filters",
@@ -35,7 +37,6 @@ class Convolution(keras.layers.Layer):  # type: ignore[misc] # Keras has no type
     """A layer of some options, and of what Keras does with its weights and its result."""
 
     layer: ClassVar[str]
-    function: ClassVar[Callable[..., Any]]
     weight_names: ClassVar[tuple[str, ...]] = ("kernel",)
 
     def __init__(
@@ -60,11 +61,12 @@ class Convolution(keras.layers.Layer):  # type: ignore[misc] # Keras has no type
 
     def _checked(self, data_format: str | None, **given: Any) -> tuple[LayerOptions, str]:
         data_format = keras.config.image_data_format() if data_format is None else data_format
-        layouts = LAYOUT_OF[one_of(self.layer, "data_format", data_format, list(LAYOUT_OF))]
+        one_of(self.layer, "data_format", data_format, DATA_FORMATS)
+        layout = layers()[self.layer].layouts[DATA_FORMATS.index(data_format)]
         if isinstance(given["padding"], str):
             given["padding"] = given["padding"].lower()  # Keras reads names in any case
         try:
-            options = LayerOptions(self.layer, None, layout=layouts[LAYERS[self.layer] in SIGNALS], **given)
+            options = LayerOptions(self.layer, None, layout=layout, **given)
             options.check_formulation([form.name for form in get_backend(keras.backend.backend()).formulations])
         except ArgumentError as error:
             raise error.renamed(self.layer, WORDS) from None
@@ -103,8 +105,9 @@ class Convolution(keras.layers.Layer):  # type: ignore[misc] # Keras has no type
         # as tensors the variables are cast to the dtype of the policy
         kernels = [self._kernel(ops.convert_to_tensor(getattr(self, name))) for name in self.weight_names]
         bias = None if self.bias is None else ops.convert_to_tensor(self.bias)
+        function: Callable[..., Any] = getattr(xconv, self.options.operation)
         with _as_it_is():
-            y = type(self).function(inputs, *kernels, bias, **self.options.arguments, **self.options.how)
+            y = function(inputs, *kernels, bias, **self.options.arguments, **self.options.how)
         return y if self.activation is None else self.activation(y)
 
     def _kernel(self, weight: Any) -> Any:

@@ -25,7 +25,6 @@ from typing import Any
 
 import keras
 
-import xconv
 from xconv.models.layers import LayerOptions
 from xconv_tensorflow.layer import WORDS, Convolution, least_output_padding
 
@@ -112,7 +111,6 @@ class Conv1D(_OneAxis):
     """
 
     layer = "Conv1D"
-    function = staticmethod(xconv.conv1d)
 
 
 @keras.saving.register_keras_serializable(package="xconv")
@@ -126,7 +124,6 @@ class Conv2DAs1D(_OneAxis):
     """
 
     layer = "Conv2DAs1D"
-    function = staticmethod(xconv.conv2d_as_1d)
 
 
 @keras.saving.register_keras_serializable(package="xconv")
@@ -141,7 +138,6 @@ class Conv1DRows(_OneAxis):
     """
 
     layer = "Conv1DRows"
-    function = staticmethod(xconv.conv1d_rows)
 
 
 @keras.saving.register_keras_serializable(package="xconv")
@@ -156,7 +152,6 @@ class Conv1DColumns(_OneAxis):
     """
 
     layer = "Conv1DColumns"
-    function = staticmethod(xconv.conv1d_columns)
 
 
 @keras.saving.register_keras_serializable(package="xconv")
@@ -188,7 +183,6 @@ class SpatiallySeparableConv2D(Convolution):
     """
 
     layer = "SpatiallySeparableConv2D"
-    function = staticmethod(xconv.spatially_separable_conv2d)
     weight_names = ("rows_kernel", "columns_kernel")
 
     def __init__(
@@ -277,7 +271,6 @@ class Conv1DTranspose(Convolution):
     """
 
     layer = "Conv1DTranspose"
-    function = staticmethod(xconv.conv1d_transpose)
 
     def __init__(
         self,

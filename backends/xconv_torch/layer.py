@@ -25,8 +25,6 @@ class Convolution(nn.Module):
     """A layer of some options: its parameters, and what they have in common with torch's."""
 
     layer: ClassVar[str]
-    flat: ClassVar[tuple[int | None, ...]] = (None,)
-    """The axis of size 1 of each weight, if it has one."""
     weight: Tensor
     bias: Tensor | None
 
@@ -39,7 +37,7 @@ class Convolution(nn.Module):
         super().__init__()
         self.options = options
         self._how = {**options.arguments, **options.how}
-        self._weight_names = tuple(options.kernels())
+        self._weight_names, self._flat = tuple(options.kernels()), options.flat
         for name, shape in options.weight_shapes(channels_last=False).items():
             setattr(self, name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         if options.bias:
@@ -59,7 +57,7 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The operation of ``x``, with or without a batch axis."""
         weights = [getattr(self, name) for name in self._weight_names]
-        return convolved(x, weights, self.flat, self.bias, self.options.operation, self._how)
+        return convolved(x, weights, self._flat, self.bias, self.options.operation, self._how)
 
     def __prepare_scriptable__(self) -> Convolution:
         """What ``torch.jit.script`` asks a module for."""

@@ -172,7 +172,6 @@ class Conv1DRows(_OnMaps):
     """
 
     layer = "Conv1DRows"
-    flat = (2,)
 
 
 class Conv1DColumns(_OnMaps):
@@ -186,7 +185,6 @@ class Conv1DColumns(_OnMaps):
     """
 
     layer = "Conv1DColumns"
-    flat = (3,)
 
 
 class SpatiallySeparableConv2D(Convolution):
@@ -220,7 +218,6 @@ class SpatiallySeparableConv2D(Convolution):
     """
 
     layer = "SpatiallySeparableConv2D"
-    flat = (2, 3)
     weight_rows: Tensor
     weight_columns: Tensor
 

@@ -21,6 +21,7 @@ from xconv.call import Call
 from xconv.direct.order import FIRST
 from xconv.formulation import Formulation
 from xconv.layouts import LAYOUTS
+from xconv.operations import along
 from xconv.plan import AUTO, LOCAL, Plan
 from xconv.planner import plan_call, problem_of, values_of
 from xconv.problem import DIRECTIONS, ConvProblem, Size
@@ -82,8 +83,8 @@ def _chosen_now(name: str, direction: str, problem: ConvProblem, axis: int, a: T
     first = DIRECT.memory.lies(a) == FIRST
     layout = LAYOUTS[("NCW" if first else "NWC") if a.ndim == 3 else ("NCHW" if first else "NHWC")]
     target = Target("torch", "cpu", CHANNELS_FIRST if first else CHANNELS_LAST, torch.get_num_threads(), INDUCTOR)
-    operation = "conv1d" if a.ndim == 3 else "conv1d_columns" if axis == 1 else "conv1d_rows"
-    return _BY_NAME[plan_call(Call(operation, layout, problem, axis, direction), target, name).chosen.formulation]
+    operation = next(row for row in along(a.ndim) if row.axis == axis)
+    return _BY_NAME[plan_call(Call(operation.name, layout, problem, axis, direction), target, name).chosen.formulation]
 
 
 _problem_of = lru_cache(maxsize=4096)(problem_of)

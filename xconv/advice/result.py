@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
+from xconv import operations
 from xconv.advice.field import Shares
 from xconv.advice.reach import Reach
 from xconv.advice.statistics import Dependence
@@ -16,13 +17,7 @@ from xconv.advice.statistics import Dependence
 Recommendation = Literal["conv1d", "rows", "columns", "separable", "conv2d", "none"]
 Verdict = Literal["local", "profile", "none", "too short"]
 
-OPERATIONS = {
-    "conv1d": "conv1d",
-    "rows": "conv1d_rows",
-    "columns": "conv1d_columns",
-    "separable": "spatially_separable_conv2d",
-    "conv2d": "conv2d",
-}
+OPERATIONS = {row.advice: name for name, row in operations.OPERATIONS.items() if row.advice}
 """The operation of xconv that each recommendation names."""
 
 SHOWN_LAGS = 64

@@ -10,6 +10,7 @@ from typing import Any
 
 from xconv.call import Call, resolve_all
 from xconv.child import as_tuples
+from xconv.operations import Operation, find
 
 TIERS = ("smoke", "default", "full")
 
@@ -32,6 +33,11 @@ class Layer:
         """What JSON made lists of are tuples again: the layer is the same before and after it was sent."""
         for name in ("options", "x_shape", "weight_shapes"):
             object.__setattr__(self, name, as_tuples(getattr(self, name)))
+
+    @property
+    def row(self) -> Operation:
+        """The operation's row in the table."""
+        return find(self.operation, "Layer")
 
     @property
     def calls(self) -> list[Call]:

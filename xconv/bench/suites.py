@@ -14,6 +14,9 @@ from xconv.bench.peers import Peer
 
 TRIALS, SMOKE_BYTES = 3, 200e6
 ARTICLE, CATALOGUE, SEPARABLE, SIGNALS = "Conv2D against Conv1D", "catalogue", "separable against 2-D", "signals"
+COMPARED = ("conv1d", "conv2d_as_1d")
+"""The operations that the article compares: Conv1D, and Conv2D on an image of height one."""
+
 OWN = "yours"
 """The suite, and the tier, of a layer of the user's own."""
 
@@ -98,9 +101,9 @@ def article(tier: str, backends: Sequence[str], peers: Sequence[Peer]) -> list[Q
     for layer in catalogue("smoke"):
         if layer.domain != "articles":
             continue
-        both = [(name, replace(layer, operation=name)) for name in ("conv1d", "conv2d_as_1d")]
+        both = [(name, replace(layer, operation=name)) for name in COMPARED]
         contenders = tuple(
-            replace(c, formulation="conv1d" if c.layer.operation == "conv1d" else "auto")
+            replace(c, formulation="conv1d" if c.layer.row.takes_formulation else "auto")
             for c in everyone(both, backends, activation="relu")
         )
         for trial in range(TRIALS):

@@ -12,7 +12,7 @@ from xconv.bench.comparisons import Comparison, compare, means
 from xconv.bench.reasons import ms, why
 from xconv.bench.results import Group, Result, Run
 from xconv.bench.statistics import VERDICTS, WORTH, Ratio, Verdict, paired, spread
-from xconv.bench.suites import ARTICLE, OWN
+from xconv.bench.suites import ARTICLE, COMPARED, OWN
 
 Table = tuple[str, list[str], list[list[str]]]
 """A title, the headers, the rows."""
@@ -160,14 +160,15 @@ def article_ratios(run: Run) -> list[tuple[str, tuple[int, ...], Ratio, Verdict]
                     found[key].append(group)
     answers = []
     for (backend, shape), groups in sorted(found.items()):
-        times: dict[str, list[float | None]] = {"conv1d": [], "conv2d_as_1d": []}
+        times: dict[str, list[float | None]] = {name: [] for name in COMPARED}
         for group in groups:
             both = {r.contender.layer.operation: r for r in group.timed("forward") if r.contender.backend == backend}
             if len(both) == 2:
                 shared = min(len(r.times) for r in both.values()) // 2 * 2
                 for name, result in both.items():
                     times[name] += result.times[:shared]
-        ratio = paired(times["conv1d"], times["conv2d_as_1d"])
+        one, two = COMPARED
+        ratio = paired(times[one], times[two])
         if ratio is not None:
             answers.append((backend, shape, ratio, ratio.verdict(max(map(run.floor_of, groups)))))
     return answers

@@ -108,7 +108,7 @@ def _tolerance(backend: Backend, layer: Layer, plans: Sequence[Plan], x: np.ndar
 
 def pinned(layer: Layer, formulation: str) -> dict[str, str]:
     """The option that names a formulation, for the operations that take one."""
-    fixed = formulation == "auto" or layer.operation in ("conv2d", "conv2d_as_1d")
+    fixed = formulation == "auto" or not layer.row.takes_formulation
     return {} if fixed else {"formulation": formulation}
 
 
@@ -122,7 +122,7 @@ def shortened(layer: Layer) -> Layer:
     batch, *spatial, channels = layer.x_shape
     dilation, stride = layer.options.get("dilation", 1), layer.options.get("stride", 1)
     extents = [dilated_extent(shape[0], dilation if isinstance(dilation, int) else 1) for shape in layer.weight_shapes]
-    extents += [shape[1] for shape in layer.weight_shapes if layer.operation == "conv2d"]
+    extents += [shape[1] for shape in layer.weight_shapes if layer.row.is_2d]
     steps = stride if isinstance(stride, int) else max(stride)
     enough = max(extents) + 3 * steps
     return replace(layer, x_shape=(min(batch, 2), *(min(size, enough) for size in spatial), channels))
@@ -132,7 +132,7 @@ def layout_of(layer: Layer, channels: str) -> dict[str, str]:
     """The option that tells an operation where the channels are; nothing where they are last."""
     if channels == "last":
         return {}
-    return {"layout": "NCW" if len(layer.x_shape) == 3 else "NCHW"}
+    return {"layout": layer.row.layouts[1]}
 
 
 def channels_first(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -145,7 +145,7 @@ def channels_first(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
 def short_case(layer: Layer, channels: str = "last") -> Case:
     """The shortened layer as a case of the parity checks, without a bias."""
     short = shortened(layer)
-    layout = layout_of(layer, channels).get("layout") or ("NWC" if len(short.x_shape) == 3 else "NHWC")
+    layout = layout_of(layer, channels).get("layout", layer.row.layouts[0])
     return Case(short.name, short.operation, short.x_shape, short.weight_shapes, short.options, False, layout)
 
 

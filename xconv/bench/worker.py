@@ -225,7 +225,7 @@ class Bench:
 
 def formulations(backend: Backend, layer: Layer) -> list[str]:
     """Those that can compute a layer forward, the best expected first, without what is expected to be hopeless."""
-    if layer.operation in ("conv2d", "conv2d_as_1d"):
+    if not layer.row.takes_formulation:
         return []
     able = []
     for formulation in backend.formulations:
@@ -250,8 +250,8 @@ def chosen(backend: Backend, layer: Layer, device: str, direction: str, formulat
 
     The only place of the benchmarks that knows what a plan looks like.
     """
-    if layer.operation in ("conv2d", "conv2d_as_1d"):
-        return "conv2d"
+    if not layer.row.takes_formulation:
+        return layer.row.formulation
     if formulation != "auto":
         return formulation
     directions = ["forward", "input_gradient", "weight_gradient"]

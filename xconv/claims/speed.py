@@ -44,16 +44,16 @@ def faster(asked: Asked, run: Run | None = None) -> Finding:
 
 def questions(backends: Sequence[str]) -> list[Question]:
     """The article's, forward: Conv1D, Conv2D on an image of height one, and on one of width one."""
-    from xconv.bench.suites import article
+    from xconv.bench.suites import COMPARED, article
 
     asked = []
     for question in article("smoke", backends, ()):
         contenders = list(question.of("forward").contenders)
-        for one in [c for c in contenders if c.layer.operation == "conv1d"]:
+        for one in [c for c in contenders if c.layer.operation == COMPARED[0]]:
             (n, length, channels), [(k, _, filters)] = one.layer.x_shape, one.layer.weight_shapes
             image, kernel = (n, length, 1, channels), (k, 1, channels, filters)
             layer = replace(one.layer, operation="conv2d", x_shape=image, weight_shapes=(kernel,))
-            label = one.label.replace("conv1d", "conv2d of width one")
+            label = one.label.replace(COMPARED[0], "conv2d of width one")
             contenders.append(replace(one, label=label, layer=layer, formulation="auto"))
         asked.append(replace(question, contenders=tuple(contenders)))
     return asked
@@ -73,10 +73,12 @@ def measured(asked: Asked) -> Run:
 
 
 def _trials(run: Run, group: Group) -> list[Trial]:
+    from xconv.bench.suites import COMPARED
+
     trials = []
     for backend in dict.fromkeys(result.contender.backend for result in group.contenders):
         mine = [result for result in group.contenders if result.contender.backend == backend]
-        [one] = [result for result in mine if result.contender.layer.operation == "conv1d"]
+        [one] = [result for result in mine if result.contender.layer.operation == COMPARED[0]]
         trials += [_against(run, group, one, other) for other in mine if other is not one]
     return trials
 

@@ -11,16 +11,6 @@ from typing import Any
 
 from xconv.parity.cases import CHANNELS_FIRST, Case, cases
 
-OPERATIONS = (
-    "conv1d",
-    "conv2d_as_1d",
-    "conv1d_rows",
-    "conv1d_columns",
-    "conv1d_transpose",
-    "spatially_separable_conv2d",
-    "conv2d",
-)
-
 
 @dataclass(frozen=True)
 class Feature:

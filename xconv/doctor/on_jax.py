@@ -35,7 +35,7 @@ def own(case: Case, x: Any, weight: Any) -> Any:
     padding = padding.upper() if isinstance(padding, str) else [padding]
     last = case.layout.endswith("C")
     names = (case.layout, f"{spatial}IO" if last else f"OI{spatial}", case.layout)
-    if case.operation == "conv1d_transpose":
+    if case.row.is_transposed:
         if options["groups"] > 1:
             raise TypeError("conv_transpose() has no groups")
         return lax.conv_transpose(x, weight, step, padding, spread, names, transpose_kernel=True)

@@ -49,12 +49,12 @@ def own(case: Case, x: Any, weight: Any) -> Any:
     options = {"stride": 1, "dilation": 1, "groups": 1, "padding": "valid", **case.options}
     padding = options["padding"]
     padding = padding.upper() if isinstance(padding, str) else [[0, 0], list(padding), [0, 0]]
-    if case.operation == "conv1d_transpose":
+    if case.row.is_transposed:
         return _transposed(case, x, weight, options, padding)
     inputs = weight.shape[-2] * options["groups"]
     if 1 < options["groups"] == inputs:
         return _depthwise(case, x, weight, options, padding)
-    if case.operation == "conv2d":
+    if case.row.is_2d:
         return tf.nn.conv2d(x, weight, options["stride"], padding, case.layout, options["dilation"])
     return tf.nn.conv1d(x, weight, options["stride"], padding, case.layout, options["dilation"])
 
@@ -63,13 +63,13 @@ def _depthwise(case: Case, x: Any, weight: Any, options: dict[str, Any], padding
     """On an image; a signal is one of height 1. The kernel is (height, width, in, multiplier)."""
     import tensorflow as tf
 
-    if case.operation == "conv1d":
+    if case.row.rank == 3:
         x, weight = x[:, None], weight[None]
     height, width, _, outputs = weight.shape
     kernel = tf.reshape(weight, (height, width, options["groups"], outputs // options["groups"]))
     step, spread = (value if isinstance(value, tuple) else (value, value) for value in _both(options))
     y = tf.nn.depthwise_conv2d(x, kernel, [1, *step, 1], padding, dilations=list(spread))
-    return y[:, 0] if case.operation == "conv1d" else y
+    return y[:, 0] if case.row.rank == 3 else y
 
 
 def _transposed(case: Case, x: Any, weight: Any, options: dict[str, Any], padding: Any) -> Any:

@@ -68,5 +68,5 @@ def _own(case: Case, x: Any, weight: Any) -> Any:
     options = dict(case.options)
     padding = options.pop("padding", 0)
     padding = 0 if padding == "valid" else padding
-    functions: dict[str, Any] = {"conv1d": F.conv1d, "conv2d": F.conv2d, "conv1d_transpose": F.conv_transpose1d}
-    return functions[case.operation](x, weight, padding=padding, **options)
+    functions: dict[tuple[int, bool], Any] = {(3, False): F.conv1d, (4, False): F.conv2d, (3, True): F.conv_transpose1d}
+    return functions[case.row.rank, case.row.is_transposed](x, weight, padding=padding, **options)

@@ -6,9 +6,10 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from xconv.doctor.features import FEATURES, OPERATIONS
+from xconv.doctor.features import FEATURES
 from xconv.doctor.found import Cell, Framework, Report, Setting
 from xconv.doctor.machine import meaning
+from xconv.operations import OPERATIONS
 from xconv.problem import DTYPES
 
 WIDTH, INDENT = 100, "  "

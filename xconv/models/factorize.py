@@ -28,6 +28,7 @@ from xconv.checks import find_layout, int_pair
 from xconv.errors import ArgumentError
 from xconv.formulation import Array
 from xconv.layouts import KERNEL_2D_TO_CHANNELS_LAST
+from xconv.operations import MAPS
 from xconv.problem import DTYPES, positive
 from xconv.reference import Floats
 from xconv.registry import get_backend, name_of_array
@@ -122,7 +123,7 @@ def factorize(
     >>> bool((np.abs(y - xconv.conv2d(image, sobel)) <= 2 * xconv.bounds.gamma(11) * sizes).all())
     True
     """
-    where = find_layout(OPERATION, layout, 4)
+    where = find_layout(OPERATION, layout, MAPS)
     axes = KERNEL_2D_TO_CHANNELS_LAST[where.channels_last]
     groups = positive(OPERATION, "groups", groups)
     along_h, _ = int_pair(OPERATION, "stride", stride)

@@ -8,31 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from xconv.call import SEPARABLE, Call, resolve_all
+from xconv.call import Call, resolve_all
 from xconv.checks import int_pair, one_of
 from xconv.errors import ArgumentError
 from xconv.integers import only, plain
 from xconv.layouts import LAYOUTS
+from xconv.operations import Operation, along, layers
 from xconv.problem import positive, step
-
-LAYERS = {
-    "Conv1D": "conv1d",
-    "Conv2DAs1D": "conv2d_as_1d",
-    "Conv1DRows": "conv1d_rows",
-    "Conv1DColumns": "conv1d_columns",
-    "SpatiallySeparableConv2D": SEPARABLE,
-    "Conv1DTranspose": "conv1d_transpose",
-}
-"""The layers, and the operation of each."""
 
 ANY_LENGTH = 2**62
 """A length that nothing is too long for, where a length is not known: what is wrong with it is wrong with any."""
-
-SIGNALS = ("conv1d", "conv2d_as_1d", "conv1d_transpose")
-"""The operations on signals; the others are on feature maps."""
 
 
 @dataclass(frozen=True)
@@ -71,23 +59,25 @@ class LayerOptions:
     padding_mode: str = "zeros"
     output_padding: int = 0
     formulation: str = "auto"
+    row: Operation = field(init=False, repr=False, compare=False)
+    """The row of the layer's operation in the table."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "row", layers()[self.layer])
         for name in ("in_channels", "out_channels", "middle_channels", "groups", "kernel_size", "stride", "dilation"):
             object.__setattr__(self, name, self._checked(name, getattr(self, name)))
         object.__setattr__(self, "padding", plain(self.padding if self.separable else only(self.padding)))
         object.__setattr__(self, "output_padding", plain(only(self.output_padding)))
         if not isinstance(self.bias, bool):
             raise ArgumentError(self.layer, "bias", repr(self.bias), "True or False", "a layer makes its own bias")
-        if self.operation == "conv2d_as_1d" and self.formulation != "auto":
-            hint = "it is one itself: for others take Conv1D"
+        if not self.row.takes_formulation and self.formulation != "auto":
+            hint = f"it is one itself: for others take {along(self.row.rank, self.row.axes)[0].layer}"
             raise ArgumentError(self.layer, "formulation", repr(self.formulation), "'auto'", hint)
         widths = {"output": self.out_channels, "middle": self.middle_channels, "input": self.in_channels}
         for what, width in widths.items():
             if width is not None and width % self.groups:
                 raise ArgumentError(self.layer, "groups", str(self.groups), f"a divisor of the {width} {what} channels")
-        layouts = [name for name in LAYOUTS if len(name) == (3 if self.operation in SIGNALS else 4)]
-        one_of(self.layer, "layout", self.layout, layouts)
+        one_of(self.layer, "layout", self.layout, self.row.layouts)
         known = self.in_channels or self.groups
         sizes = {"N": 1, "C": known}
         try:
@@ -105,12 +95,12 @@ class LayerOptions:
     @property
     def operation(self) -> str:
         """The operation that the layer computes, a function of :mod:`xconv.ops`."""
-        return LAYERS[self.layer]
+        return self.row.name
 
     @property
     def separable(self) -> bool:
         """Whether it is two convolutions, rows and columns."""
-        return self.operation == SEPARABLE
+        return self.row.is_separable
 
     @property
     def channels_last(self) -> bool:
@@ -120,22 +110,12 @@ class LayerOptions:
     @property
     def arguments(self) -> dict[str, Any]:
         """The keywords of the operation."""
-        given = {
-            "stride": self.stride,
-            "padding": self.padding,
-            "padding_mode": self.padding_mode,
-            "dilation": self.dilation,
-            "groups": self.groups,
-            "layout": self.layout,
-        }
-        if self.operation == "conv1d_transpose":
-            given["output_padding"] = self.output_padding
-        return given
+        return {name: getattr(self, name) for name in self.row.options}
 
     @property
     def how(self) -> dict[str, str]:
-        """The keyword that says how the operation is computed; ``conv2d_as_1d`` has none, it says so itself."""
-        return {} if self.operation == "conv2d_as_1d" else {"formulation": self.formulation}
+        """The keyword that says how the operation is computed; none where it is always computed in one way."""
+        return {"formulation": self.formulation} if self.row.takes_formulation else {}
 
     def kernels(self, in_channels: int | None = None) -> dict[str, tuple[int, int, int]]:
         """The shapes of the operation's kernels, channels last: (kernel, in/groups, out), transposed (.., out/.., in).
@@ -152,11 +132,13 @@ class LayerOptions:
         assert inputs is not None
         if isinstance(size, tuple):
             middle = self.middle_channels or outputs
-            rows, columns = (size[1], inputs // groups, middle), (size[0], middle // groups, outputs)
-            return {"weight_rows": rows, "weight_columns": columns}
-        if self.operation == "conv1d_transpose":
-            return {"weight": (size, outputs // groups, inputs)}
-        return {"weight": (size, inputs // groups, outputs)}
+            taps = [size[self.row.axes.index(step.axes)] for step in self.row.parts]
+            shapes = (taps[0], inputs // groups, middle), (taps[1], middle // groups, outputs)
+            return dict(zip(self.row.weights, shapes, strict=True))
+        [weight] = self.row.weights
+        if self.row.is_transposed:
+            return {weight: (size, outputs // groups, inputs)}
+        return {weight: (size, inputs // groups, outputs)}
 
     def weight_shapes(self, channels_last: bool) -> dict[str, tuple[int, ...]]:
         """The shapes in which a layer keeps its kernels: Keras' (channels last) or torch's (channels first).
@@ -164,15 +146,20 @@ class LayerOptions:
         On signals they are those of a ``Conv1D``, on feature maps those of a ``Conv2D`` with one row or one column.
         """
         shapes: dict[str, tuple[int, ...]] = {}
-        for name, (size, inner, outer) in self.kernels().items():
-            window = self._window(name, size)
+        for part, (name, (size, inner, outer)) in zip(self.row.parts, self.kernels().items(), strict=True):
+            window = part.spatial(size, 1)
             shapes[name] = (*window, inner, outer) if channels_last else (outer, inner, *window)
         return shapes
 
-    def _window(self, name: str, size: int) -> tuple[int, ...]:
-        if self.operation in SIGNALS:
-            return (size,)
-        return (size, 1) if name == "weight_columns" or self.operation == "conv1d_columns" else (1, size)
+    @property
+    def flat(self) -> tuple[int | None, ...]:
+        """The axis of size 1 of each kernel as torch keeps it, which the operation's has not; None where there is none.
+
+        >>> LayerOptions("SpatiallySeparableConv2D", 6, 8, 3, "NCHW").flat
+        (2, 3)
+        """
+        windows = [part.spatial(2, 1) for part in self.row.parts]
+        return tuple(2 + window.index(1) if 1 in window else None for window in windows)
 
     @property
     def fan_in(self) -> int:

@@ -17,6 +17,7 @@ from xconv.bounds import round_to
 from xconv.call import Call, resolve_all
 from xconv.child import as_tuples
 from xconv.errors import ArgumentError, nearest
+from xconv.operations import OPERATIONS, Operation, along, find
 from xconv.problem import PADDING_MODES, PADDING_NAMES
 from xconv.reference import Floats
 
@@ -49,7 +50,12 @@ class Case:
     @property
     def weight_names(self) -> tuple[str, ...]:
         """What the operation calls its weights."""
-        return ("weight",) if len(self.weight_shapes) == 1 else ("weight_rows", "weight_columns")
+        return self.row.weights
+
+    @property
+    def row(self) -> Operation:
+        """The operation's row in the table."""
+        return find(self.operation, "Case")
 
     def calls(self) -> list[Call]:
         """The resolved calls that it is made of: one, or two for the separable operation."""
@@ -92,7 +98,7 @@ class Case:
     def _shape_of_bias(self) -> tuple[int] | None:
         if not self.bias:
             return None
-        if self.operation == "conv1d_transpose":
+        if self.row.is_transposed:
             return (self.weight_shapes[-1][1] * self.options.get("groups", 1),)
         return (self.weight_shapes[-1][-1],)
 
@@ -119,23 +125,20 @@ _GEOMETRIES = (
     (1, 1, 1, 1, 7, 1),
 )
 _PADDINGS = (*PADDING_NAMES, 2, (3, 0), (0, 1))
-_SIGNALS = ("conv1d", "conv2d_as_1d")
-_MAPS = ("conv1d_rows", "conv1d_columns")
+_SPATIAL = {3: (17,), 4: (13, 14)}
+_SPATIAL_TRANSPOSED = {3: (11,), 4: (9, 8)}
+"""The sizes of the data by its rank; those that are upsampled are smaller."""
 
 
-def _signal_or_map(operation: str, channels: int) -> tuple[tuple[int, ...], str]:
-    return ((2, 17, channels), "NWC") if operation in _SIGNALS else ((2, 13, 14, channels), "NHWC")
-
-
-def _one_axis(operation: str, geometry: tuple[int, ...], padding: Any, mode: str, bias: bool) -> Case:
+def _one_axis(row: Operation, geometry: tuple[int, ...], padding: Any, mode: str, bias: bool) -> Case:
     stride, dilation, groups, inputs, outputs, kernel = geometry
-    shape, layout = _signal_or_map(operation, inputs)
     options = {"stride": stride, "dilation": dilation, "groups": groups, "padding": padding, "padding_mode": mode}
-    name = f"{operation}-k{kernel}s{stride}d{dilation}g{groups}-{_said(padding)}-{mode}"
-    return Case(name, operation, shape, ((kernel, inputs // groups, outputs),), options, bias, layout)
+    name = f"{row.name}-k{kernel}s{stride}d{dilation}g{groups}-{_said(padding)}-{mode}"
+    shape, kernels = (2, *_SPATIAL[row.rank], inputs), ((kernel, inputs // groups, outputs),)
+    return Case(name, row.name, shape, kernels, options, bias, row.layouts[0])
 
 
-def _transposed(geometry: tuple[int, ...], padding: Any, extra: int) -> Case:
+def _transposed(row: Operation, geometry: tuple[int, ...], padding: Any, extra: int) -> Case:
     stride, dilation, groups, inputs, outputs, kernel = geometry
     options = {
         "stride": stride,
@@ -144,11 +147,12 @@ def _transposed(geometry: tuple[int, ...], padding: Any, extra: int) -> Case:
         "padding": padding,
         "output_padding": extra if padding not in ("same", "same_lower", "causal") and stride > 1 else 0,
     }
-    name = f"conv1d_transpose-k{kernel}s{stride}d{dilation}g{groups}-{_said(padding)}"
-    return Case(name, "conv1d_transpose", (2, 11, outputs), ((kernel, inputs // groups, outputs),), options)
+    name = f"{row.name}-k{kernel}s{stride}d{dilation}g{groups}-{_said(padding)}"
+    shape, kernels = (2, *_SPATIAL_TRANSPOSED[row.rank], outputs), ((kernel, inputs // groups, outputs),)
+    return Case(name, row.name, shape, kernels, options, True, row.layouts[0])
 
 
-def _two_axes(operation: str, index: int, geometry: tuple[int, ...], padding: Any, mode: str) -> Case:
+def _two_axes(row: Operation, index: int, geometry: tuple[int, ...], padding: Any, mode: str) -> Case:
     stride, dilation, groups, inputs, outputs, kernel = geometry
     options = {
         "stride": (stride, 1 + index % 2),
@@ -157,20 +161,21 @@ def _two_axes(operation: str, index: int, geometry: tuple[int, ...], padding: An
         "padding": padding,
         "padding_mode": mode,
     }
-    name = f"{operation}-k{kernel}s{stride}d{dilation}g{groups}-{_said(padding)}-{mode}"
-    if operation == "conv2d":
+    name = f"{row.name}-k{kernel}s{stride}d{dilation}g{groups}-{_said(padding)}-{mode}"
+    if row.is_2d:
         weights: tuple[tuple[int, ...], ...] = ((kernel, 3, inputs // groups, outputs),)
     else:
         middle = 2 * groups
         weights = ((kernel, inputs // groups, middle), (3, middle // groups, outputs))
-    return Case(name, operation, (2, 13, 14, inputs), weights, options, index % 2 == 0, "NHWC")
+    shape = (2, *_SPATIAL[row.rank], inputs)
+    return Case(name, row.name, shape, weights, options, index % 2 == 0, row.layouts[0])
 
 
 def _special() -> Iterator[Case]:
     """Sizes at which frameworks differ, refuse, or abort."""
-    for operation in ("conv1d", "conv1d_columns"):
-        shape, layout = _signal_or_map(operation, 3)
-        kernel = ((3, 3, 5),)
+    for row in along(3) + along(4, "H"):
+        operation = row.name
+        shape, layout, kernel = (2, *_SPATIAL[row.rank], 3), row.layouts[0], ((3, 3, 5),)
         yield Case(f"{operation}-empty-batch", operation, (0, *shape[1:]), kernel, {"padding": 1}, True, layout)
         one = (2, 1, *shape[2:]) if layout == "NHWC" else (2, 1, 3)
         yield Case(f"{operation}-length-1", operation, one, kernel, {"padding": "same"}, True, layout)
@@ -195,24 +200,32 @@ def _special() -> Iterator[Case]:
 
 
 def _all() -> Iterator[Case]:
+    along_one = [row for row in OPERATIONS.values() if not row.takes_pairs]
+    upsampling = [row for row in along_one if row.is_transposed]
+    always = [row for row in along_one if row.rank == 3 and row not in upsampling and row.takes_formulation]
+    by_one_way = [row for row in along_one if row.rank == 3 and row not in upsampling + always]
+    # on feature maps every second geometry is enough, as a line of one is a signal
+    maps = [(at, row) for at, row in enumerate(row for row in along_one if row.rank == 4 and row not in upsampling)]
     for i, geometry in enumerate(_GEOMETRIES):
         for j, padding in enumerate(_PADDINGS):
-            yield _one_axis("conv1d", geometry, padding, "zeros", (i + j) % 2 == 0)
+            yield from (_one_axis(row, geometry, padding, "zeros", (i + j) % 2 == 0) for row in always)
             if (i + j) % 3 == 0:
-                yield _one_axis("conv2d_as_1d", geometry, padding, "zeros", j % 2 == 0)
-            yield _one_axis(_MAPS[j % 2], geometry, padding, "zeros", i % 2 == 0)
-            yield _transposed(geometry, padding, extra=1)
+                yield from (_one_axis(row, geometry, padding, "zeros", j % 2 == 0) for row in by_one_way)
+            taken = [row for at, row in maps if (at + j) % 2 == 0]
+            yield from (_one_axis(row, geometry, padding, "zeros", i % 2 == 0) for row in taken)
+            yield from (_transposed(row, geometry, padding, extra=1) for row in upsampling)
     for i, geometry in enumerate(_GEOMETRIES):
         for j, mode in enumerate(PADDING_MODES[1:]):
             padding = ("same", "causal", (1, 2), "same_lower")[(i + j) % 4]
-            yield _one_axis("conv1d", geometry, padding, mode, True)
-            yield _one_axis(_MAPS[(i + j) % 2], geometry, padding, mode, False)
+            yield from (_one_axis(row, geometry, padding, mode, True) for row in always)
+            taken = [row for at, row in maps if (at + i + j) % 2 == 0]
+            yield from (_one_axis(row, geometry, padding, mode, False) for row in taken)
+    along_two = sorted((row for row in OPERATIONS.values() if row.takes_pairs), key=lambda row: row.is_separable)
     for i, geometry in enumerate(_GEOMETRIES):
-        for j, operation in enumerate(("conv2d", "spatially_separable_conv2d")):
+        for j, row in enumerate(along_two):
             padding = ("valid", "same", (1, (2, 0)), "causal", ("full", "same_lower"))[(i + j) % 5]
-            yield _two_axes(
-                operation, i, geometry, padding, PADDING_MODES[i % 4 if padding != ("full", "same_lower") else 0]
-            )
+            mode = PADDING_MODES[i % 4 if padding != ("full", "same_lower") else 0]
+            yield _two_axes(row, i, geometry, padding, mode)
     yield from _special()
 
 
@@ -246,8 +259,3 @@ def cases(tier: str = "default") -> list[Case]:
 
 def _said(padding: Any) -> str:
     return str(padding).replace(" ", "").replace("'", "")
-
-
-def takes_formulation(case: Case) -> bool:
-    """Whether the operation of a case takes a formulation by its name."""
-    return case.operation not in ("conv2d", "conv2d_as_1d")

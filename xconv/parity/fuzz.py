@@ -42,7 +42,6 @@ def fuzzed(
     from hypothesis import HealthCheck, Phase, given
     from hypothesis.errors import Flaky
 
-    from xconv.parity.cases import takes_formulation
     from xconv.parity.geometries import geometries, settings
 
     rows: list[Row] = []
@@ -63,7 +62,7 @@ def fuzzed(
         nonlocal drawn, smallest
         if counter.stopped:
             return
-        named = how if takes_formulation(case) else {**how, "formulation": "auto"}
+        named = how if case.row.takes_formulation else {**how, "formulation": "auto"}
         case = replace(case, name=f"drawn-{seed}-{drawn}")
         task = Task(case, subject.name, gradients="gradient" in directions, **named)
         found = subject.perform(task)

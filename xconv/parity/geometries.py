@@ -7,12 +7,10 @@ from typing import Any
 
 import hypothesis.strategies as st
 
+from xconv.operations import OPERATIONS
 from xconv.parity.cases import Case
 from xconv.parity.views import VIEWS
 from xconv.problem import PADDING_MODES, PADDING_NAMES, dilated_extent
-
-ONE_AXIS = ("conv1d", "conv1d_rows", "conv1d_columns", "conv1d_transpose", "conv2d_as_1d")
-TWO_AXES = ("conv2d", "spatially_separable_conv2d")
 
 pads = st.one_of(st.sampled_from(PADDING_NAMES), st.integers(0, 4), st.tuples(st.integers(0, 4), st.integers(0, 4)))
 
@@ -20,7 +18,8 @@ pads = st.one_of(st.sampled_from(PADDING_NAMES), st.integers(0, 4), st.tuples(st
 @st.composite
 def geometries(draw: st.DrawFn) -> Case:
     """A case of any operation that has a result, small enough to be checked in milliseconds."""
-    operation = draw(st.sampled_from(ONE_AXIS + TWO_AXES))
+    row = draw(st.sampled_from(list(OPERATIONS.values())))
+    operation, layout = row.name, draw(st.sampled_from(row.layouts))
     groups = draw(st.integers(1, 3))
     inputs, outputs = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 3))
     kernel, other_kernel = draw(st.integers(1, 6)), draw(st.integers(1, 3))
@@ -28,26 +27,25 @@ def geometries(draw: st.DrawFn) -> Case:
     options: dict[str, Any] = {"stride": stride, "dilation": dilation, "groups": groups, "padding": padding}
     batch = draw(st.sampled_from([1, 2, 3, 1, 2, 3, 1, 2, 3, 0]))
     bias = draw(st.booleans())
-    if operation == "conv1d_transpose":
+    if row.is_transposed:
         named = padding in ("same", "same_lower", "causal")
         options["output_padding"] = 0 if named else draw(st.integers(0, stride - 1))
         length = draw(st.integers(10, 16))  # long enough for every crop
         weights: tuple[tuple[int, ...], ...] = ((kernel, inputs // groups, outputs),)
-        layout = draw(st.sampled_from(["NWC", "NCW"]))
-        return Case("drawn", operation, (batch, length, outputs), weights, options, bias, layout)
+        spatial = row.spatial(length, draw(st.integers(1, 4)) if row.rank == 4 else 1)
+        return Case("drawn", operation, (batch, *spatial, outputs), weights, options, bias, layout)
     mode = options["padding_mode"] = draw(st.sampled_from(PADDING_MODES))
     length, other = _fitting(draw, padding, kernel, stride, dilation, mode), draw(st.integers(1, 4))
-    if operation in TWO_AXES:
+    if row.takes_pairs:
         options["padding"] = (padding, padding)  # a pair of numbers would be height and width
         other = _fitting(draw, padding, other_kernel, stride, dilation, mode)
         middle = groups * draw(st.integers(1, 2))
         weights = ((kernel, other_kernel, inputs // groups, outputs),)
-        if operation != "conv2d":
-            weights = ((other_kernel, inputs // groups, middle), (kernel, middle // groups, outputs))
-        layout = draw(st.sampled_from(["NHWC", "NCHW"]))
+        if row.is_separable:
+            taps = [(kernel, other_kernel)[row.axes.index(step.axes)] for step in row.parts]
+            weights = ((taps[0], inputs // groups, middle), (taps[1], middle // groups, outputs))
         return Case("drawn", operation, (batch, length, other, inputs), weights, options, bias, layout)
-    spatial = {"conv1d_rows": (other, length), "conv1d_columns": (length, other)}.get(operation, (length,))
-    layout = draw(st.sampled_from(["NWC", "NCW"] if len(spatial) == 1 else ["NHWC", "NCHW"]))
+    spatial = row.spatial(length, other)
     weights = ((kernel, inputs // groups, outputs),)
     return Case("drawn", operation, (batch, *spatial, inputs), weights, options, bias, layout)
 

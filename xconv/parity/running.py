@@ -9,7 +9,7 @@ from typing import Any
 import xconv
 from xconv.backend import Backend
 from xconv.errors import ArgumentError
-from xconv.parity.cases import Case, takes_formulation
+from xconv.parity.cases import Case
 from xconv.parity.cases import cases as cases_of
 from xconv.parity.counter import Counter
 from xconv.parity.fuzz import check_available, fuzzed
@@ -158,7 +158,7 @@ def _tasks(
                     if mode == "compiled" and dtype != "float32":
                         continue
                     for case in cases[:: COMPILED_EVERY.get(tier, 1)] if mode == "compiled" else cases:
-                        all_of_them = formulations == "all" and mode == "eager" and takes_formulation(case)
+                        all_of_them = formulations == "all" and mode == "eager" and case.row.takes_formulation
                         for form in ("auto", *(subject.formulations if all_of_them else ())):
                             yield Task(case, subject.name, device, dtype, own, form, gradients, seed)
 

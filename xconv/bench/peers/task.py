@@ -134,9 +134,9 @@ def _step(call: Call) -> Step:
     if other is not None:
         vertical = (other.kernel, other.stride, other.dilation, other.padding, other.output_length)
         axes: tuple[tuple[Any, ...], ...] = (vertical, along)
-    elif call.operation == "conv1d_columns":
-        axes = (along, still)
+    elif len(call.layout.name) == 3:
+        axes = (along,)
     else:
-        axes = (still, along) if call.operation == "conv1d_rows" else (along,)
+        axes = (along, still) if call.axis == 1 else (still, along)
     kernel, strides, dilations, pads, lengths = (tuple(values) for values in zip(*axes, strict=True))
     return Step(kernel, strides, dilations, pads, problem.groups, lengths, call.direction != "forward")

@@ -10,6 +10,7 @@ from typing import Any
 from xconv.call import Call, resolve
 from xconv.checks import crop, padding_pair
 from xconv.errors import ArgumentError
+from xconv.operations import OPERATIONS
 from xconv.parity.diagnosis.difference import Difference, Prediction
 from xconv.parity.diagnosis.operands import changes
 from xconv.parity.diagnosis.setting import Setting
@@ -69,14 +70,14 @@ def _geometries(setting: Setting) -> Iterator[tuple[str, tuple[Call, ...]]]:
 
 
 def _windows(setting: Setting) -> list[_Window]:
-    given = setting.case.options.get("padding", "valid")
-    if setting.calls[0].vertical is not None:
-        pads = padding_pair("conv2d", given)
-        return [_Window(0, "vertical", " along H", pads[0]), _Window(0, "problem", " along W", pads[1])]
-    if len(setting.calls) == 2:
-        pads = padding_pair("conv2d", given)
-        return [_Window(0, "problem", " along W", pads[1]), _Window(1, "problem", " along H", pads[0])]
-    return [_Window(0, "problem", "", given)]
+    given, row = setting.case.options.get("padding", "valid"), setting.case.row
+    if not row.takes_pairs:
+        return [_Window(0, "problem", "", given)]
+    pads = dict(zip(row.axes, padding_pair(row.name, given), strict=True))
+    if row.is_2d:
+        return [_Window(0, "vertical", " along H", pads["H"]), _Window(0, "problem", " along W", pads["W"])]
+    steps = enumerate(step.axes for step in row.parts)
+    return [_Window(number, "problem", f" along {axis}", pads[axis]) for number, axis in steps]
 
 
 def _each_and_all(
@@ -141,9 +142,9 @@ def _named(call: Call, padding: Any, problem: ConvProblem) -> tuple[int, int] | 
     if not isinstance(padding, str):
         return None
     if call.direction != "forward":
-        return crop("conv1d_transpose", padding, problem.kernel, problem.stride, problem.dilation)
+        return crop(call.operation, padding, problem.kernel, problem.stride, problem.dilation)
     window = {"kernel": problem.kernel, "stride": problem.stride, "dilation": problem.dilation}
-    return resolve_padding("conv1d", padding, length=problem.length, **window)
+    return resolve_padding(call.operation, padding, length=problem.length, **window)
 
 
 def _with(calls: tuple[Call, ...], window: _Window, **fields: Any) -> tuple[Call, ...] | None:
@@ -159,7 +160,7 @@ def _with(calls: tuple[Call, ...], window: _Window, **fields: Any) -> tuple[Call
             return None
         new = replace(new, length=length)
     try:
-        check_window("conv1d", new, "W")
+        check_window(call.operation, new, "W")
     except ArgumentError:
         return None
     if min(new.padding) < 0 or new.output_length < 1:
@@ -169,20 +170,32 @@ def _with(calls: tuple[Call, ...], window: _Window, **fields: Any) -> tuple[Call
         rows = call.problem.outer // max(problem.output_length, 1) * new.output_length
         changed[0] = replace(changed[0], problem=replace(call.problem, outer=rows))
     elif len(calls) == 2 and window.call == 0:
-        changed[1] = replace(calls[1], problem=replace(calls[1].problem, inner=new.output_length))
+        second = calls[1].problem
+        if calls[1].axis == 1:  # along H, over lines of the first's results
+            second = replace(second, inner=new.output_length)
+        else:
+            second = replace(second, outer=second.outer // max(problem.output_length, 1) * new.output_length)
+        changed[1] = replace(calls[1], problem=second)
     return tuple(changed)
 
 
 def _other_axis(setting: Setting) -> Iterator[tuple[str, tuple[Call, ...]]]:
     """Rows for columns."""
-    other = {"conv1d_rows": "conv1d_columns", "conv1d_columns": "conv1d_rows"}.get(setting.case.operation)
-    if other is None:
+    row = setting.case.row
+    others = [
+        each
+        for each in OPERATIONS.values()
+        if not (each.takes_pairs or row.takes_pairs)
+        and (each.layouts, each.direction) == (row.layouts, row.direction)
+        and each.axes != row.axes
+    ]
+    if not others:
         return
+    other = others[0]
     x_shape, weight_shape = setting.case.passed_shapes()
     try:
-        call = resolve(other, x_shape, weight_shape, **setting.case.options, layout=setting.case.layout)
+        call = resolve(other.name, x_shape, weight_shape, **setting.case.options, layout=setting.case.layout)
     except ArgumentError:
         return
-    names = ("H", "W") if other == "conv1d_columns" else ("W", "H")
     if call.problem.output_length > 0:
-        yield f"the kernel slides along {names[0]} instead of {names[1]}", (call,)
+        yield f"the kernel slides along {other.axes} instead of {row.axes}", (call,)

@@ -12,11 +12,12 @@ from xconv import reference
 from xconv.backend import Backend
 from xconv.fourier_bounds import fourier_error
 from xconv.one_formulation import by_formulation
+from xconv.operations import along
 from xconv.parity import Case, cases, check
 from xconv.problem import DIRECTIONS
 
-ONE_AXIS = [case for case in cases("smoke") if case.operation in ("conv1d", "conv1d_rows", "conv1d_columns")]
-PINNED = [case for case in cases("smoke") if case.operation not in ("conv2d", "conv2d_as_1d")]
+ONE_AXIS = [case for case in cases("smoke") if case.row in along(case.row.rank)]
+PINNED = [case for case in cases("smoke") if case.row.takes_formulation]
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
