@@ -66,7 +66,8 @@ def function_of(row: Operation) -> Callable[..., Any]:
         how = row.formulation or formulation, backend, device, options
         if row.is_separable:
             return run_steps(row.name, x, tuple(weights), bias, *how)
-        return run(row.name, x, *weights, bias, *how)
+        [weight] = weights
+        return run(row.name, x, weight, bias, *how)
 
     return function
 
