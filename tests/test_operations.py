@@ -185,6 +185,7 @@ def test_it_is_benchmarked(made_up: Operation, backend: Backend) -> None:
     options = {name: value for name, value in last.options.items() if name != "output_padding"}
     layer = Layer("mine", "", "", made_up.name, last.x_shape, last.weight_shapes, options, "smoke")
     verify(backend, layer, "cpu")
+    verify(backend, layer, "cpu", channels="first")
     assert smallest(layer).operation == made_up.name
     assert bool(formulations(backend, layer)) == made_up.takes_formulation
     if made_up.formulation:
