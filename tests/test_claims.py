@@ -190,12 +190,12 @@ def test_vgg16_if_it_carried_its_weights(monkeypatch: pytest.MonkeyPatch) -> Non
         ways = [lambda k: k[1], lambda k: k.sum(0), lambda k: k.mean(1)]
         return (1, 32, 32), [(kernel, ways[i % 3](kernel)) for i, kernel in enumerate(kernels)]
 
-    room = ModuleType("claims")
-    room.swapped = carried  # type: ignore[attr-defined]
-    monkeypatch.setattr(xconv.get_backend("torch"), "room", lambda name: room, raising=False)
+    module = ModuleType("claims")
+    module.swapped = carried  # type: ignore[attr-defined]
+    monkeypatch.setattr(xconv.get_backend("torch"), "module", lambda name: module, raising=False)
     torch = Asked(("torch",))
     assert flattening.vgg16(torch).verdict == "true"
-    room.swapped = lambda *a: (None, [(k, k[1] + 1e-3) for k, _ in carried(*a)[1]])  # type: ignore[attr-defined]
+    module.swapped = lambda *a: (None, [(k, k[1] + 1e-3) for k, _ in carried(*a)[1]])  # type: ignore[attr-defined]
     assert flattening.vgg16(torch).count == "1 of 2"
     assert sum(isinstance(layer, Conv2D) for layer in VGG16.layers) == 13
 
@@ -204,7 +204,7 @@ def test_the_swap_itself_is_the_article_s() -> None:
     small = Network("small", (8, 8, 2), (Conv2D(3, 3, "relu", padding="same"), MaxPool(2), Flatten(), Dense(4)))
     weights = xconv.models.initial_weights(small)
     for name in BOTH.backends:
-        shape, [(old, new)] = xconv.get_backend(name).room("claims").swapped(small, weights, (20, 2))
+        shape, [(old, new)] = xconv.get_backend(name).module("models.claims").swapped(small, weights, (20, 2))
         assert shape[1:] == (10, 3)
         assert np.array_equal(old, weights["conv2d_1.kernel"])
         assert new.shape == (3, 2, 3)

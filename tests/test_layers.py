@@ -84,7 +84,7 @@ def by_torch(options: LayerOptions, dtype: str, x: Floats, weights: Sequence[Flo
     import torch
 
     kind = getattr(torch, dtype)
-    layer = xconv.get_backend("torch").room("layers").from_options(options, dtype=kind)
+    layer = xconv.get_backend("torch").module("layers").from_options(options, dtype=kind)
     parameters = dict(layer.named_parameters())
     arrays = in_layer(options, False, weights[: len(options.kernels())]) + list(weights[len(options.kernels()) :])
     layer.load_state_dict({name: torch.tensor(a) for name, a in zip(parameters, arrays, strict=True)})
@@ -100,7 +100,7 @@ def by_torch(options: LayerOptions, dtype: str, x: Floats, weights: Sequence[Flo
 def by_tensorflow(options: LayerOptions, dtype: str, x: Floats, weights: Sequence[Floats], dy: Floats) -> Arrays:
     import tensorflow as tf
 
-    layer = xconv.get_backend("tensorflow").room("layers").from_options(options, dtype=dtype)
+    layer = xconv.get_backend("tensorflow").module("layers").from_options(options, dtype=dtype)
     arrays = in_layer(options, True, weights[: len(options.kernels())]) + list(weights[len(options.kernels()) :])
     layer.set_weights(arrays)
     given = tf.constant(x, dtype)
@@ -208,8 +208,8 @@ def test_what_does_not_fit_is_refused_alike(
     layer: str, wrong: dict[str, Any], argument: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same error of both constructors, but for what an argument is called; and before a tensor is made."""
-    torch_layers, keras_layers = (xconv.get_backend(name).room("layers") for name in FRAMEWORKS)
-    words: dict[str, str] = xconv.get_backend("tensorflow").room("layer").WORDS
+    torch_layers, keras_layers = (xconv.get_backend(name).module("layers") for name in FRAMEWORKS)
+    words: dict[str, str] = xconv.get_backend("tensorflow").module("layers.convolution").WORDS
     given = {**GOOD, **wrong}
 
     def no_tensor(*arguments: Any, **options: Any) -> Any:
@@ -233,7 +233,7 @@ def test_what_does_not_fit_is_refused_alike(
 
 
 def test_an_unknown_formulation_and_layout_are_refused() -> None:
-    torch_layers, keras_layers = (xconv.get_backend(name).room("layers") for name in FRAMEWORKS)
+    torch_layers, keras_layers = (xconv.get_backend(name).module("layers") for name in FRAMEWORKS)
     with pytest.raises(xconv.ArgumentError, match=r"Conv1D: formulation: got 'tabs', .* did you mean 'taps'\?"):
         torch_layers.Conv1D(3, 4, 5, formulation="tabs")
     with pytest.raises(xconv.ArgumentError, match=r"Conv1D: formulation: got 'tabs', .* did you mean 'taps'\?"):
@@ -251,8 +251,8 @@ def test_a_named_formulation_is_the_one_that_computes(layer: str) -> None:
     x = np.ones((1, 20, 20, 3)[-len(options.layout) :], "float32")
     for framework in FRAMEWORKS:
         backend = xconv.get_backend(framework)
-        able = backend.room("layers").from_options(options)
-        unable = backend.room("layers").from_options(replace(options, formulation="fft"))
+        able = backend.module("layers").from_options(options)
+        unable = backend.module("layers").from_options(replace(options, formulation="fft"))
         assert able(backend.from_numpy(x, "cpu")) is not None
         with pytest.raises(xconv.UnsupportedError, match="formulation 'fft'"):
             unable(backend.from_numpy(x, "cpu"))
@@ -260,10 +260,10 @@ def test_a_named_formulation_is_the_one_that_computes(layer: str) -> None:
 
 def test_every_layer_is_in_both_rooms_and_says_how_it_is_computed() -> None:
     for framework in FRAMEWORKS:
-        room = xconv.get_backend(framework).room("layers")
-        assert {*room.__all__} == {*layers(), "from_options"}
+        module = xconv.get_backend(framework).module("layers")
+        assert {*module.__all__} == {*layers(), "from_options"}
         for name in layers():
-            kind = getattr(room, name)
+            kind = getattr(module, name)
             assert kind.layer == kind.__name__ == name
             assert {"formulation", "padding_mode", "groups"} <= signature(kind).parameters.keys()
 

@@ -108,16 +108,16 @@ def inputs(network: Network, examples: int = 4) -> Any:
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_network_computes_its_definition(name: str) -> None:
-    room = get_backend(name).room("networks")
-    built = {dtype: room.build(EVERYTHING, drawn(EVERYTHING), dtype) for dtype in ("float32", "float64")}
+    module = get_backend(name).module("models.networks")
+    built = {dtype: module.build(EVERYTHING, drawn(EVERYTHING), dtype) for dtype in ("float32", "float64")}
 
     def named(arrays: Any) -> Weights:
         return dict(zip(EVERYTHING.weight_shapes, arrays, strict=True))
 
     def computed(x: Any, *arrays: Any) -> Any:
         model = built[x.dtype.name]
-        room.load(EVERYTHING, model, named(arrays))
-        result = room.predict(EVERYTHING, model, x)
+        module.load(EVERYTHING, model, named(arrays))
+        result = module.predict(EVERYTHING, model, x)
         assert result.dtype == x.dtype
         return result
 
@@ -131,13 +131,13 @@ def test_a_network_computes_its_definition(name: str) -> None:
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_weights_come_out_as_they_went_in(name: str) -> None:
-    room, weights = get_backend(name).room("networks"), drawn(EVERYTHING)
-    model = room.build(EVERYTHING, weights, "float64")
-    back = room.weights_of(EVERYTHING, model)
+    module, weights = get_backend(name).module("models.networks"), drawn(EVERYTHING)
+    model = module.build(EVERYTHING, weights, "float64")
+    back = module.weights_of(EVERYTHING, model)
     assert list(back) == list(EVERYTHING.weight_shapes)
     assert all(np.array_equal(back[key], weights[key]) for key in weights)
     back["conv1d_1.kernel"][:] = 7  # a copy
-    assert np.array_equal(room.weights_of(EVERYTHING, model)["conv1d_1.kernel"], weights["conv1d_1.kernel"])
+    assert np.array_equal(module.weights_of(EVERYTHING, model)["conv1d_1.kernel"], weights["conv1d_1.kernel"])
 
 
 @pytest.mark.parametrize("name", [name for name in models.names if not name.startswith("small")])
@@ -146,8 +146,8 @@ def test_counts_and_shapes_are_the_frameworks_own(name: str) -> None:
 
     network = models.network(name)
     weights = models.initial_weights(network)
-    module = get_backend("torch").room("networks").build(network, weights)
-    model = get_backend("tensorflow").room("networks").build(network, weights)
+    module = get_backend("torch").module("models.networks").build(network, weights)
+    model = get_backend("tensorflow").module("models.networks").build(network, weights)
     assert sum(p.numel() for p in module.parameters()) == network.parameters
     assert model.count_params() == network.parameters
     for one in network.resolved:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-import xconv_tensorflow.networks as on_keras
-import xconv_torch.networks as on_torch
+import xconv_tensorflow.models.networks as on_keras
+import xconv_torch.models.networks as on_torch
 from xconv import models
 from xconv.models import (
     SGD,

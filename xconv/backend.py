@@ -358,8 +358,8 @@ class Backend(ABC):
                 parts.append(self.narrow(x, axis, 0, high))
         return self.concatenate(parts, axis) if len(parts) > 1 else x
 
-    def room(self, name: str) -> ModuleType:
-        """A module of the backend's own package that knows the framework's models: "convolutions", "convert", ...
+    def module(self, name: str) -> ModuleType:
+        """A module of the backend's own package beside this one: "layers", or of "models", which knows the framework's.
 
         Raises:
             UnsupportedError: the backend has none of that name.
@@ -368,9 +368,9 @@ class Backend(ABC):
         try:
             return import_module(module)
         except ModuleNotFoundError as error:
-            if error.name != module:
+            if not f"{module}.".startswith(f"{error.name}."):
                 raise
-            raise UnsupportedError(f"backend {self.name!r} has no {name!r} for models") from error
+            raise UnsupportedError(f"backend {self.name!r} has no {name.rpartition('.')[2]!r} for models") from error
 
     # --- for parity checks and benchmarks ---
 

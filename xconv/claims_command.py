@@ -95,7 +95,7 @@ def _backends(asked: Sequence[str] | None) -> tuple[str, ...]:
         (name for name in backends() if known(name).model_modules), key=lambda name: name != "torch"
     )
     for name in names:
-        get_backend(name).room("claims")
+        get_backend(name).module("models.claims")
     return tuple(dict.fromkeys(names))
 
 

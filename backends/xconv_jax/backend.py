@@ -26,11 +26,8 @@ from xconv.problem import ConvProblem, Size
 from xconv.target import EAGER, XLA, Target
 from xconv_jax.formulations import FORMULATIONS, conv2d
 from xconv_jax.formulations.shapes import Array
-from xconv_jax.formulations.taps import UNROLLED
 from xconv_jax.refused import refused
-
-FEW = 16
-"""Channels below which XLA's 2-D convolution is faster than its 1-D one."""
+from xconv_jax.rules import rule
 
 
 class JaxBackend(Backend):
@@ -117,16 +114,7 @@ class JaxBackend(Backend):
         return _name(chosen if hasattr(chosen, "platform") else jax.devices(chosen)[0])
 
     def rule(self, direction: str, problem: ConvProblem, target: Target) -> tuple[str, str]:
-        if problem.groups > 1 and direction == "weight_gradient":
-            return "taps", "XLA multiplies all pairs of groups, and gives a NaN of one to all"
-        alone = problem.depthwise or problem.in_channels == problem.out_channels == 1
-        if alone and problem.kernel <= UNROLLED:
-            return "taps", "one loop over slices, where XLA has no fast convolution"
-        if problem.in_channels == 1 and problem.kernel <= FEW:
-            return "taps", "one loop over slices, where a convolution has one term for each tap"
-        if problem.groups == 1 and min(problem.in_channels, problem.out_channels) < FEW:
-            return "conv2d", "with few channels faster than conv1d"
-        return "conv1d", "the framework's own op"
+        return rule(direction, problem)
 
     differentiated = ("conv1d", "conv2d", "taps")
 

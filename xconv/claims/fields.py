@@ -68,9 +68,9 @@ def _seen(one: Network, backend: str) -> int:
 
 
 def _said(one: Network, backend: str) -> Any:
-    room = get_backend(backend).room("networks")
-    shape = (1, *one.input_shape) if room.LAYOUTS[3] == "NWC" else (1, *one.input_shape[::-1])
-    return receptive_field(room.build(one, initial_weights(one)), shape).size
+    module = get_backend(backend).module("models.networks")
+    shape = (1, *one.input_shape) if module.LAYOUTS[3] == "NWC" else (1, *one.input_shape[::-1])
+    return receptive_field(module.build(one, initial_weights(one)), shape).size
 
 
 PAIRS = (

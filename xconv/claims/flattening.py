@@ -98,14 +98,14 @@ def vgg16(asked: Asked) -> Finding:
     trials: list[Trial] = []
     carried = total = 0
     for name in asked.backends:
-        room = get_backend(name).room("claims")
+        module = get_backend(name).module("models.claims")
         try:
-            shape, pairs = room.swapped(VGG16, weights, None)
+            shape, pairs = module.swapped(VGG16, weights, None)
             found, runs = f"runs, with a result of {shape}", True
         except Exception as error:  # noqa: BLE001 - whatever the framework raises is the evidence
             found, runs = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}", False
         trials.append(Trial(f"{name}: layers swapped, the others kept", "runs", found, runs))
-        shape, pairs = room.swapped(VGG16, weights, (1024, 3))
+        shape, pairs = module.swapped(VGG16, weights, (1024, 3))
         kept = sum(_from(old, new) for old, new in pairs)
         carried, total = carried + kept, total + len(pairs)
         old, new = (tuple(kernel.shape) for kernel in pairs[0])

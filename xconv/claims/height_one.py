@@ -59,10 +59,10 @@ def height_one(asked: Asked, signals: Sequence[Signal] = SIGNALS) -> Finding:
     rng = np.random.default_rng(0)
     x, w = (rng.standard_normal(shape).astype("float32") for shape in ((2, *last.shape[1:]), last.kernel))
     for name in asked.backends:
-        room = get_backend(name).room("claims")
-        one_result, two_result = room.height_one(x, w, last.height)
+        module = get_backend(name).module("models.claims")
+        one_result, two_result = module.height_one(x, w, last.height)
         different = differing(one_result, two_result)
-        found = f"{told(different, one_result.size)}; conv1d runs as {room.runs_as(x, w)}"
+        found = f"{told(different, one_result.size)}; conv1d runs as {module.runs_as(x, w)}"
         trials.append(Trial(f"{name}'s own conv1d and conv2d", "another computation", found, different != 0))
     one, two = signals[0].explained()
     sentence = (
@@ -80,7 +80,7 @@ def three_by_three(
     for shape, kernel in maps:
         for name in asked.backends:
             try:
-                given = get_backend(name).room("claims").conv2d_layer(shape, filters, kernel)
+                given = get_backend(name).module("models.claims").conv2d_layer(shape, filters, kernel)
                 found, runs = f"runs, with a result of {given}", True
             except Exception as error:  # noqa: BLE001 - whatever the framework raises is the evidence
                 said = str(error).strip().splitlines()[0]

@@ -183,7 +183,7 @@ class _Side:
         self.name, self.network, self.y, self.steps = backend, network, y, steps
         self._arguments = network, loss, optimizer
         self._form = form
-        self._room = get_backend(backend).room("networks")
+        self._module = get_backend(backend).module("models.networks")
         self._made: dict[str, Any] = {}
         self.losses: npt.NDArray[Any] = np.zeros(0)
         self.output: npt.NDArray[Any] = np.zeros(0)
@@ -191,14 +191,14 @@ class _Side:
     def __call__(self, x: npt.NDArray[Any], *arrays: npt.NDArray[Any]) -> dict[str, Any]:
         dtype = x.dtype.name
         if dtype not in self._made:
-            model = self._room.build(self.network, self._weights(arrays), dtype)
-            self._made[dtype] = self._room.Trainer(*self._arguments, dtype, self._form), model
+            model = self._module.build(self.network, self._weights(arrays), dtype)
+            self._made[dtype] = self._module.Trainer(*self._arguments, dtype, self._form), model
         trainer, model = self._made[dtype]
         weights = self._weights(arrays)
-        self._room.load(self.network, model, weights)
-        before = self._room.predict(self.network, model, x)
+        self._module.load(self.network, model, weights)
+        before = self._module.predict(self.network, model, x)
         done = trainer.train(weights, x, self.y.astype(dtype), batches(len(x), None, self.steps))
-        self._room.load(self.network, model, done.weights)
+        self._module.load(self.network, model, done.weights)
         if not self.losses.size:  # the first run is the plain one
             self.losses, self.output = done.losses, before
         return {
@@ -206,7 +206,7 @@ class _Side:
             **{f"gradient of {name}": done.gradients[name] for name in self.network.trained},
             "loss": done.losses,
             **{f"change of {name}": done.weights[name] - weights[name] for name in weights},
-            "output after": self._room.predict(self.network, model, x),
+            "output after": self._module.predict(self.network, model, x),
         }
 
     def _weights(self, arrays: Sequence[npt.NDArray[Any]]) -> Weights:
@@ -236,27 +236,27 @@ def _explained(
 ) -> str:
     """Where the models depart, or which step an optimiser took."""
     bad = {_part(row) for row in found.parity.rows if row.verdict == "MISMATCH"}
-    rooms = [get_backend(name).room("networks") for name in found.backends]
+    modules = [get_backend(name).module("models.networks") for name in found.backends]
     if bad & {"output", "gradient"}:
-        models = [room.build(found.network, weights) for room in rooms]
-        layouts = [room.LAYOUTS[x.ndim] for room in rooms]
+        models = [module.build(found.network, weights) for module in modules]
+        layouts = [module.LAYOUTS[x.ndim] for module in modules]
         axes = [layouts[1].index(letter) for letter in layouts[0]]
         given = np.ascontiguousarray(np.transpose(x, axes) if layouts[0] != layouts[1] else x)
         walked = compare(*models, given, layouts=tuple(layouts), gradients=False, runs=3).layers
         # a layer that pads for torch is in the walk's way
-        return "\n".join(filter(None, (walked, _first_to_depart(found.network, rooms, weights, x))))
+        return "\n".join(filter(None, (walked, _first_to_depart(found.network, modules, weights, x))))
     if bad:
         wide = {name: array.astype("float64") for name, array in weights.items()}
         arguments = found.network, loss, found.optimizer, "float64", form
         done = [
-            room.Trainer(*arguments).train(wide, x.astype("float64"), y.astype("float64"), batches(len(x), None, 1))
-            for room in rooms
+            module.Trainer(*arguments).train(wide, x.astype("float64"), y.astype("float64"), batches(len(x), None, 1))
+            for module in modules
         ]
         return first_steps(found.optimizer, wide, dict(zip(found.backends, done, strict=True)))
     return ""
 
 
-def _first_to_depart(network: Network, rooms: Sequence[Any], weights: Weights, x: npt.NDArray[Any]) -> str:
+def _first_to_depart(network: Network, modules: Sequence[Any], weights: Weights, x: npt.NDArray[Any]) -> str:
     """The first layer after which float64 results are further apart than roundings of float32 would be."""
     wide = x.astype("float64")
     for count in range(1, len(network.layers) + 1):
@@ -264,7 +264,7 @@ def _first_to_depart(network: Network, rooms: Sequence[Any], weights: Weights, x
             continue  # each framework in its own order
         part = Network(network.name, network.input_shape, network.layers[:count])
         own = {name: weights[name].astype("float64") for name in part.weight_shapes}
-        one, other = (room.predict(part, room.build(part, own, "float64"), wide) for room in rooms)
+        one, other = (module.predict(part, module.build(part, own, "float64"), wide) for module in modules)
         if np.abs(one - other).max() > UNIT_ROUNDOFF["float32"] * np.abs(one).max():
             return f"the first layer to depart is {part.resolved[-1].name!r}: {network.layers[count - 1]}"
     return ""

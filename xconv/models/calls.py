@@ -27,7 +27,7 @@ def convolutions(model: Any, x_shape: Sequence[int]) -> list[Call]:
     [101, 49]
     """
     calls: list[Call] = (
-        backend_of("convolutions", "model", model).room("convolutions").convolutions(model, tuple(x_shape))
+        backend_of("convolutions", "model", model).module("models.convolutions").convolutions(model, tuple(x_shape))
     )
     return calls
 

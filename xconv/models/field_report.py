@@ -120,7 +120,7 @@ def receptive_field(model: Any, input_shape: Sequence[int]) -> ReceptiveField:
             "with the batch, in the model's own layout",
         )
     found: ReceptiveField = (
-        backend_of("receptive_field", "model", model).room("fields").receptive_field(model, tuple(input_shape))
+        backend_of("receptive_field", "model", model).module("models.fields").receptive_field(model, tuple(input_shape))
     )
     return found
 

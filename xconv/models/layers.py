@@ -1,6 +1,6 @@
 """What a convolution layer is, before any framework: its options, checked, and the shapes that follow from them.
 
-The layers are in the rooms ``layers`` of the backends. Each makes its :class:`LayerOptions` before a tensor is made, so
+The layers are in ``layers`` of the backends. Each makes its :class:`LayerOptions` before a tensor is made, so
 that they refuse the same things in the same words, and hold the same kernels.
 """
 

@@ -1,6 +1,6 @@
 """Networks without a framework: layers as values, and the shapes, kernels and counts that follow from them.
 
-Shapes are channels last and without the batch: (W, C) or (H, W, C). A network is a chain; each backend's room
+Shapes are channels last and without the batch: (W, C) or (H, W, C). A network is a chain; each backend's module
 ``networks`` builds it with the framework's own layers, from the same NumPy weights.
 """
 

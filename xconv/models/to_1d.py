@@ -62,7 +62,7 @@ def to_1d(
     options = _resolved(input_shape, embedding, axis, size, kernel_rule, channels, head)
     backend = backend_of(_OPERATION, "model", model)
     _refuse_1d(model)
-    made: Conversion = backend.room("convert").to_1d(model, options)
+    made: Conversion = backend.module("models.convert").to_1d(model, options)
     return made
 
 

@@ -153,8 +153,8 @@ def train(
     check_weights("train", network, weights)
     if not isinstance(optimizer, (SGD, Adam)):
         raise ArgumentError("train", "optimizer", repr(optimizer), "an SGD or an Adam of xconv.models")
-    room = get_backend(backend).room("networks")
-    trainer = room.Trainer(network, loss, optimizer, x.dtype.name, form)
+    module = get_backend(backend).module("models.networks")
+    trainer = module.Trainer(network, loss, optimizer, x.dtype.name, form)
     done: Training = trainer.train(weights, x, y, batches(len(x), batch, steps, seed))
     return done
 
@@ -175,8 +175,8 @@ def predict(
     """
     check_inputs("predict", network, x)
     check_weights("predict", network, weights)
-    room = get_backend(backend).room("networks")
-    result: npt.NDArray[Any] = room.predict(network, room.build(network, weights, x.dtype.name), x)
+    module = get_backend(backend).module("models.networks")
+    result: npt.NDArray[Any] = module.predict(network, module.build(network, weights, x.dtype.name), x)
     return result
 
 

@@ -1,7 +1,7 @@
 """Weights from one model to another one of the same structure, in any framework.
 
-Each backend reads a model into neutral layers (:mod:`xconv.models.neutral`) and writes them, in its room ``weights``;
-what belongs together and whether it fits is found here, before anything is written.
+Each backend reads a model into neutral layers (:mod:`xconv.models.neutral`) and writes them, in its module
+``models.weights``; what belongs together and whether it fits is found here, before anything is written.
 """
 
 from __future__ import annotations
@@ -103,11 +103,11 @@ def port_weights(
     >>> [(row.source, row.target, row.kind) for row in found.rows], torch.equal(one[0].weight, other[0].weight)
     ([('0', '0', 'conv')], True)
     """
-    rooms = _room("source", source), _room("target", target)
+    modules = _module("source", source), _module("target", target)
     shapes = _shapes(input_shape)
-    one, other, shapes = _both(source, target, rooms, shapes, needed=check)
+    one, other, shapes = _both(source, target, modules, shapes, needed=check)
     pairs = matched(one.layers, other.layers, names)
-    crosses = rooms[0] is not rooms[1]
+    crosses = modules[0] is not modules[1]
     rows = [_row(pair, crosses) for pair in pairs]
     new = [written(*pair) for pair in pairs]
     settings = leaks(one.layers, other.layers) if names is None else []
@@ -115,27 +115,27 @@ def port_weights(
     new += [written(*pair) for pair in settings]
     by_path = {layer.path: layer for layer in other.layers}
     before = [by_path[layer.path] for layer in new]
-    rooms[1].write(target, new)
+    modules[1].write(target, new)
     port = Port(rows, _notes(one, other, pairs))
     if check:
         try:
-            port.parity = _compared(source, target, rooms, one, other, shapes or ())
+            port.parity = _compared(source, target, modules, one, other, shapes or ())
         except BaseException as error:
-            rooms[1].write(target, before)
+            modules[1].write(target, before)
             error.add_note(f"{OPERATION}: the target has its own weights again; check=False ports all the same")
             raise
     return port
 
 
-def _room(argument: str, model: Any) -> ModuleType:
-    room = backend_of(OPERATION, argument, model).room("weights")
-    missing = room.unbuilt(model)
+def _module(argument: str, model: Any) -> ModuleType:
+    module = backend_of(OPERATION, argument, model).module("models.weights")
+    missing = module.unbuilt(model)
     if missing:
         hint = "call it once on an input; a Keras model may start with keras.Input(shape)"
         raise ArgumentError(
             OPERATION, argument, f"a model without a value for {missing}", "a model that is built", hint
         )
-    return room
+    return module
 
 
 def _shapes(input_shape: Any) -> tuple[Shape, ...] | None:
@@ -153,15 +153,15 @@ def _shapes(input_shape: Any) -> tuple[Shape, ...] | None:
 
 
 def _both(
-    source: Any, target: Any, rooms: tuple[ModuleType, ModuleType], shapes: tuple[Shape, ...] | None, needed: bool
+    source: Any, target: Any, modules: tuple[ModuleType, ModuleType], shapes: tuple[Shape, ...] | None, needed: bool
 ) -> tuple[Reading, Reading, tuple[Shape, ...] | None]:
     """Both models, read; and the shapes of the source's inputs, if they are known."""
-    said = [room.input_shapes(model) for room, model in zip(rooms, (source, target), strict=True)]
+    said = [module.input_shapes(model) for module, model in zip(modules, (source, target), strict=True)]
     known = [None if one is None else tuple(one) for one in said]
     shapes = shapes or known[0]
     if shapes is not None:
-        one = _read(rooms[0], source, "source", [shapes])[0]
-        natural = rooms[0] is rooms[1] or one.channels_last is None
+        one = _read(modules[0], source, "source", [shapes])[0]
+        natural = modules[0] is modules[1] or one.channels_last is None
         ways = [tuple(_other(shape, bool(one.channels_last)) for shape in shapes), shapes]
         fits = [way for way in ways if known[1] is None or way == known[1]]
         if not fits:
@@ -170,20 +170,20 @@ def _both(
                 f"{known[1]} in the target, in the one layout or the other",
             )
             raise ArgumentError(OPERATION, "input_shape", got, expected)
-        other, _ = _read(rooms[1], target, "target", fits[::-1] if natural else fits)
+        other, _ = _read(modules[1], target, "target", fits[::-1] if natural else fits)
         return one, other, shapes
     if known[1] is not None:
-        other = _read(rooms[1], target, "target", [known[1]])[0]
-        same = rooms[0] is rooms[1] or other.channels_last is None
+        other = _read(modules[1], target, "target", [known[1]])[0]
+        same = modules[0] is modules[1] or other.channels_last is None
         ways = [tuple(_other(shape, bool(other.channels_last)) for shape in known[1]), known[1]]
-        one, shapes = _read(rooms[0], source, "source", ways[::-1] if same else ways)
+        one, shapes = _read(modules[0], source, "source", ways[::-1] if same else ways)
         return one, other, shapes
     if needed:
         expected = "the sizes of the source's input without the batch"
         hint = "neither model says them; check=False ports without running them"
         raise ArgumentError(OPERATION, "input_shape", "None", expected, hint)
-    one, other = rooms[0].read(source, None), rooms[1].read(target, None)
-    if rooms[0] is not rooms[1]:
+    one, other = modules[0].read(source, None), modules[1].read(target, None)
+    if modules[0] is not modules[1]:
         for layer in (*one.layers, *other.layers):
             if layer.doubt and layer.kind == "dense":
                 raise ArgumentError(OPERATION, "input_shape", "None", f"sizes: {layer}: {layer.doubt}")
@@ -196,13 +196,13 @@ def _other(shape: Shape, channels_last: bool) -> Shape:
 
 
 def _read(
-    room: ModuleType, model: Any, argument: str, ways: Iterable[tuple[Shape, ...]]
+    module: ModuleType, model: Any, argument: str, ways: Iterable[tuple[Shape, ...]]
 ) -> tuple[Reading, tuple[Shape, ...]]:
     """A model on the first shapes that it runs on."""
     failed: list[str] = []
     for shapes in ways:
         try:
-            return room.read(model, shapes), shapes
+            return module.read(model, shapes), shapes
         except ArgumentError:
             raise
         except Exception as error:  # noqa: BLE001 - what a model raises on a shape that is not its own
@@ -258,7 +258,7 @@ def _notes(one: Reading, other: Reading, pairs: Sequence[Pair]) -> list[str]:
 def _compared(
     source: Any,
     target: Any,
-    rooms: tuple[ModuleType, ModuleType],
+    modules: tuple[ModuleType, ModuleType],
     one: Reading,
     other: Reading,
     shapes: Sequence[Shape],
@@ -278,7 +278,7 @@ def _compared(
     if one.channels_last is not None and other.channels_last is not None and one.channels_last != other.channels_last:
         sides = [[_layout(len(shape), bool(side.channels_last)) for shape in shapes] for side in (one, other)]
         layouts = tuple(sides)
-    models = [room.in_precision(model, dtype) for room, model in zip(rooms, (source, target), strict=True)]
+    models = [module.in_precision(model, dtype) for module, model in zip(modules, (source, target), strict=True)]
     return assert_parity(models[0], models[1], *inputs, layouts=layouts, gradients=False)
 
 

@@ -1,5 +1,0 @@
-"""2-D torch models to 1-D: traced, rewritten node by node, and proven."""
-
-from xconv_torch.convert.converter import to_1d
-
-__all__ = ["to_1d"]
