@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from xconv.arrays import Arrays
 from xconv.epilogue import add_bias
 from xconv.errors import UnsupportedError
 from xconv.formulation import Array, Formulation
-from xconv.problem import ConvProblem, Size
+from xconv.problem import ConvProblem
+from xconv.strides import single_place
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from xconv.lowering import Lowering
     from xconv.plan import Plan
     from xconv.target import Target
 
 
-class Backend(ABC):
+class Backend(Arrays):
     """A framework's adapter: its arrays, devices, formulations, gradients and compilers.
 
     It says what the planner asks of it, lowers plans, and chooses nothing. :meth:`run` and :meth:`run_2d` are the way
@@ -38,72 +37,6 @@ class Backend(ABC):
     """The names of the framework's tracing compilers, for :meth:`compiled`."""
     mode_execution: Mapping[str, str] = MappingProxyType({})
     """The way of execution of what each of those makes."""
-
-    # --- arrays ---
-
-    @abstractmethod
-    def unusable(self, array: Array) -> tuple[str, str] | None:
-        """Why what the framework has made cannot be convolved (it is sparse, ragged, ...) and what to try, or None.
-
-        It is asked first, of anything whose type is the framework's: it may not rely on a shape or a dtype.
-        """
-
-    @abstractmethod
-    def prepare(self, array: Array) -> Array:
-        """An array as the framework computes with it (a variable is read, autocasting is applied)."""
-
-    @abstractmethod
-    def shape(self, array: Array) -> tuple[Size, ...]:
-        """Sizes, as ``int`` where they are known."""
-
-    @abstractmethod
-    def dtype(self, array: Array) -> str:
-        """The NumPy name of the element type."""
-
-    @abstractmethod
-    def device(self, array: Array) -> str | None:
-        """Where the array lives, in xconv's words ("cpu", "cuda:0"), or None if that is not known while tracing."""
-
-    @abstractmethod
-    def from_numpy(self, array: np.ndarray, device: str) -> Array:
-        """A NumPy array on a device of this framework, without a copy where that is safe; every dtype is kept."""
-
-    @abstractmethod
-    def to_numpy(self, array: Array) -> np.ndarray:
-        """A NumPy array of the same type and values."""
-
-    @abstractmethod
-    def permute(self, array: Array, axes: tuple[int, ...]) -> Array:
-        """The array with its axes in another order; a view where the framework has views."""
-
-    def settle(self, array: Array, like: Array) -> Array:
-        """The array in the order of its axes in memory, if ``like`` is: what a caller expects."""
-        del like
-        return array
-
-    @abstractmethod
-    def narrow(self, array: Array, axis: int, start: Size, size: Size) -> Array:
-        """``size`` elements of an axis from ``start``; a view where the framework has views."""
-
-    @abstractmethod
-    def flip(self, array: Array, axis: int) -> Array:
-        """The array backwards along an axis."""
-
-    @abstractmethod
-    def repeat(self, array: Array, axis: int, times: Size) -> Array:
-        """An axis of size 1 repeated."""
-
-    @abstractmethod
-    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
-        """Arrays joined along an axis."""
-
-    @abstractmethod
-    def zeros(self, shape: tuple[Size, ...], *parents: Array) -> Array:
-        """Zeros of the dtype and device of the parents, and in their gradient graph."""
-
-    @abstractmethod
-    def cast(self, array: Array, dtype: str) -> Array:
-        """The array with another element type."""
 
     # --- planning ---
 
@@ -229,10 +162,6 @@ class Backend(ABC):
         return None
 
     @abstractmethod
-    def accumulator(self, array: Array) -> str | None:
-        """The wider dtype to compute in where the framework would sum in this array's narrow one, or None."""
-
-    @abstractmethod
     def compute(
         self,
         lowering: Lowering,
@@ -279,15 +208,9 @@ class Backend(ABC):
             a = self.pad_borders(problem, axis, a)
             problem = problem.padded()
         if direction == "forward":
-            problem, a = self._single_place(problem, axis, a)
+            problem, a = single_place(self, problem, axis, a)
         if problem.is_empty:
-            shape = list(problem.weight_shape)
-            if direction != "weight_gradient":
-                forward = direction == "forward"
-                shape = list(self.shape(a))
-                shape[axis] = problem.output_length if forward else problem.length
-                shape[-1] = problem.out_channels if forward else problem.in_channels
-            return add_bias(self.zeros(tuple(shape), a, b), bias)
+            return add_bias(self.zeros(problem.result_sizes(direction, self.shape(a), axis), a, b), bias)
         return self.compute(lowering, direction, problem, axis, a, b, bias)
 
     def run_2d(
@@ -312,51 +235,11 @@ class Backend(ABC):
             x = self.pad_borders(horizontal, 2, self.pad_borders(vertical, 1, x))
             vertical, horizontal = vertical.padded(), horizontal.padded()
         if vertical.is_empty or horizontal.is_empty:
-            shape = (self.shape(x)[0], vertical.output_length, horizontal.output_length, vertical.out_channels)
-            return add_bias(self.zeros(shape, x, weight), bias)
-        vertical, x = self._single_place(vertical, 1, x)
-        horizontal, x = self._single_place(horizontal, 2, x)
+            sizes = horizontal.result_sizes("forward", vertical.result_sizes("forward", self.shape(x), 1), 2)
+            return add_bias(self.zeros(sizes, x, weight), bias)
+        vertical, x = single_place(self, vertical, 1, x)
+        horizontal, x = single_place(self, horizontal, 2, x)
         return self.conv2d(lowering, vertical, horizontal, x, weight, bias)
-
-    def _single_place(self, problem: ConvProblem, axis: int, x: Array) -> tuple[ConvProblem, Array]:
-        """A problem whose kernel has one place, without its stride and its unseen elements.
-
-        oneDNN's AVX-512 kernels compute wrong values for one input channel, a stride, one place and several rows.
-        """
-        count, low, seen = problem.output_length, problem.padding[0], problem.extent - problem.padding[0]
-        if problem.stride == 1 or not problem.is_static or count != 1 or seen < 1:
-            return problem, x
-        length = min(problem.length, seen)
-        x = x if length == problem.length else self.narrow(x, axis, 0, length)
-        return replace(problem, stride=1, length=length, padding=(low, seen - length)), x
-
-    def fits(self, problem: ConvProblem, x: Array) -> Array:
-        """``x``, after a check when the program runs that the kernel and borders fit a length that was unknown.
-
-        A framework whose own ops refuse what does not fit may leave it to them.
-        """
-        del problem
-        return x
-
-    def pad_borders(self, problem: ConvProblem, axis: int, x: Array) -> Array:
-        """``x`` with the border values of a padding mode on both sides of an axis."""
-        (low, high), length, mode = problem.padding, problem.length, problem.padding_mode
-        parts = [x]
-        if not (isinstance(low, int) and low == 0):
-            if mode == "reflect":
-                parts.insert(0, self.flip(self.narrow(x, axis, 1, low), axis))
-            elif mode == "replicate":
-                parts.insert(0, self.repeat(self.narrow(x, axis, 0, 1), axis, low))
-            else:
-                parts.insert(0, self.narrow(x, axis, length - low, low))
-        if not (isinstance(high, int) and high == 0):
-            if mode == "reflect":
-                parts.append(self.flip(self.narrow(x, axis, length - 1 - high, high), axis))
-            elif mode == "replicate":
-                parts.append(self.repeat(self.narrow(x, axis, length - 1, 1), axis, high))
-            else:
-                parts.append(self.narrow(x, axis, 0, high))
-        return self.concatenate(parts, axis) if len(parts) > 1 else x
 
     def module(self, name: str) -> ModuleType:
         """A module of the backend's own package beside this one: "layers", or of "models", which knows the framework's.
@@ -391,10 +274,6 @@ class Backend(ABC):
         self, function: Callable[..., Array], inputs: Sequence[Array], cotangent: Array, differentiable: bool = False
     ) -> list[Array]:
         """The vector-Jacobian products of a function at its inputs; if asked, differentiable themselves."""
-
-    @abstractmethod
-    def relu(self, array: Array) -> Array:
-        """The rectified array."""
 
     @abstractmethod
     def compiled(self, function: Callable[..., Array], mode: str) -> Callable[..., Array]:

@@ -6,10 +6,11 @@ once, so that nothing behind this module ever sees a name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from xconv.borders import largest_pad
 from xconv.errors import ArgumentError, nearest
 from xconv.integers import index, only, size
 
@@ -111,6 +112,19 @@ class ConvProblem:
         """``(outer, output_length, inner, out_channels)``."""
         return (self.outer, self.output_length, self.inner, self.out_channels)
 
+    def result_sizes(self, direction: str, sizes: Sequence[Size], axis: int) -> tuple[Size, ...]:
+        """The shape of the result of a direction, of a first operand of these sizes that slides along an axis.
+
+        >>> ConvProblem(2, 10, 1, 3, 4, kernel=5).result_sizes("forward", (2, 10, 3), axis=1)
+        (2, 6, 4)
+        """
+        if direction == "weight_gradient":
+            return self.weight_shape
+        forward, result = direction == "forward", list(sizes)
+        result[axis] = self.output_length if forward else self.length
+        result[-1] = self.out_channels if forward else self.in_channels
+        return tuple(result)
+
     @property
     def macs(self) -> Size:
         """Multiply-accumulates of one direction (each of the three does the same number)."""
@@ -144,6 +158,14 @@ class ConvProblem:
         """
         sizes = (self.outer, self.inner, self.length, self.output_length)
         return any(isinstance(size, int) and size == 0 for size in sizes)
+
+    @property
+    def is_empty_same(self) -> Any:
+        """Whether it is an empty signal under "same", whose result is empty; every other misfit is a mistake.
+
+        A tensor, where the length is one.
+        """
+        return (self.length == 0) & (self.padded_length == max(self.extent - self.stride, 0))
 
     def transposed(self) -> ConvProblem:
         """For stride 1, the convolution of ``dy`` that is the input gradient.
@@ -280,28 +302,24 @@ def check_window(operation: str, problem: ConvProblem, axis: str, hint: Callable
     length, (low, high), mode = problem.length, problem.padding, problem.padding_mode
     if not isinstance(length, int):
         return
-    if mode == "reflect" and max(low, high) >= max(length, 1):
+    most = largest_pad(mode, length)
+    if most is not None and max(low, high) > max(most, 0):
+        why, others = {
+            "reflect": ("reflection leaves out the border element", "'replicate' or 'circular'"),
+            "circular": ("once around", "'replicate'"),
+        }[mode]
         raise ArgumentError(
             operation,
             "padding",
-            f"({low}, {high}) with padding_mode 'reflect' on axis {axis} of length {length}",
-            f"at most {max(length - 1, 0)} on either side (reflection leaves out the border element)",
-            "use padding_mode 'replicate' or 'circular', or pad less",
-        )
-    if mode == "circular" and max(low, high) > length:
-        raise ArgumentError(
-            operation,
-            "padding",
-            f"({low}, {high}) with padding_mode 'circular' on axis {axis} of length {length}",
-            f"at most {length} on either side (once around)",
-            "use padding_mode 'replicate', or pad less",
+            f"({low}, {high}) with padding_mode {mode!r} on axis {axis} of length {length}",
+            f"at most {max(most, 0)} on either side ({why})",
+            f"use padding_mode {others}, or pad less",
         )
     if mode != "zeros" and length == 0 and low + high > 0:
         raise ArgumentError(
             operation, "x", f"length 0 on axis {axis}", f"at least one element to pad with mode {mode!r}"
         )
-    # an empty signal under "same" has an empty result; every other misfit is a mistake
-    if problem.padded_length < problem.extent and not _empty_same(problem):
+    if problem.padded_length < problem.extent and not problem.is_empty_same:
         dilated = f" (dilation {problem.dilation} spreads {problem.kernel} taps)" if problem.dilation > 1 else ""
         raise ArgumentError(
             operation,
@@ -311,7 +329,3 @@ def check_window(operation: str, problem: ConvProblem, axis: str, hint: Callable
             f"a padded input at least as long as the kernel on axis {axis}",
             hint(),
         )
-
-
-def _empty_same(problem: ConvProblem) -> bool:
-    return bool(problem.length == 0 and problem.padded_length == max(problem.extent - problem.stride, 0))

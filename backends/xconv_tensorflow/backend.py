@@ -17,12 +17,14 @@ import tensorflow as tf
 from xconv import estimate
 from xconv.adjoints import ADJOINTS, operands
 from xconv.backend import Backend
+from xconv.borders import largest_pad
 from xconv.epilogue import add_bias
 from xconv.errors import UnsupportedError
 from xconv.formulation import Formulation
 from xconv.lowering import Lowering
 from xconv.plan import Plan
 from xconv.problem import ConvProblem, Size
+from xconv.strides import decimated, without_stride
 from xconv.target import EAGER, GRAPH, XLA, Target
 from xconv_tensorflow.formulations import DIRECT, FORMULATIONS, conv2d, native_pads, shapes
 from xconv_tensorflow.refused import refused
@@ -100,20 +102,17 @@ class TensorFlowBackend(Backend):
         return refused(array)
 
     def fits(self, problem: ConvProblem, x: Tensor) -> Tensor:
-        (low, high), length, mode = problem.padding, problem.length, problem.padding_mode
-        empty_same = tf.logical_and(
-            tf.equal(length, 0), tf.equal(problem.padded_length, max(problem.extent - problem.stride, 0))
-        )
         checks = [
             tf.debugging.Assert(
-                tf.logical_or(problem.padded_length >= problem.extent, empty_same),
+                tf.logical_or(problem.padded_length >= problem.extent, problem.is_empty_same),
                 [f"xconv: the kernel spans {problem.extent} elements, the padded input has", problem.padded_length],
             )
         ]
-        most = {"reflect": length - 1, "circular": length}.get(mode)
+        length, mode = problem.length, problem.padding_mode
+        most = largest_pad(mode, length)
         if most is not None:
             text = f"xconv: padding_mode {mode!r} pads by more than the input has, which is"
-            checks.append(tf.debugging.Assert(tf.maximum(low, high) <= most, [text, length]))
+            checks.append(tf.debugging.Assert(tf.maximum(*problem.padding) <= most, [text, length]))
         with tf.control_dependencies([check for check in checks if check is not None]):
             return tf.identity(x)
 
@@ -216,7 +215,7 @@ class TensorFlowBackend(Backend):
     ) -> Tensor:
         with _beside(a):
             if problem.decimates:
-                return self._every(lowering, direction, problem, axis, a, b, bias)
+                return without_stride(shapes, partial(self.compute, lowering), direction, problem, axis, a, b, bias)
             if lowering.by_framework:
                 return lowering.form(direction).compute(direction, problem, axis, a, b, bias)
 
@@ -225,30 +224,6 @@ class TensorFlowBackend(Backend):
                 return now.form(wanted).compute(wanted, problem, axis, a, b, bias)
 
             return _linked(computed, direction, a, b, bias)
-
-    def _every(
-        self,
-        lowering: Lowering,
-        direction: str,
-        problem: ConvProblem,
-        axis: int,
-        a: Tensor,
-        b: Tensor,
-        bias: Tensor | None,
-    ) -> Tensor:
-        """A pointwise problem without its stride: of every stride-th element.
-
-        oneDNN's AVX-512 weight gradient of a strided pointwise convolution writes out of its bounds.
-        """
-        step, dense = problem.stride, problem.decimated()
-        if direction != "input_gradient":
-            seen = shapes.cut(shapes.pad(a, axis, problem.padding), axis, 0, None, step)
-            return self.compute(lowering, direction, dense, axis, seen, b, bias)
-        dx = self.compute(lowering, direction, dense, axis, a, b, None)
-        spaced = shapes.pad(tf.expand_dims(dx, axis + 1), axis + 1, (0, step - 1))
-        spaced = tf.reshape(spaced, shapes.resized(dx, axis, dense.length * step, problem.in_channels))
-        low = problem.padding[0]
-        return add_bias(shapes.pad(spaced, axis, (-low, problem.length + low - dense.length * step)), bias)
 
     def conv2d(
         self,
@@ -261,10 +236,8 @@ class TensorFlowBackend(Backend):
     ) -> Tensor:
         if not vertical.groups == vertical.dilation == horizontal.dilation == 1:
             return self._conv2d_by_rows(lowering, vertical, horizontal, x, weight, bias)
-        for at, problem in ((1, vertical), (2, horizontal)):
-            if problem.decimates:  # as in _every
-                x = shapes.cut(shapes.pad(x, at, problem.padding), at, 0, None, problem.stride)
-        vertical, horizontal = (p.decimated() if p.decimates else p for p in (vertical, horizontal))
+        vertical, x = decimated(shapes, vertical, 1, x)
+        horizontal, x = decimated(shapes, horizontal, 2, x)
         if not (native_pads(vertical) and native_pads(horizontal)):
             x = tf.pad(x, [[0, 0], list(vertical.padding), list(horizontal.padding), [0, 0]])
             vertical, horizontal = vertical.padded(), horizontal.padded()

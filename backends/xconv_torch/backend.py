@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,11 +16,12 @@ from torch.compiler import is_compiling
 
 from xconv import estimate
 from xconv.backend import Backend
-from xconv.epilogue import add_bias
+from xconv.borders import source
 from xconv.formulation import Formulation
 from xconv.lowering import Lowering
 from xconv.plan import Plan
 from xconv.problem import ConvProblem, Size
+from xconv.strides import decimated, without_stride
 from xconv.target import EAGER, GRAPH, INDUCTOR, Target
 from xconv_torch import executions, rules
 from xconv_torch.autograd import planned
@@ -122,19 +124,13 @@ class TorchBackend(Backend):
         return array.to(_DTYPES[dtype])
 
     def pad_borders(self, problem: ConvProblem, axis: int, x: Tensor) -> Tensor:
-        (low, high), length, mode = problem.padding, problem.length, problem.padding_mode
+        low, high = problem.padding
         if isinstance(low, int) and isinstance(high, int):
             padded: Tensor = super().pad_borders(problem, axis, x)
             return padded
         # exported with an unknown length, whose pads may be 0 or more: one gather has no branch on them
-        place = torch.arange(problem.padded_length, device=x.device) - low
-        if mode == "reflect":
-            place = (length - 1) - ((length - 1) - place.abs()).abs()
-        elif mode == "replicate":
-            place = place.clamp(min=0).minimum(torch.full_like(place, length - 1))
-        else:
-            place = place.remainder(length)
-        gathered: Tensor = x.index_select(axis, place)
+        places = torch.arange(problem.padded_length, device=x.device) - low
+        gathered: Tensor = x.index_select(axis, source(problem.padding_mode, places, problem.length))
         return gathered
 
     def accumulator(self, array: Tensor) -> str | None:
@@ -215,7 +211,7 @@ class TorchBackend(Backend):
     ) -> Tensor:
         with _as_prepared(a):
             if problem.decimates:
-                return self._every(lowering, direction, problem, axis, a, b, bias)
+                return without_stride(shapes, partial(self.compute, lowering), direction, problem, axis, a, b, bias)
             if lowering.by_framework:
                 return lowering.form(direction).compute(direction, problem, axis, a, b, bias)
             if is_compiling():
@@ -223,31 +219,6 @@ class TorchBackend(Backend):
 
                 return node(lowering.plan, direction, problem, axis, a, b, bias)
             return planned(lowering, direction, problem, axis, a, b, bias)
-
-    def _every(
-        self,
-        lowering: Lowering,
-        direction: str,
-        problem: ConvProblem,
-        axis: int,
-        a: Tensor,
-        b: Tensor,
-        bias: Tensor | None,
-    ) -> Tensor:
-        """A pointwise problem without its stride: of every stride-th element.
-
-        oneDNN's AVX-512 weight gradient of a strided pointwise channels-last convolution writes out of its bounds.
-        """
-        step, low = problem.stride, problem.padding[0]
-        dense = problem.decimated()
-        if direction != "input_gradient":
-            seen = shapes.pad(a, axis, problem.padding)
-            seen = seen[(slice(None),) * axis + (slice(None, None, step),)]
-            return self.compute(lowering, direction, dense, axis, seen, b, bias)
-        dx = self.compute(lowering, direction, dense, axis, a, b, None)
-        spaced = shapes.pad(dx.unsqueeze(axis + 1), axis + 1, (0, step - 1)).flatten(axis, axis + 1)
-        dx = shapes.pad(spaced, axis, (-low, problem.length + low - dense.length * step))
-        return add_bias(dx, bias)
 
     def conv2d(
         self,
@@ -258,10 +229,8 @@ class TorchBackend(Backend):
         weight: Tensor,
         bias: Tensor | None,
     ) -> Tensor:
-        for at, problem in ((1, vertical), (2, horizontal)):
-            if problem.decimates:  # as in _every
-                x = shapes.pad(x, at, problem.padding)[(slice(None),) * at + (slice(None, None, problem.stride),)]
-        vertical, horizontal = (p.decimated() if p.decimates else p for p in (vertical, horizontal))
+        vertical, x = decimated(shapes, vertical, 1, x)
+        horizontal, x = decimated(shapes, horizontal, 2, x)
         problems = (vertical, horizontal)
         image, pads = x.permute(0, 3, 1, 2), [p.padding[0] for p in problems]
         if any(not _is_even(p.padding) for p in problems):

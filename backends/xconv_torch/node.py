@@ -94,12 +94,7 @@ def _shaped(*given: Any) -> Tensor:
     """What the node gives, without its numbers."""
     a, _, _, direction, _, sizes, axis, channels_first = given
     problem = problem_of(sizes, "float32")
-    shape: list[Size] = list(problem.weight_shape)
-    if direction != "weight_gradient":
-        forward = direction == "forward"
-        shape = list(a.shape)
-        shape[axis] = problem.output_length if forward else problem.length
-        shape[-1] = problem.out_channels if forward else problem.in_channels
+    shape: Sequence[Size] = problem.result_sizes(direction, a.shape, axis)
     if channels_first:
         samples, *places, channels = shape
         shape = [samples, channels, *places]

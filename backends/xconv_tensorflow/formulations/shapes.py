@@ -94,6 +94,18 @@ def cut(x: Tensor, axis: int, start: Size, stop: Size | None, step: int = 1) -> 
     return x[(slice(None),) * axis + (slice(start, stop, step),)]
 
 
+def every(x: Tensor, axis: int, step: int) -> Tensor:
+    """Every step-th element along an axis, from the first."""
+    return cut(x, axis, 0, None, step)
+
+
+def spaced(x: Tensor, axis: int, step: int) -> Tensor:
+    """``step - 1`` zeros behind each element along an axis."""
+    sizes = sizes_of(x)
+    sizes[axis] = sizes[axis] * step
+    return tf.reshape(pad(tf.expand_dims(x, axis + 1), axis + 1, (0, step - 1)), sizes)
+
+
 def along_width(x: Tensor, axis: int) -> bool:
     """Whether the axis is the last one before the channels."""
     return axis == len(x.shape) - 2

@@ -43,6 +43,16 @@ def pad(x: Tensor, axis: int, padding: tuple[Size, Size]) -> Tensor:
     return F.pad(x, (0, 0) * (x.ndim - 1 - axis) + (low, high))
 
 
+def every(x: Tensor, axis: int, step: int) -> Tensor:
+    """Every step-th element along an axis, from the first: a view."""
+    return x[(slice(None),) * axis + (slice(None, None, step),)]
+
+
+def spaced(x: Tensor, axis: int, step: int) -> Tensor:
+    """``step - 1`` zeros behind each element along an axis."""
+    return pad(x.unsqueeze(axis + 1), axis + 1, (0, step - 1)).flatten(axis, axis + 1)
+
+
 def adjoint_kernel(problem: ConvProblem, weight: Tensor) -> Tensor:
     """The flipped kernel, input and output channels swapped in each group: (kernel, out / groups, in)."""
     flipped = weight.flip(0)

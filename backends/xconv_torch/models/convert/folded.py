@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from xconv.borders import source
+
 if TYPE_CHECKING:
     from xconv_torch.models.convert.convolving import Conv
 
@@ -50,13 +52,9 @@ def seen(row: int, extent: int, mode: str) -> int | None:
     >>> [[seen(row, 4, mode) for row in (-1, 2, 5)] for mode in ("reflect", "replicate", "circular", "zeros")]
     [[1, 2, 1], [0, 2, 3], [3, 2, 1], [None, 2, None]]
     """
-    if 0 <= row < extent:
-        return row
-    if mode == "reflect":
-        return -row if row < 0 else 2 * (extent - 1) - row
-    if mode == "replicate":
-        return 0 if row < 0 else extent - 1
-    return row % extent if mode == "circular" else None
+    if mode == "zeros":
+        return row if 0 <= row < extent else None
+    return int(source(mode, row, extent))
 
 
 class RowMix(nn.Module):
