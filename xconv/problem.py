@@ -79,8 +79,7 @@ class ConvProblem:
     @property
     def output_length(self) -> Size:
         """Number of places the kernel fits: ``floor((padded - extent) / stride) + 1``, and never below 0."""
-        places = (self.padded_length - self.extent) // self.stride + 1
-        return max(places, 0) if isinstance(places, int) else places
+        return places(self.padded_length, self.extent, self.stride)
 
     @property
     def group_in(self) -> int:
@@ -203,6 +202,16 @@ class ConvProblem:
     def decimates(self) -> bool:
         """Whether it sees every stride-th element and no other: kernel 1 with a stride."""
         return self.kernel == 1 and self.stride > 1
+
+
+def places(padded_length: Size, extent: int, stride: int) -> Size:
+    """Number of places that a kernel which spans ``extent`` elements has in a padded signal.
+
+    >>> places(10, 3, 2), places(2, 3, 1)
+    (4, 0)
+    """
+    fitting = (padded_length - extent) // stride + 1
+    return max(fitting, 0) if isinstance(fitting, int) else fitting
 
 
 def dilated_extent(kernel: int, dilation: int) -> int:

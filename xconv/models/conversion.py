@@ -7,7 +7,7 @@ signal. "raster": the image read line by line.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tabulate import tabulate
 
 from xconv.errors import UnsupportedError
-from xconv.models.proof import Proof
+from xconv.models.proof import Arrays, Proof, prove
 
 Embedding = Literal["singleton", "constant", "folded", "raster"]
 Axis = Literal["height", "width"]
@@ -25,6 +25,8 @@ Verdict = Literal["exact", "exact if", "heuristic", "refused"]
 EMBEDDINGS: tuple[Embedding, ...] = ("singleton", "constant", "folded", "raster")
 AXES: tuple[Axis, ...] = ("height", "width")
 KERNEL_RULES = ("exact", "row", "sum", "mean")
+SIGNALS = 3
+"""Signals of a proof: enough to see whether outputs vary."""
 CHANNEL_RULES = ("same", "mean", "repeat", "new")
 
 
@@ -61,6 +63,13 @@ class Step:
     verdict: Verdict
     condition: str = ""
     parameters: tuple[int, int] = (0, 0)
+
+
+class RefusedError(Exception):
+    """A layer without a 1-D counterpart: why, and what to do."""
+
+    def __init__(self, why: str, hint: str = "") -> None:
+        super().__init__(f"{why}; {hint}" if hint else why)
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,17 @@ class Report:
         found: Proof = self.prove()
         return found
 
+    def compared(
+        self,
+        original: Callable[[npt.NDArray[Any]], Arrays],
+        converted: Callable[[npt.NDArray[Any]], Arrays],
+        heuristics: Sequence[str],
+        detail: str,
+    ) -> Proof:
+        """The proof of two programs on random signals that the conversion is for; what it takes is as for ``prove``."""
+        signals = np.random.default_rng(0).standard_normal((SIGNALS, *self.options.input_shape))
+        return prove(original, converted, signals, self.conditions, heuristics, detail)
+
     def __str__(self) -> str:
         rows = [(s.path, s.layer, s.became, s.rule, _said(s), *s.parameters) for s in self.steps]
         headers = ["layer", "was", "became", "rule", "exact?", "parameters", "after"]
@@ -146,8 +166,12 @@ class Conversion:
     report: Report
 
 
-def embedded(signal: npt.NDArray[Any], options: Options, channels_last: bool) -> npt.NDArray[Any]:
+def embedded(
+    signal: npt.NDArray[Any], options: Options, channels_last: bool, matrix: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
     """A batch of 1-D signals as the images that it stands for.
+
+    A ``matrix`` (image channels, signal channels) makes the image's channels of the signal's, see :func:`channel_map`.
 
     "folded": channels first (N, C * size, L) is (N, C, size, L), channels last (N, L, size * C) is (N, L, size, C);
     that is for the axis next to the channels, the other one is transposed. "raster": lines of length / size elements
@@ -163,6 +187,9 @@ def embedded(signal: npt.NDArray[Any], options: Options, channels_last: bool) ->
     >>> embedded(np.zeros((2, 12, 4)), Options("raster", "width", (12, 4), size=3), channels_last=True).shape
     (2, 4, 3, 4)
     """
+    if matrix is not None:
+        image, channels = embedded(signal, options, channels_last), 3 if channels_last else 1
+        return np.moveaxis(np.moveaxis(image, channels, -1) @ matrix.T, -1, channels)
     height = options.axis == "height"
     at = (1 if height else 2) + (0 if channels_last else 1)
     if options.embedding in ("singleton", "constant"):

@@ -11,14 +11,15 @@ import keras
 import numpy as np
 
 from xconv.errors import ArgumentError
-from xconv.models.conversion import Conversion, Options, ReceptiveField, Report, Step
+from xconv.models.conversion import Conversion, Options, ReceptiveField, RefusedError, Report, Step
+from xconv.models.reach import Reach
 from xconv_tensorflow.models.convert.embedding import embedding
 from xconv_tensorflow.models.convert.graph import graph_of, is_model, last_dense, replay
 from xconv_tensorflow.models.convert.layers import summary
 from xconv_tensorflow.models.convert.pooling import LEFT_OUT
 from xconv_tensorflow.models.convert.proof import Programs, finalized, proven
 from xconv_tensorflow.models.convert.rules import refused_by_name, rule_for
-from xconv_tensorflow.models.convert.state import Array, Made, RefusedError, Site, State
+from xconv_tensorflow.models.convert.state import Array, Made, Site, State
 
 
 def to_1d(model: Any, options: Options) -> Conversion:
@@ -39,7 +40,7 @@ def to_1d(model: Any, options: Options) -> Conversion:
     programs = None
     if not state.lacking or options.channels != "new":
         programs = Programs.of((model, made), options, (state, states), walk.rounded, walk.stop or (None, None))
-    report.prove = partial(proven, programs, options.input_shape, report, walk.compared_steps())
+    report.prove = partial(proven, programs, report, walk.compared_steps())
     return Conversion(made, report)
 
 
@@ -59,7 +60,7 @@ class _Walk:
         self.stop_states: list[State] = []
         self._stop_at = 0
         self._visited: set[int] = set()
-        self._fields: list[tuple[float, float, float]] = [(1, 1, 1)]
+        self._reach = [Reach()]
         self._top = model
         self._head = None if options.head is None else last_dense(model)
         self._made: dict[Any, Any] = {}
@@ -98,8 +99,7 @@ class _Walk:
 
     def receptive_field(self) -> ReceptiveField:
         """The largest of all tensors."""
-        gone, kept, new = (int(max(field[axis] for field in self._fields)) for axis in range(3))
-        return ReceptiveField((gone, kept) if self.options.axis == "height" else (kept, gone), new)
+        return Reach.largest(self._reach).receptive_field(self.options.axis)
 
     def warnings(self) -> list[str]:
         """What a reader must not miss."""
@@ -146,7 +146,7 @@ class _Walk:
         if not again:
             self._weighted(operation, made, states[0])
         self._report(path, operation, made, again)
-        self._fields.append(made.state.field)
+        self._reach.append(made.state.reach)
         return list(made.layers), _Signal(result, made.state)
 
     def _ruled(self, site: Site, path: str) -> Made:

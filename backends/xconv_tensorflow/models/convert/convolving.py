@@ -9,18 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from xconv.models.conversion import Verdict, channel_map
-from xconv_tensorflow.models.convert.kernels import (
-    Taps,
-    agreed,
-    by_rule,
-    named,
-    same_low,
-    transposed_windows,
-    windows,
-)
+from xconv.models import rows
+from xconv.models.conversion import RefusedError, Verdict, channel_map
+from xconv.models.rows import Rows
+from xconv.problem import dilated_extent, resolve_padding
+from xconv_tensorflow.models.convert.kernels import agreed, by_rule, window
 from xconv_tensorflow.models.convert.layers import NONNEGATIVE, ZERO_AT_ZERO, activation, remade
-from xconv_tensorflow.models.convert.state import Array, Made, RefusedError, Site, State
+from xconv_tensorflow.models.convert.state import Array, Made, Site, State
 
 TO_1D = {
     keras.layers.Conv2D: keras.layers.Conv1D,
@@ -50,10 +45,10 @@ def transposed(site: Site) -> Made:
     layer, state = site.layer, site.state
     kernel, stride, dilation = _geometry(site)
     count, low = transposed_extent(site)
-    met = transposed_windows(state, kernel[0], stride[0], dilation[0], low, count)
+    met = rows.met_transposed(state.band, kernel[0], stride[0], dilation[0], low, count)
     extra = None if layer.output_padding is None else site.gone_first(layer.output_padding)[1]
     changes = {"strides": stride[1], "dilation_rate": dilation[1], "output_padding": extra}
-    reach = [-(-((k - 1) * d + 1) // s) for k, s, d in zip(kernel, stride, dilation, strict=True)]
+    reach = [-(-dilated_extent(k, d) // s) for k, s, d in zip(kernel, stride, dilation, strict=True)]
     after = state.seen((reach[0], reach[1]), (1 / stride[0], 1 / stride[1]))
     return _made(site, met, kernel[0], after, changes)
 
@@ -62,13 +57,13 @@ def transposed_extent(site: Site) -> tuple[int, int]:
     """The rows that a transposed convolution makes, and how many it crops before them."""
     layer, state = site.layer, site.state
     kernel, stride, dilation = _geometry(site)
-    extent = state.low + state.rows + state.high
     shape = [1, 64, 64, 64]
-    shape[state.gone] = extent
+    shape[state.gone] = state.band.extent
     shape[3 if state.channels_last else 1] = int(layer.kernel.shape[-1])
     count = int(layer.compute_output_shape(tuple(shape))[state.gone])
-    low = 0 if layer.padding == "valid" else same_low(count, kernel[0], stride[0], dilation[0])
-    return count, low
+    # it crops what the convolution of its result would pad
+    given = {"length": count, "kernel": kernel[0], "stride": stride[0], "dilation": dilation[0]}
+    return count, int(resolve_padding("to_1d", layer.padding, **given)[0])
 
 
 def spatial_kernel(site: Site) -> Array:
@@ -109,25 +104,25 @@ def for_channels(site: Site, kernel: Array) -> tuple[Array | None, str]:
 
 
 def _made(
-    site: Site, met: Sequence[Taps], extent: int, after: State, changes: dict[str, Any], condition: str = ""
+    site: Site, met: Sequence[Rows], extent: int, after: State, changes: dict[str, Any], condition: str = ""
 ) -> Made:
     layer, kernel = site.layer, spatial_kernel(site)
     zeros_stay = not layer.use_bias and activation(layer) in ZERO_AT_ZERO
     found = agreed(list(met), zeros_stay)
     verdict: Verdict = "exact if" if condition else "exact"
     if found is not None:
-        taps, low, rows, high = found
-        rule, reduced = named(taps, extent), kernel.take(taps, axis=0).sum(0)
+        taps, low, count, high = found
+        rule, reduced = rows.named(taps, extent), kernel.take(taps, axis=0).sum(0)
     elif site.options.kernel_rule == "exact":
         raise RefusedError(
             _why(met, site.state), "choose kernel_rule='sum', 'row' or 'mean' to go on without exactness"
         )
     else:
-        low, rows, high = 0, max(len(met), 1), 0
+        low, count, high = 0, max(len(met), 1), 0
         rule, reduced = f"{site.options.kernel_rule} of {extent} rows", by_rule(kernel, site.options.kernel_rule)
         verdict, condition = "heuristic", _why(met, site.state)
     state = replace(
-        after, low=low, rows=rows, high=high, lacking=0, nonnegative=activation(layer) in NONNEGATIVE, form="image"
+        after, low=low, rows=count, high=high, lacking=0, nonnegative=activation(layer) in NONNEGATIVE, form="image"
     )
     made = one_dimensional(site, reduced.shape[0], changes)
     adapted, note = for_channels(site, reduced)
@@ -139,10 +134,9 @@ def _made(
     return Made((made,), state, rule, verdict, condition, (weights,))
 
 
-def _why(met: Sequence[Taps], state: State) -> str:
-    extent = state.low + state.rows + state.high
+def _why(met: Sequence[Rows], state: State) -> str:
     if not met:
-        return f"its kernel is larger than the {extent} rows, so that the 2-D layer itself has no output"
+        return f"its kernel is larger than the {state.band.extent} rows, so that the 2-D layer itself has no output"
     if not any(met):
         return "no tap of its kernel meets the signal: the 2-D layer's output is its bias alone"
     inner = max(met, key=len)
@@ -150,8 +144,8 @@ def _why(met: Sequence[Taps], state: State) -> str:
     return f"{right} of {len(met)} output rows see {len(inner)} rows of the signal, the others see less and zeros"
 
 
-def _met(state: State, kernel: int, stride: int, dilation: int, padding: str) -> list[Taps]:
-    return [taps for taps, _ in windows(state, kernel, stride, dilation, padding)]
+def _met(state: State, kernel: int, stride: int, dilation: int, padding: str) -> list[Rows]:
+    return rows.met(state.band, kernel, stride, dilation, *window(state, kernel, stride, dilation, padding))
 
 
 def _geometry(site: Site) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:

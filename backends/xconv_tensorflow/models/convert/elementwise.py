@@ -7,8 +7,10 @@ from typing import Any
 
 import keras
 
+from xconv.models.conversion import RefusedError
+from xconv.models.reach import Reach
 from xconv_tensorflow.models.convert.layers import NONNEGATIVE, ZERO_AT_ZERO, activation, remade
-from xconv_tensorflow.models.convert.state import Made, RefusedError, Site, State
+from xconv_tensorflow.models.convert.state import Made, Site, State
 
 L = keras.layers
 
@@ -140,9 +142,8 @@ def merged_state(site: Site, kind: str) -> State:
             raise RefusedError("one branch has other channels than the model's image", "give channels as the model has")
     nonnegative = [state.nonnegative for state in site.states]
     sign = any(nonnegative) if kind == "Maximum" else all(nonnegative) and kind not in ("Subtract", "Dot")
-    one, two, three = (max(state.field[axis] for state in site.states) for axis in range(3))
     most = max(state.rows for state in site.states)
-    return replace(first, rows=most, nonnegative=sign, field=(one, two, three))
+    return replace(first, rows=most, nonnegative=sign, reach=Reach.largest(state.reach for state in site.states))
 
 
 def _reduction(site: Site) -> Made:

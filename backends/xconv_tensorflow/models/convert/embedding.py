@@ -65,10 +65,10 @@ def embedding(graph: Any, options: Options) -> tuple[Options, State]:
 
 def as_image(signal: Array, options: Options, state: State) -> Array:
     """A batch of signals as images."""
+    matrix = None
     if state.lacking and options.channels != "new":
         matrix = channel_map(options.channels, state.lacking, signal.shape[state.channels])
-        signal = np.moveaxis(np.moveaxis(signal, state.channels, -1) @ matrix.T, -1, state.channels)
-    return embedded(signal, options, state.channels_last)
+    return embedded(signal, options, state.channels_last, matrix)
 
 
 def as_given(result: Array, state: State) -> Array:

@@ -8,11 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from xconv.models.conversion import RefusedError
 from xconv_tensorflow.models.convert.convolving import spatial_kernel, transposed_extent
-from xconv_tensorflow.models.convert.kernels import dense, depthwise_as_grouped, same_low, toeplitz, windows
+from xconv_tensorflow.models.convert.kernels import dense, depthwise_as_grouped, toeplitz, window
 from xconv_tensorflow.models.convert.layers import NONNEGATIVE, activation, conv1d, remade
 from xconv_tensorflow.models.convert.pooling import global_1d, pooled_1d, pooled_state
-from xconv_tensorflow.models.convert.state import Array, Made, RefusedError, Site, State
+from xconv_tensorflow.models.convert.state import Array, Made, Site, State
 
 L = keras.layers
 
@@ -22,9 +23,9 @@ def convolution(site: Site) -> Made:
     layer, state = site.layer, site.state
     site.adapted()
     kernel, stride, dilation = (site.gone_first(p) for p in (layer.kernel_size, layer.strides, layer.dilation_rate))
-    extent = state.low + state.rows + state.high
-    count = len(windows(state, kernel[0], stride[0], dilation[0], layer.padding))
-    low = state.low + (same_low(extent, kernel[0], stride[0], dilation[0]) if layer.padding == "same" else 0)
+    extent = state.band.extent
+    pad, count = window(state, kernel[0], stride[0], dilation[0], layer.padding)
+    low = state.low + pad
     inputs = [[out * stride[0] + tap * dilation[0] - low for tap in range(kernel[0])] for out in range(count)]
     if not count:
         raise RefusedError(f"its kernel of {kernel[0]} rows is larger than {extent}", "use padding='same'")

@@ -7,61 +7,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from xconv.models.rows import Rows
+from xconv.problem import dilated_extent, places, resolve_padding
 from xconv_tensorflow.models.convert.state import Array, State
 
-Taps = tuple[int, ...]
 
+def window(state: State, kernel: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:
+    """What a padding puts before the rows of the axis that disappears, and how many places the kernel has.
 
-def same_low(length: int, kernel: int, stride: int, dilation: int) -> int:
-    """What "same" puts before the low end; the odd one goes to the high end."""
-    total = max((-(-length // stride) - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
-    return total // 2
-
-
-def windows(
-    state: State, kernel: int, stride: int, dilation: int = 1, padding: str = "valid"
-) -> list[tuple[Taps, int]]:
-    """For each output row: the taps that meet a row of the signal, and how many meet a row of zeros.
-
-    >>> image = State("image", True, 1)
-    >>> windows(image, 3, 2, padding="same"), windows(image, 3, 1)
-    ([((1,), 0)], [])
-    >>> windows(State("image", True, 1, rows=4), 2, 1)
-    [((0, 1), 0), ((0, 1), 0), ((0, 1), 0)]
+    >>> window(State("image", True, 1), 3, 2, 1, "same"), window(State("image", True, 1), 3, 1, 1, "valid")
+    ((1, 1), (0, 0))
     """
-    extent = state.low + state.rows + state.high
-    if padding == "same":
-        count, low = -(-extent // stride), same_low(extent, kernel, stride, dilation)
-    else:
-        count, low = max((extent - (kernel - 1) * dilation - 1) // stride + 1, 0), 0
-    found = []
-    for start in range(-low, -low + count * stride, stride):
-        at = [start + tap * dilation for tap in range(kernel)]
-        taps = tuple(tap for tap, row in enumerate(at) if state.low <= row < state.low + state.rows)
-        found.append((taps, sum(0 <= row < extent for row in at) - len(taps)))
-    return found
+    extent = state.band.extent
+    given = {"length": extent, "kernel": kernel, "stride": stride, "dilation": dilation}
+    low, high = resolve_padding("to_1d", padding, **given)
+    return low, places(extent + low + high, dilated_extent(kernel, dilation), stride)
 
 
-def transposed_windows(state: State, kernel: int, stride: int, dilation: int, low: int, count: int) -> list[Taps]:
-    """For each output row of a transposed convolution, the taps that meet a row of the signal.
-
-    >>> transposed_windows(State("image", True, 1), 2, 2, 1, 0, 2), transposed_windows(
-    ...     State("image", True, 1), 3, 1, 1, 1, 1
-    ... )
-    ([(0,), (1,)], [(1,)])
-    """
-    rows = range(state.low, state.low + state.rows)
-    return [
-        tuple(
-            tap
-            for tap in range(kernel)
-            if (out + low - tap * dilation) % stride == 0 and (out + low - tap * dilation) // stride in rows
-        )
-        for out in range(count)
-    ]
-
-
-def agreed(met: list[Taps], zeros_stay: bool = False) -> tuple[Taps, int, int, int] | None:
+def agreed(met: list[Rows], zeros_stay: bool = False) -> tuple[Rows, int, int, int] | None:
     """The taps that all output rows share, and the rows as (low, rows, high); None if they do not.
 
     ``zeros_stay``: rows that no tap meets may be at the ends, for they are zeros again.
@@ -79,19 +42,6 @@ def agreed(met: list[Taps], zeros_stay: bool = False) -> tuple[Taps, int, int, i
     if any(taps != met[first] for taps in met[first : last + 1]):
         return None
     return met[first], low, last - first + 1, high
-
-
-def named(taps: Taps, kernel: int) -> str:
-    """A rule's name.
-
-    >>> named((0,), 1), named((1,), 3), named((0, 1, 2), 3), named((1, 2), 3)
-    ('squeeze', 'row 1 of 3', 'sum of 3 rows', 'sum of rows 1 to 2 of 3')
-    """
-    if kernel == 1:
-        return "squeeze"
-    if len(taps) == 1:
-        return f"row {taps[0]} of {kernel}"
-    return f"sum of {kernel} rows" if len(taps) == kernel else f"sum of rows {taps[0]} to {taps[-1]} of {kernel}"
 
 
 def by_rule(kernel: Array, rule: str) -> Array:

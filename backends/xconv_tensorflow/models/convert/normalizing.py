@@ -7,8 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from xconv.models.conversion import RefusedError
 from xconv_tensorflow.models.convert.layers import remade
-from xconv_tensorflow.models.convert.state import Array, Made, RefusedError, Site
+from xconv_tensorflow.models.convert.state import Array, Made, Site
 
 UNFOLD = "let a convolution span the axis before"
 

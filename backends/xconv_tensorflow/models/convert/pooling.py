@@ -7,10 +7,11 @@ from typing import Any
 
 import keras
 
-from xconv.models.conversion import Verdict
-from xconv_tensorflow.models.convert.kernels import agreed, windows
+from xconv.models import rows
+from xconv.models.conversion import RefusedError, Verdict
+from xconv_tensorflow.models.convert.kernels import agreed, window
 from xconv_tensorflow.models.convert.layers import remade
-from xconv_tensorflow.models.convert.state import Made, RefusedError, Site
+from xconv_tensorflow.models.convert.state import Made, Site
 
 TO_1D = {
     keras.layers.MaxPooling2D: keras.layers.MaxPooling1D,
@@ -26,25 +27,26 @@ def pooling(site: Site) -> Made:
     """MaxPooling2D, AveragePooling2D: equal rows pool to themselves."""
     layer, state = site.layer, site.state
     pool, stride = site.gone_first(layer.pool_size), site.gone_first(layer.strides)
-    met = windows(state, pool[0], stride[0], 1, layer.padding)
+    geometry = (state.band, pool[0], stride[0], 1, *window(state, pool[0], stride[0], 1, layer.padding))
+    met = rows.met(*geometry)
     rule, condition = "pool the kept axis", ""
     verdict: Verdict = "exact"
     layers = [pooled_1d(site)]
     after = state.seen(pool, stride)
     if not met and state.rows == 1 and not state.padded:
         verdict, condition = "exact if", LEFT_OUT
-        low, rows, high = 0, 1, 0
+        low, count, high = 0, 1, 0
     else:
         # any tap will do: each meets the same row
-        found = agreed([taps[:1] and (0,) for taps, _ in met], zeros_stay=True)
+        found = agreed([taps[:1] and (0,) for taps in met], zeros_stay=True)
         if found is None:
             raise RefusedError(f"its window is larger than the {state.rows} rows", "use padding='same'")
-        _, low, rows, high = found
-        mixed = _with_zeros(site, {(len(taps), zeros) for taps, zeros in met if taps})
+        _, low, count, high = found
+        mixed = _with_zeros(site, {(signal, zeros) for signal, zeros in rows.windows(*geometry) if signal})
         if mixed is not None:
             layers.append(mixed)
             rule += ", and the rows of zeros"
-    after = replace(after, low=low, rows=rows, high=high)
+    after = replace(after, low=low, rows=count, high=high)
     return Made(tuple(layers), after, rule, verdict, condition)
 
 
@@ -82,7 +84,7 @@ def _with_zeros(site: Site, windows: set[tuple[int, int]]) -> Any:
             return None
         if all(zeros for _, zeros in windows):
             return keras.layers.ReLU(**common)  # the largest of them and zero
-    elif len({rows / (rows + zeros) for rows, zeros in windows}) == 1:
-        rows, zeros = next(iter(windows))
-        return keras.layers.Rescaling(rows / (rows + zeros), **common)
+    elif len({signal / (signal + zeros) for signal, zeros in windows}) == 1:
+        signal, zeros = next(iter(windows))
+        return keras.layers.Rescaling(signal / (signal + zeros), **common)
     raise RefusedError("some of its windows meet rows of zeros and others do not", "pad by padding='same' instead")

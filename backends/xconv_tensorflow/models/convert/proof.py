@@ -11,13 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from xconv.models.conversion import Options, Report, Step
-from xconv.models.proof import Proof, prove
+from xconv.models.proof import Proof
 from xconv_tensorflow.models.convert.embedding import as_given, as_image
 from xconv_tensorflow.models.convert.graph import graph_of, is_model, replay
 from xconv_tensorflow.models.convert.state import Array, State
-
-SIGNALS = 3
-"""Enough to see whether outputs vary."""
 
 
 class _ReachedError(Exception):
@@ -123,21 +120,19 @@ class Programs:
         return cls(lambda signals: old(as_image(signals, options, first)), converted)
 
 
-def proven(programs: Programs | None, shape: Sequence[int], report: Report, steps: Sequence[Step]) -> Proof:
-    """Compare both programs on a batch of random signals of a shape.
+def proven(programs: Programs | None, report: Report, steps: Sequence[Step]) -> Proof:
+    """Compare both programs on a batch of random signals.
 
     Args:
         programs: None if no signal is one for both.
-        shape: of a signal.
         report: of the conversion.
         steps: those whose results are compared; what comes behind has new weights.
     """
     heuristics = [step.condition for step in steps if step.verdict == "heuristic"]
     if programs is None:
         return Proof("heuristic", np.inf, 0.0, 0.0, report.conditions, "nothing is compared: the first layer is new")
-    signals = np.random.default_rng(0).standard_normal((SIGNALS, *shape))
     detail = "up to the first layer with new weights" if len(steps) < len(report.steps) else ""
-    return prove(programs.original, programs.converted, signals, report.conditions, heuristics, detail)
+    return report.compared(programs.original, programs.converted, heuristics, detail)
 
 
 def _one_high(layer: Any, x: Any) -> tuple[bool, bool]:

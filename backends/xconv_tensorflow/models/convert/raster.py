@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from xconv.models.conversion import Verdict
+from xconv.models.conversion import RefusedError, Verdict
 from xconv_tensorflow.models.convert.convolving import for_channels, one_dimensional, reduced_weights, spatial_kernel
 from xconv_tensorflow.models.convert.kernels import by_rule
 from xconv_tensorflow.models.convert.layers import NONNEGATIVE, activation
 from xconv_tensorflow.models.convert.pooling import global_1d, pooled_1d, pooled_state
-from xconv_tensorflow.models.convert.state import Made, RefusedError, Site
+from xconv_tensorflow.models.convert.state import Made, Site
 
 WRAPS = "vertical neighbours lie a line apart, and windows wrap from line to line"
 

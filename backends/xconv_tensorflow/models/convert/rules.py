@@ -7,9 +7,10 @@ from typing import Any
 
 import keras
 
+from xconv.models.conversion import RefusedError
 from xconv_tensorflow.models.convert import convolving, elementwise, folded, normalizing, pooling, raster, shaping
 from xconv_tensorflow.models.convert.graph import is_model
-from xconv_tensorflow.models.convert.state import Made, RefusedError, Site
+from xconv_tensorflow.models.convert.state import Made, Site
 
 L = keras.layers
 Rule = Callable[[Site], Made]

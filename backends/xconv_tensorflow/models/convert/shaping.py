@@ -8,8 +8,9 @@ from dataclasses import replace
 import keras
 import numpy as np
 
+from xconv.models.conversion import RefusedError
 from xconv_tensorflow.models.convert.layers import NONNEGATIVE, activation, remade
-from xconv_tensorflow.models.convert.state import Array, Made, RefusedError, Site, State
+from xconv_tensorflow.models.convert.state import Array, Made, Site, State
 
 L = keras.layers
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from xconv.models.conversion import Options, Verdict
+from xconv.models.conversion import Options, RefusedError, Verdict
+from xconv.models.reach import Reach
+from xconv.models.rows import Band
 
 Form = Literal["image", "folded", "raster", "flattened", "unfolded", "vector"]
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
-
-
-class RefusedError(Exception):
-    """A layer that has no meaning in 1-D: why, and what to do."""
-
-    def __init__(self, why: str, hint: str = "") -> None:
-        super().__init__(f"{why}; {hint}" if hint else why)
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class State:
 
     ``gone`` is the disappearing axis of a rank-4 tensor. ``nonnegative``: whether no element can be negative.
     ``lacking``: the image's channels, as long as no layer has taken the signal's other number of them.
-    ``field`` and ``jump``: the receptive field along (gone, kept, 1-D), and input elements from one to the next.
+    ``reach``: its receptive field.
     """
 
     form: Form
@@ -47,8 +42,7 @@ class State:
     flat: tuple[int, int] = (0, 0)
     nonnegative: bool = False
     lacking: int = 0
-    field: tuple[float, float, float] = (1, 1, 1)
-    jump: tuple[float, float, float] = (1, 1, 1)
+    reach: Reach = field(default_factory=Reach)
 
     @property
     def padded(self) -> bool:
@@ -72,12 +66,14 @@ class State:
             raise RefusedError("it works along the axis that disappears", "convert along the other axis")
         return axis - (axis > self.gone)
 
+    @property
+    def band(self) -> Band:
+        """Where the signal lies along the axis that disappears."""
+        return Band(self.low + self.rows + self.high, self.low, self.low + self.rows)
+
     def seen(self, kernel: tuple[int, int], stride: tuple[float, float], dilation: tuple[int, int] = (1, 1)) -> State:
         """The state with the receptive field of one more layer; pairs are (gone, kept), an upsampling's stride < 1."""
-        grown = [(kernel[0] - 1) * dilation[0], *[(kernel[1] - 1) * dilation[1]] * 2]
-        one, two, three = (f + g * j for f, g, j in zip(self.field, grown, self.jump, strict=True))
-        jump = (self.jump[0] * stride[0], self.jump[1] * stride[1], self.jump[2] * stride[1])
-        return replace(self, field=(one, two, three), jump=jump)
+        return replace(self, reach=self.reach.behind(kernel, dilation, stride))
 
 
 @dataclass(frozen=True)

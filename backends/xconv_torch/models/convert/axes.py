@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import torch
 
+from xconv.models.conversion import RefusedError
+from xconv.models.reach import Reach
 from xconv.models.rows import Band
 from xconv_torch.models.convert.program import Cell, Form, Line, Merged, Same, Value
-from xconv_torch.models.convert.walk import Call, Done, RefusedError, Walk
+from xconv_torch.models.convert.walk import Call, Done, Walk
 
 REDUCTIONS = ("mean", "sum", "amax", "amin")
 """Those that know what equal rows make; others need an axis of size one."""
@@ -64,9 +66,7 @@ def join(walk: Walk, call: Call) -> Done:
     given = call.bound(("dim",), dim=call.kwargs.get("axis", 0))
     parts = call.args[0] if call.args else call.kwargs["tensors"]
     forms = {part.form for part in parts}
-    reach = parts[0].reach
-    for part in parts:
-        reach = reach.joined(part.reach)
+    reach = Reach.largest(part.reach for part in parts)
     if len(forms) > 1:
         parts = [walk.plain(part) for part in parts]
         if any(isinstance(part.form, Line) for part in parts):

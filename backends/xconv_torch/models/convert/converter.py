@@ -9,7 +9,8 @@ import torch
 from torch import fx, nn
 
 from xconv.errors import ArgumentError
-from xconv.models.conversion import Conversion, Options, ReceptiveField, Report, Step, channel_map, embedded
+from xconv.models.conversion import Conversion, Options, Report, Step, channel_map
+from xconv.models.reach import Reach
 from xconv.models.rows import Band
 from xconv_torch.models.convert.program import Cell, Folded, Form, Line, Value, mapped
 from xconv_torch.models.convert.proof import Proving
@@ -39,10 +40,8 @@ def to_1d(model: nn.Module, options: Options) -> Conversion:
         model.training = training
     walk, made, output = rewritten(model, options)
     _warn(walk, model)
-    reach = [value.reach for value in walk.values.values() if value.is_tensor]
-    fields = [max(int(one.fields[i]) for one in reach) for i in range(3)]
-    before = (fields[0], fields[1]) if options.axis == "height" else (fields[1], fields[0])
-    report = Report(options, walk.steps, walk.warnings, receptive_field=ReceptiveField(before, fields[2]))
+    reach = Reach.largest(value.reach for value in walk.values.values() if value.is_tensor)
+    report = Report(options, walk.steps, walk.warnings, receptive_field=reach.receptive_field(options.axis))
     report.prove = Proving(model, made, walk, output, report, lambda model: rewritten(model, options)[1]).run
     return Conversion(made, report)
 
@@ -131,11 +130,10 @@ def _placeholder(walk: Walk, node: fx.Node) -> Value:
                 f"{wanted}, as the image of the 2-D model has",
                 "channels='mean', 'repeat' or 'new' adapts the first convolution",
             )
-        matrix = channel_map(options.channels, wanted, given)
-        walk.matrix = torch.from_numpy(matrix).to(like)
+        walk.matrix = channel_map(options.channels, wanted, given)
     generator = torch.Generator().manual_seed(0)
     signal = torch.randn(2, channels, length, generator=generator).to(like)
-    image = walk_image(walk, signal)
+    image = torch.from_numpy(walk.images(signal.cpu().double().numpy())).to(signal)
     cell = walk.program.input(str(node.target), signal)
     if walk.matrix is not None:
         walk.raw.add(cell.node)
@@ -143,14 +141,6 @@ def _placeholder(walk: Walk, node: fx.Node) -> Value:
     if options.embedding == "folded":
         form = Folded(walk.axis, options.size)
     return Value(image, cell, form)
-
-
-def walk_image(walk: Walk, signal: torch.Tensor) -> torch.Tensor:
-    """The images that signals stand for, with the image's channels."""
-    image = torch.from_numpy(embedded(signal.cpu().double().numpy(), walk.options, channels_last=False)).to(signal)
-    if walk.matrix is not None:
-        image = torch.einsum("ic,nchw->nihw", walk.matrix.to(image), image)
-    return image
 
 
 def like_of(module: nn.Module) -> torch.Tensor:

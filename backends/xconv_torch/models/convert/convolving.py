@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from xconv.models.conversion import RefusedError
 from xconv.models.rows import Band, Rows, chosen, met, met_transposed, named, one
+from xconv.problem import dilated_extent
 from xconv_torch.models.convert import folded
 from xconv_torch.models.convert.program import Cell, Folded, Line, Value
-from xconv_torch.models.convert.walk import Call, Done, RefusedError, Walk
+from xconv_torch.models.convert.walk import Call, Done, Walk
 
 CONV_NAMES = ("weight", "bias", "stride", "padding", "dilation", "groups")
 TRANSPOSED_NAMES = ("weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
@@ -237,7 +239,7 @@ def _adapted(walk: Walk, x: Value, conv: Conv, weight: torch.Tensor) -> torch.Te
         return weight
     if conv.groups != 1 or conv.transposed:
         raise RefusedError("the channels of a grouped or transposed first convolution cannot be adapted")
-    return torch.einsum("oihw,ic->ochw", weight, walk.matrix.to(weight))
+    return torch.einsum("oihw,ic->ochw", weight, torch.from_numpy(walk.matrix).to(weight))
 
 
 def _result(walk: Walk, call: Call, x: Value, conv: Conv, cell: Cell) -> Value:
@@ -245,7 +247,7 @@ def _result(walk: Walk, call: Call, x: Value, conv: Conv, cell: Cell) -> Value:
     for axis, i in ((0, a), (1, 1 - a), (2, 1 - a)):
         kernel, stride, dilation = conv.weight.shape[2 + i], conv.stride[i], conv.dilation[i]
         if conv.transposed:
-            extent = (kernel - 1) * dilation + 1
+            extent = dilated_extent(kernel, dilation)
             reach = reach.after(axis, -(-extent // stride), 1, 1 / stride)
         else:
             reach = reach.after(axis, kernel, dilation, stride)

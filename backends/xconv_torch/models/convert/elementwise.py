@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 
+from xconv.models.conversion import RefusedError
+from xconv.models.reach import Reach
 from xconv.models.rows import Band
 from xconv_torch.models.convert.layers import padless
 from xconv_torch.models.convert.program import Folded, Form, Line, Merged, Same, Value, mapped
-from xconv_torch.models.convert.walk import Call, Done, RefusedError, Walk
+from xconv_torch.models.convert.walk import Call, Done, Walk
 
 _UNARY = """
     abs acos asin atan ceil celu clamp clamp_max clamp_min clip clone contiguous cos cosh cpu cuda detach double dropout
@@ -49,9 +51,7 @@ def unary(walk: Walk, call: Call) -> Done:
 def broadcast(walk: Walk, call: Call) -> Done:
     """Tensors of one shape, or broadcast; one without the axis must have size one there."""
     tensors = call.tensors()
-    reach = tensors[0].reach
-    for tensor in tensors:
-        reach = reach.joined(tensor.reach)
+    reach = Reach.largest(tensor.reach for tensor in tensors)
     made, form = aligned(walk, tensors)
     by_id = {id(before): after for before, after in zip(tensors, made, strict=True)}
     args, kwargs = mapped((call.args, call.kwargs), lambda part: by_id.get(id(part), part))

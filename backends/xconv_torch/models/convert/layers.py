@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from xconv.models.conversion import RefusedError
+from xconv.models.reach import Reach
 from xconv_torch.models.convert.convolving import trains
 from xconv_torch.models.convert.program import Folded, Line, Merged, Same, Value, expanded
-from xconv_torch.models.convert.walk import Call, Done, RefusedError, Walk, described
+from xconv_torch.models.convert.walk import Call, Done, Walk, described
 
 
 def batch_norm(walk: Walk, call: Call) -> Done:
@@ -217,9 +219,7 @@ def _alike(walk: Walk, call: Call, values: list[Value]) -> Done | None:
 
 def _kept_whole(walk: Walk, call: Call, values: list[Value], rule: str, condition: str) -> Done:
     form = next((value.form for value in values if not isinstance(value.form, Same)), Same())
-    reach = values[0].reach if values else Value(None, None).reach  # type: ignore[arg-type]
-    for value in values:
-        reach = reach.joined(value.reach)
+    reach = Reach.largest(value.reach for value in values)
     if call.is_module:
         cell = walk.program.module(call.path, copy.deepcopy(call.module), *call.args, **call.kwargs)
         became = described(call.module)

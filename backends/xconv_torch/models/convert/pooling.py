@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xconv.models.conversion import Verdict
+from xconv.models.conversion import RefusedError, Verdict
 from xconv.models.rows import Band, windows
 from xconv_torch.models.convert.convolving import RASTER, pair
 from xconv_torch.models.convert.folded import RowMax, RowMix, adaptive_rows, matrix_of, window_rows
 from xconv_torch.models.convert.program import Cell, Folded, Line, Value
-from xconv_torch.models.convert.walk import Call, Done, RefusedError, Walk
+from xconv_torch.models.convert.walk import Call, Done, Walk
 
 MAX_NAMES = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
 AVERAGE_NAMES = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
@@ -64,9 +64,7 @@ def pool(walk: Walk, call: Call) -> Done:
         rule += f", times {factor:.4g}"
     if walk.raster:
         verdict, condition = "heuristic", RASTER
-    reach = x.reach.after(0, size[a], dilation[a], stride[a])
-    for axis in (1, 2):
-        reach = reach.after(axis, size[1 - a], dilation[1 - a], stride[1 - a])
+    reach = x.reach.behind(*((each[a], each[1 - a]) for each in (size, dilation, stride)))
     value = Value(call.result, cell, _form(x, call.result.shape[walk.axis]), reach)
     return Done(value, emitted_name(walk, call, "avg_pool1d" if average else "max_pool1d"), rule, verdict, condition)
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from xconv.models.reach import Reach
 from xconv.models.rows import Band
 
 
@@ -43,27 +44,6 @@ class Folded:
 
 
 Form = Same | Line | Merged | Folded
-
-
-@dataclass(frozen=True)
-class Reach:
-    """Receptive fields and steps between neighbours, in input elements: (vanishing axis, staying axis, new axis)."""
-
-    fields: tuple[float, float, float] = (1, 1, 1)
-    jumps: tuple[float, float, float] = (1, 1, 1)
-
-    def after(self, axis: int, kernel: int, dilation: int = 1, step: float = 1) -> Reach:
-        """Behind a window along one of the three axes; a step below one is of an upsampling."""
-        fields, jumps = list(self.fields), list(self.jumps)
-        fields[axis] += (kernel - 1) * dilation * jumps[axis]
-        jumps[axis] *= step
-        return Reach((fields[0], fields[1], fields[2]), (jumps[0], jumps[1], jumps[2]))
-
-    def joined(self, other: Reach) -> Reach:
-        """The larger of both."""
-        fields = [max(pair) for pair in zip(self.fields, other.fields, strict=True)]
-        jumps = [max(pair) for pair in zip(self.jumps, other.jumps, strict=True)]
-        return Reach((fields[0], fields[1], fields[2]), (jumps[0], jumps[1], jumps[2]))
 
 
 @dataclass(frozen=True)

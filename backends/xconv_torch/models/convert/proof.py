@@ -7,19 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import fx, nn
 
-from xconv.models.conversion import Report, embedded
-from xconv.models.proof import Proof, prove
+from xconv.models.conversion import Report
+from xconv.models.proof import Proof
 from xconv.testing.frameworks import leaves
 from xconv_torch.models.convert.program import Cell, Value, expanded
 from xconv_torch.models.convert.walk import Walk
-
-SIGNALS = 3
-"""Enough to see whether outputs vary."""
 
 
 @dataclass
@@ -35,8 +31,6 @@ class Proving:
 
     def run(self) -> Proof:
         """Compare the two as they are now; neither is changed."""
-        rng = np.random.default_rng(0)
-        signals = rng.standard_normal((SIGNALS, *self.walk.options.input_shape))
         details = []
         if self.walk.cuts:
             details.append("the original was run with the windows cut that it refuses")
@@ -46,15 +40,8 @@ class Proving:
             details.append("from behind the new first layer")
         original = self._original()
         new = self._unrounded()
-        report = self.report
-        return prove(
-            lambda x: original(x, new),
-            lambda x: self._new(x, new),
-            signals,
-            report.conditions,
-            report.heuristics,
-            "; ".join(details),
-        )
+        both = (lambda x: original(x, new), lambda x: self._new(x, new))
+        return self.report.compared(*both, self.report.heuristics, "; ".join(details))
 
     def _unrounded(self) -> nn.Module:
         """The new model in float64, with what a conversion in float64 gives for weights that are that, rounded once."""
@@ -116,10 +103,7 @@ class Proving:
         return torch.from_numpy(signals).to(tensor.device)
 
     def _image(self, signals: npt.NDArray[Any], module: nn.Module) -> torch.Tensor:
-        image = self._signal(embedded(signals, self.walk.options, channels_last=False), module)
-        if self.walk.matrix is not None:
-            image = torch.einsum("ic,nchw->nihw", self.walk.matrix.to(image), image)
-        return image
+        return self._signal(self.walk.images(signals), module)
 
 
 def _in_float64(model: nn.Module) -> nn.Module:

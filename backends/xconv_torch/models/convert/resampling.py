@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xconv.models.conversion import Verdict
+from xconv.models.conversion import RefusedError, Verdict
 from xconv.models.rows import Band
 from xconv_torch.models.convert.convolving import RASTER, pair
 from xconv_torch.models.convert.folded import RowMix, matrix_of, padder
 from xconv_torch.models.convert.layers import padless
 from xconv_torch.models.convert.pooling import emitted_name
 from xconv_torch.models.convert.program import Folded, Line, Same, Value, originals
-from xconv_torch.models.convert.walk import Call, Done, RefusedError, Walk
+from xconv_torch.models.convert.walk import Call, Done, Walk
 
 PADS = {
     nn.ConstantPad2d: ("constant", "ConstantPad1d"),

@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import nn
 
+from xconv.models.conversion import RefusedError
 from xconv.models.rows import Band
 from xconv_torch.models.convert.program import Cell, Form, Line, Merged, Same, Value, constant
-from xconv_torch.models.convert.walk import Call, Done, RefusedError, Walk
+from xconv_torch.models.convert.walk import Call, Done, Walk
 
 
 def sizes(walk: Walk, call: Call) -> Done:

@@ -6,18 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import fx, nn
 
 from xconv.errors import ArgumentError
-from xconv.models.conversion import Options, Step, Verdict
+from xconv.models.conversion import Options, RefusedError, Step, Verdict, embedded
 from xconv.models.rows import Band
 from xconv_torch.models.convert.program import Folded, Line, Program, Same, Value, constant, mapped, originals
 from xconv_torch.models.convert.tracing import ByMode, Traced
-
-
-class RefusedError(Exception):
-    """A node without a 1-D counterpart: why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class Walk:
     """Layers with new weights at the input: a proof begins behind them."""
     head: fx.Node | None = None
     """The last layer if it is new: a proof ends before it."""
-    matrix: torch.Tensor | None = None
+    matrix: npt.NDArray[Any] | None = None
     """What the image's channels are made of, if the signal has others (image, signal)."""
     raw: set[Any] = field(default_factory=set)
     """Nodes of the new graph that still have the signal's channels."""
@@ -98,6 +95,10 @@ class Walk:
     def raster(self) -> bool:
         """Whether the signal is an image line by line."""
         return self.options.embedding == "raster"
+
+    def images(self, signals: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The images that signals stand for, with the image's channels."""
+        return embedded(signals, self.options, channels_last=False, matrix=self.matrix)
 
     def values_of(self, structure: Any) -> Any:
         """Arguments with nodes replaced by what is known of them."""
