@@ -85,15 +85,26 @@ class Reading:
     dtype: str = "float32"
 
 
-def in_neutral_order(array: Numbers, order: Numbers | None) -> Numbers:
-    """The features along the first axis, from a layer's own order to the neutral one.
+def in_neutral_order(kind: str, name: str, array: Numbers, order: Numbers | None) -> Numbers:
+    """An array whose first axis is a layer's input features, from the layer's own order of them to the neutral one.
 
-    >>> in_neutral_order(np.array([10, 30, 20]), np.array([0, 2, 1])).tolist()
+    Others are left as they are.
+
+    >>> in_neutral_order("dense", "kernel", np.array([10, 30, 20]), np.array([0, 2, 1])).tolist()
     [10, 20, 30]
     """
-    return array if order is None else array[np.argsort(order)]
+    own = _order_of_first_axis(kind, name, array, order)
+    return array if own is None else array[np.argsort(own)]
 
 
-def in_own_order(array: Numbers, order: Numbers | None) -> Numbers:
-    """The features along the first axis, from the neutral order to a layer's own one."""
-    return array if order is None else array[order]
+def in_own_order(kind: str, name: str, array: Numbers, order: Numbers | None) -> Numbers:
+    """The same from the neutral order to a layer's own one."""
+    own = _order_of_first_axis(kind, name, array, order)
+    return array if own is None else array[own]
+
+
+def _order_of_first_axis(kind: str, name: str, array: Numbers, order: Numbers | None) -> Numbers | None:
+    """The order of a layer's input features, if it is known and they are the first axis of a neutral array."""
+    if order is None or array.shape[:1] != order.shape or (kind == "dense" and name != "kernel"):
+        return None
+    return order

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from xconv.models.flattening import Flattening, Seen, flattenings
-from xconv.models.neutral import Layer, Numbers
+from xconv.models.flattening import THROUGH, Flattening, Seen, flattenings
+from xconv.models.neutral import Layer, Numbers, Reading
 
 Make = Callable[[int, Seen | None, Flattening | None], Layer]
 """The layer of a number in neutral form, with how it ran and what its features were flattened from."""
@@ -43,6 +43,64 @@ def as_run(
         ran = at[number] < len(events)
         made.append(make(number, seen[at[number]] if ran else None, flat.get(at[number])))
     return tuple(made), _channels_last(seen, shape)
+
+
+def read(
+    owners: Sequence[Any],
+    shapes: Sequence[tuple[int, ...]] | None,
+    run: Callable[[Sequence[tuple[int, ...]]], Run],
+    make: Make,
+    vocabulary: int | None,
+    dtype: str,
+) -> Reading:
+    """A model that is run on inputs of these shapes (without the batch), or, without shapes, as it is registered."""
+    if shapes is None:
+        return Reading(as_registered(len(owners), make), None, vocabulary, dtype)
+    layers, channels_last = as_run(owners, run(shapes), make, shapes[0])
+    return Reading(layers, channels_last, vocabulary, dtype)
+
+
+def sent(
+    run: Callable[[Callable[[Any, Any, Any], Any]], None],
+    sender: int,
+    replaced: Callable[[Any], Any],
+    features: Callable[[Any], Numbers],
+    passing: Callable[[Any], str],
+) -> dict[int, Numbers]:
+    """The features that each later layer gets if a layer's result is another one.
+
+    Args:
+        run: the model, with a function of (layer, given, gave) whose result stands in for ``gave`` unless it is None.
+        sender: the layer's number, in the order in which they run.
+        replaced: from its result to the other one.
+        features: of an input of rank 2, the numbers of its first sample.
+        passing: the kind of a layer; what each number alone goes through gives back what it got.
+    """
+    found: dict[int, Numbers] = {}
+    count = -1
+
+    def send(layer: Any, given: Any, gave: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == sender:
+            return replaced(gave)
+        if count < sender:
+            return None
+        if len(given.shape) == 2:
+            found[count] = features(given)
+        return given if passing(layer) in THROUGH and given.shape == gave.shape else None
+
+    run(send)
+    return found
+
+
+def channels_last(shape: tuple[int, ...], first: bool) -> tuple[int, ...]:
+    """A shape without the batch whose channels are first, or last already.
+
+    >>> channels_last((3, 8, 9), True), channels_last((8, 9, 3), False)
+    ((8, 9, 3), (8, 9, 3))
+    """
+    return (*shape[1:], shape[0]) if first and shape else shape
 
 
 def as_registered(count: int, make: Make) -> tuple[Layer, ...]:

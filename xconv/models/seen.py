@@ -157,6 +157,20 @@ def together(parts: Sequence[Seen], shape: Sequence[int]) -> Seen:
     return Seen(tuple(dims), tuple(fields))
 
 
+def concatenated(parts: Sequence[Seen], dim: int, shape: Sequence[int]) -> Seen:
+    """What several tensors give that are joined along a dimension: an axis of the input that it carries is mixed."""
+    if any(part.axis(dim) is not None for part in parts):
+        parts = [part.joined([dim]) for part in parts]
+    grown = [part.sized([shape[d] if d == dim else size for d, size in enumerate(part.shape)]) for part in parts]
+    return together(grown, shape)
+
+
+def everything(parts: Sequence[Seen], shape: Sequence[int]) -> Seen:
+    """What all positions of some tensors reach, in any shape."""
+    shared = together([part.joined().arranged([]) for part in parts], ())
+    return shared.arranged([None] * len(shape)).sized(tuple(shape))
+
+
 def _dim(candidates: Sequence[tuple[Factor, ...]], size: int) -> tuple[Factor, ...]:
     carrying = [dim for dim in candidates if _axes(dim)]
     for dim in carrying:

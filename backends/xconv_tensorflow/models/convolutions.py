@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ import numpy as np
 
 from xconv.call import Call, resolve
 from xconv_tensorflow.layers.convolution import Convolution, least_output_padding
+from xconv_tensorflow.models.running import watched
 
 LAYERS = (
     keras.layers.Conv1D,
@@ -27,29 +28,18 @@ def convolutions(model: keras.Model, x_shape: Sequence[int]) -> list[Call]:
     The model is run once on zeros, for inference; it is left as it was.
     """
     found: list[Call] = []
+
+    def seen(layer: Any, given: Any, gave: Any) -> None:
+        del gave
+        found.extend(_calls(layer, tuple(given.shape)))
+
     model(np.zeros(tuple(x_shape), "float32"), training=False)  # what is not built yet is built as it always is
     with ExitStack() as scopes:
         for layer in model._flatten_layers():
             if isinstance(layer, LAYERS):
-                scopes.enter_context(_watched(layer, lambda layer, x: found.extend(_calls(layer, tuple(x.shape)))))
+                scopes.enter_context(watched(layer, seen))
         model(np.zeros(tuple(x_shape), "float32"), training=False)
     return found
-
-
-@contextmanager
-def _watched(layer: Any, seen: Callable[[Any, Any], None]) -> Iterator[None]:
-    call = layer.call
-
-    def watched(x: Any, *arguments: Any, **options: Any) -> Any:
-        seen(layer, x)
-        return call(x, *arguments, **options)
-
-    # past Keras's own bookkeeping of attributes
-    object.__setattr__(layer, "call", watched)
-    try:
-        yield
-    finally:
-        object.__delattr__(layer, "call")
 
 
 def _calls(layer: Any, shape: tuple[int, ...]) -> list[Call]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xconv.models.fields import Taps, pair, resized, sliding, transposed
-from xconv.models.seen import Seen, together
+from xconv.models.seen import Seen, concatenated, everything, together
 from xconv.problem import dilated_extent, resolve_padding
 
 Rule = Callable[[tuple[int, ...]], Seen]
@@ -54,17 +54,11 @@ def after(operation: Any, args: Sequence[Any], parts: Sequence[Seen]) -> Rule | 
     if any(name in POINTWISE for name in names):
         return lambda shape: together(parts, shape)
     if "Concatenate" in names:
-        return lambda shape: _concatenated(operation.axis, parts, shape)
+        return lambda shape: concatenated(parts, operation.axis % len(shape), shape)
     rule = next((_RULES[name] for name in names if name in _RULES), None)
     if rule is None or len(parts) != 1:
         return None
     return lambda shape: rule(operation, parts[0], shape, args)
-
-
-def everything(parts: Sequence[Seen], shape: Sequence[int]) -> Seen:
-    """What all positions of all operands reach."""
-    shared = together([part.joined().arranged([]) for part in parts], ())
-    return shared.arranged([None] * len(shape)).sized(tuple(shape))
 
 
 def _spatial(layer: Any, rank: int) -> range:
@@ -199,14 +193,6 @@ def _item(operation: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) 
         changed[dim] = len(range(start, stop, step))
         x = x.slid({dim: sliding(1, step, low=-start)}, changed) if step > 0 else x.joined([dim]).sized(changed)
     return x
-
-
-def _concatenated(axis: int, parts: Sequence[Seen], shape: tuple[int, ...]) -> Seen:
-    dim = axis % len(shape)
-    if any(part.axis(dim) is not None for part in parts):
-        parts = [part.joined([dim]) for part in parts]
-    grown = [part.sized([shape[d] if d == dim else size for d, size in enumerate(part.shape)]) for part in parts]
-    return together(grown, shape)
 
 
 _RULES: dict[str, Callable[[Any, Seen, tuple[int, ...], Sequence[Any]], Seen]] = {

@@ -8,9 +8,10 @@ from typing import Any
 import keras
 from keras import tree
 
-from xconv.models.field_report import LayerField, ReceptiveField, axes_of, largest
-from xconv.models.seen import Seen
-from xconv_tensorflow.models.field_rules import after, everything
+from xconv.models.field_report import LayerField, ReceptiveField
+from xconv.models.follower import Follower
+from xconv.models.seen import Seen, everything
+from xconv_tensorflow.models.field_rules import after
 
 
 def receptive_field(model: keras.Model, input_shape: tuple[int, ...]) -> ReceptiveField:
@@ -19,28 +20,13 @@ def receptive_field(model: keras.Model, input_shape: tuple[int, ...]) -> Recepti
     channels_first = getattr(first, "data_format", keras.config.image_data_format()) == "channels_first"
     spatial = range(2, len(input_shape)) if channels_first else range(1, len(input_shape) - 1)
     x = keras.KerasTensor(input_shape)
-    follower = _Follower()
-    seen = Seen.of_input(input_shape, spatial)
-    follower.put(x, seen)
+    follower = _Follower(x, Seen.of_input(input_shape, spatial))
     result = follower.model(model, "", [x])
-    outputs = [follower.known[id(each)] for each in tree.flatten(result) if id(each) in follower.known]
-    fields = largest([each.fields for each in outputs] or [seen.joined().fields])
-    lengths = tuple(input_shape[dim] for dim in spatial)
-    return ReceptiveField(axes_of(len(input_shape)), lengths, tuple(follower.layers), fields, tuple(follower.notes))
+    return follower.report(tree.flatten(result), tuple(input_shape[dim] for dim in spatial))
 
 
-class _Follower:
-    """Keeps what each symbolic tensor sees, and a row for each layer that changes it."""
-
-    def __init__(self) -> None:
-        self.known: dict[int, Seen] = {}
-        self.kept: list[Any] = []  # alive, so that no number is used twice
-        self.layers: list[LayerField] = []
-        self.notes: dict[str, None] = {}
-
-    def put(self, tensor: Any, seen: Seen) -> None:
-        self.known[id(tensor)] = seen
-        self.kept.append(tensor)
+class _Follower(Follower):
+    """Follows a model through the graph of its layers."""
 
     def model(self, model: Any, path: str, inputs: list[Any]) -> Any:
         """The outputs of a model on symbolic tensors."""
@@ -55,7 +41,7 @@ class _Follower:
     def operation(self, operation: Any, path: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """The outputs of a layer or an operation, whose fields are known then."""
         inputs = [each for each in tree.flatten([args, kwargs]) if isinstance(each, keras.KerasTensor)]
-        parts = [self.known[id(each)] for each in inputs if id(each) in self.known]
+        parts = [seen for each in inputs if (seen := self.find(each)) is not None]
         name = f"{path}/{operation.name}" if path else operation.name
         if isinstance(operation, keras.Model):
             return self.model(operation, name, inputs)
@@ -68,7 +54,7 @@ class _Follower:
                 return self.graph(inner, name, inputs)
         outputs = operation.compute_output_spec(*args, **kwargs)
         if rule is None:
-            self.notes[f"{name} cannot be looked into: it is taken to see all that reaches it."] = None
+            self.note_unknown(name)
         for output in tree.flatten(outputs):
             seen = everything(parts, output.shape) if rule is None else rule(tuple(output.shape))
             self.put(output, seen)

@@ -142,8 +142,7 @@ def neutral(part: Part, number: int, seen: Seen | None, flattening: Flattening |
 def own_array(part: Part, layer: Layer, name: str, array: Numbers) -> Numbers:
     """A neutral array as the layer's variable has it."""
     shape = tuple(part.variable(name).shape)
-    if _is_ordered(layer.kind, name, array, layer.order):
-        array = in_own_order(array, layer.order)
+    array = in_own_order(layer.kind, name, array, layer.order)
     if layer.options.get("channels_first") and len(shape) > 1:
         array = array.reshape((*shape[1:], shape[0]))
         return np.moveaxis(array, -1, 0)
@@ -160,12 +159,7 @@ def _to_neutral(part: Part, name: str, array: Numbers, order: Numbers | None, ch
     if name == "alpha":
         while array.ndim > 1 and array.shape[0] == 1:
             array = array[0]
-    return in_neutral_order(array, order) if _is_ordered(kind, name, array, order) else array
-
-
-def _is_ordered(kind: str, name: str, array: Numbers, order: Numbers | None) -> bool:
-    """Whether the first axis of a neutral array is a layer's input features, of which an order is known."""
-    return order is not None and array.shape[:1] == order.shape and (kind != "dense" or name == "kernel")
+    return in_neutral_order(kind, name, array, order)
 
 
 def _axes(part: Part, shape: tuple[int, ...] | None, order: Numbers | None) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
 
+from xconv.models import reading
 from xconv.models.flattening import Flattening, Seen
 from xconv.models.neutral import Layer, Reading
-from xconv.models.reading import as_registered, as_run
 from xconv_tensorflow.models.weight_layers import Part, all_layers, kind_of, neutral, own_array, parts
 from xconv_tensorflow.models.weight_runs import Run
 
@@ -28,11 +29,9 @@ def read(model: Any, shapes: Sequence[tuple[int, ...]] | None) -> Reading:
     def make(number: int, seen: Seen | None, flattening: Flattening | None) -> Layer:
         return neutral(found[number], number, seen, flattening)
 
-    if shapes is None:
-        return Reading(as_registered(len(found), make), None, vocabulary, dtype)
-    run = Run(model, shapes, vocabulary is not None)
-    layers, channels_last = as_run([part.layer for part in found], run, make, shapes[0])
-    return Reading(layers, channels_last, vocabulary, dtype)
+    owners = [part.layer for part in found]
+    run = partial(Run, model, integers=vocabulary is not None)
+    return reading.read(owners, shapes, run, make, vocabulary, dtype)
 
 
 def write(model: Any, layers: Sequence[Layer]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from xconv.call import Call, resolve
 from xconv_torch.layers.convolution import Convolution
+from xconv_torch.models.running import inference, zeros
 
 
 def convolutions(model: nn.Module, x_shape: Sequence[int]) -> list[Call]:
@@ -29,15 +29,10 @@ def convolutions(model: nn.Module, x_shape: Sequence[int]) -> list[Call]:
 
     layers = [layer for layer in model.modules() if isinstance(layer, (nn.Conv1d, nn.ConvTranspose1d, Convolution))]
     hooks = [layer.register_forward_hook(seen) for layer in layers]
-    trained = [module for module in model.modules() if module.training]
-    like = next(model.parameters(), torch.zeros(()))
     try:
-        model.eval()
-        with torch.no_grad():
-            model(torch.zeros(tuple(x_shape), dtype=like.dtype, device=like.device))
+        with inference(model):
+            model(zeros(model, x_shape))
     finally:
-        for module in trained:
-            module.training = True
         for hook in hooks:
             hook.remove()
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from xconv.models.fields import Taps, adaptive, pair, resized, sliding, transposed
-from xconv.models.seen import Seen, together
+from xconv.models.seen import Seen, concatenated, everything, together
 
 Find = Callable[[object], "Seen | None"]
 
@@ -59,8 +59,7 @@ def after(
         return [_concatenated(base, args, kwargs, parts, outputs[0])], True
     if base in ("mm", "bmm", "addmm", "baddbmm", "mv") and len(parts) == 1:
         return [_product(base, args, find, outputs[0])], True
-    shared = together([part.joined().arranged([]) for part in parts], ())
-    return [_shared(shared, each) for each in outputs], base in KNOWN_TO_MIX
+    return [everything(parts, each.shape) for each in outputs], base in KNOWN_TO_MIX
 
 
 KNOWN_TO_MIX = {"mm", "bmm", "addmm", "baddbmm", "mkldnn_rnn_layer", "lstm", "gru", "_fft_r2c", "_fft_c2r", "_fft_c2c"}
@@ -77,11 +76,6 @@ def _tensors(args: Sequence[Any], kwargs: dict[str, Any]) -> list[torch.Tensor]:
     return [each for each in torch.utils._pytree.tree_leaves([args, kwargs]) if isinstance(each, torch.Tensor)]
 
 
-def _shared(x: Seen, output: torch.Tensor) -> Seen:
-    """What sees all of it, in any shape."""
-    return x.joined().arranged([None] * output.ndim).sized(output.shape)
-
-
 def _reshaped(name: str, x: Seen, output: torch.Tensor) -> Seen:
     return together([x], output.shape) if name == "expand" else x.reshaped(tuple(output.shape))
 
@@ -91,10 +85,7 @@ def _concatenated(name: str, args: Sequence[Any], kwargs: dict[str, Any], parts:
     if name == "stack":
         rank = output.ndim - 1
         parts = [part.arranged([*range(dim), None, *range(dim, rank)]) for part in parts]
-    if any(part.axis(dim) is not None for part in parts):
-        parts = [part.joined([dim]) for part in parts]
-    grown = [part.sized([output.shape[d] if d == dim else s for d, s in enumerate(part.shape)]) for part in parts]
-    return together(grown, output.shape)
+    return concatenated(parts, dim, output.shape)
 
 
 def _product(name: str, args: Sequence[Any], find: Find, output: torch.Tensor) -> Seen:
@@ -186,7 +177,7 @@ def _batch_norm(name: str) -> Callable[..., list[Seen]]:
     def rule(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
         trains = next((arg for arg in (*args, *kwargs.values()) if isinstance(arg, bool)), False)
         seen = x.joined() if trains and BATCH_NORMS[name] else x
-        return [seen, *(_shared(x, each) for each in outputs[1:])]
+        return [seen, *(everything([x], each.shape) for each in outputs[1:])]
 
     return rule
 
@@ -199,7 +190,7 @@ def _layer_norm(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: S
 
 def _group_norm(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
     del args, kwargs
-    return [x.joined(), *(_shared(x, each) for each in outputs[1:])]
+    return [x.joined(), *(everything([x], each.shape) for each in outputs[1:])]
 
 
 def _permuted(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:

@@ -13,56 +13,39 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from xconv.models.field_report import LayerField, ReceptiveField, axes_of, largest
+from xconv.models.field_report import LayerField, ReceptiveField
+from xconv.models.follower import Follower
 from xconv.models.seen import Seen
 from xconv_torch.models.field_rules import after, padded
+from xconv_torch.models.running import inference, zeros
 
 
 def receptive_field(model: nn.Module, input_shape: tuple[int, ...]) -> ReceptiveField:
     """The fields of a model's layers and of its output. It is run once on zeros, for inference, and left as it was."""
-    like = next(model.parameters(), torch.zeros(()))
-    x = torch.zeros(input_shape, dtype=like.dtype, device=like.device)
+    x = zeros(model, input_shape)
     follower = _Follower(x, Seen.of_input(input_shape, range(2, len(input_shape))))
-    trained = [module for module in model.modules() if module.training]
-    try:
-        model.eval()
-        with torch.no_grad(), _named(model, follower), follower, _Circular(follower):
-            result = model(x)
-    finally:
-        for module in trained:
-            module.training = True
-    outputs = [seen for each in tree_leaves(result) if (seen := follower.find(each)) is not None]
-    fields = largest([seen.fields for seen in outputs] or [follower.nothing])
-    return ReceptiveField(
-        axes_of(len(input_shape)), input_shape[2:], tuple(follower.layers), fields, tuple(follower.notes)
-    )
+    with inference(model), _named(model, follower), follower, _Circular(follower):
+        result = model(x)
+    return follower.report(tree_leaves(result), input_shape[2:])
 
 
-class _Follower(TorchDispatchMode):
-    """Keeps what each tensor sees, and a row for each operation that changes it."""
+class _Follower(Follower, TorchDispatchMode):
+    """Follows a model through the operations that it runs; what is written into part of a tensor is mixed."""
 
     def __init__(self, x: torch.Tensor, seen: Seen) -> None:
-        super().__init__()
-        self.known: dict[int, Seen] = {}
-        self.kept: list[torch.Tensor] = []  # alive, so that no number is used twice
+        TorchDispatchMode.__init__(self)
         self.mixed: dict[int, Seen] = {}
         self.path: list[tuple[str, str]] = []
-        self.layers: list[LayerField] = []
-        self.notes: dict[str, None] = {}
-        self.nothing = seen.joined().fields
-        self.put(x, seen)
-
-    def put(self, tensor: torch.Tensor, seen: Seen) -> None:
-        self.known[id(tensor)] = seen
-        self.kept.append(tensor)
+        Follower.__init__(self, x, seen)
 
     def find(self, value: object) -> Seen | None:
+        """What a tensor sees."""
         if not isinstance(value, torch.Tensor):
             return None
         mixed = self.mixed.get(value.untyped_storage()._cdata)
         if mixed is not None:
             return Seen(tuple(((None, size),) for size in value.shape), mixed.fields)
-        return self.known.get(id(value))
+        return super().find(value)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -76,7 +59,7 @@ class _Follower(TorchDispatchMode):
         outputs = [each for each in tree_leaves(result) if isinstance(each, torch.Tensor)]
         found, looked_into = after(func, args, kwargs or {}, lambda each: given.get(id(each)), outputs)
         if not looked_into:
-            self.notes[f"{func} cannot be looked into: it is taken to see all that reaches it."] = None
+            self.note_unknown(str(func))
         for output, seen in zip(outputs, found, strict=True):
             self.put(output, seen)
         if (

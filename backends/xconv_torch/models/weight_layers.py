@@ -115,8 +115,7 @@ def own_array(layer: Layer, name: str, array: Numbers, like: Tensor) -> Tensor:
     """A neutral array as the tensor that a module holds."""
     if name == "alpha":
         array = np.broadcast_to(array, tuple(like.shape))
-    if _is_ordered(layer.kind, name, array, layer.order):
-        array = in_own_order(array, layer.order)
+    array = in_own_order(layer.kind, name, array, layer.order)
     if name == "kernel":
         array = np.transpose(array, (-1, -2, *range(array.ndim - 2)))
     elif layer.options.get("channels_first"):
@@ -129,12 +128,7 @@ def _to_neutral(kind: str, name: str, array: Numbers, order: Numbers | None, cha
         array = np.transpose(array, (*range(2, array.ndim), 1, 0))
     elif channels_first:
         array = np.moveaxis(array, 0, -1)
-    return in_neutral_order(array, order) if _is_ordered(kind, name, array, order) else array
-
-
-def _is_ordered(kind: str, name: str, array: Numbers, order: Numbers | None) -> bool:
-    """Whether the first axis of a neutral array is a layer's input features, of which an order is known."""
-    return order is not None and array.shape[:1] == order.shape and (kind != "dense" or name == "kernel")
+    return in_neutral_order(kind, name, array, order)
 
 
 def _is_channel_major(order: Numbers, shape: tuple[int, ...]) -> bool:

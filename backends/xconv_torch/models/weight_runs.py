@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xconv.models.flattening import THROUGH, Seen
+from xconv.models.flattening import Seen
 from xconv.models.neutral import Numbers
+from xconv.models.reading import channels_last, sent
+from xconv_torch.models.running import inference
 from xconv_torch.models.weight_layers import is_channels_first, kind_of, part_of_torch
 
 
@@ -33,7 +34,7 @@ class Run:
             nonlocal last
             first = is_channels_first(module) or (kind_of(module) == "layer_norm" and tuple(given.shape) == last)
             knows = is_channels_first(module) and part_of_torch(module) not in ("batchnorm", "instancenorm")
-            shapes = [_channels_last(tuple(one.shape[1:]), first) for one in (given, gave)]
+            shapes = [channels_last(tuple(one.shape[1:]), first) for one in (given, gave)]
             dtype = str(gave.dtype).removeprefix("torch.")
             events.append((module, Seen(_passing(module), shapes[0], shapes[1], dtype, knows, first)))
             last = tuple(gave.shape) if first else last
@@ -43,22 +44,13 @@ class Run:
 
     def sent(self, sender: int, values: Numbers) -> dict[int, Numbers]:
         """What each later layer gets in place of its features if the result of the sender is this."""
-        found: dict[int, Numbers] = {}
-        count = -1
+        own = torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0)))
 
-        def send(module: nn.Module, given: Tensor, gave: Tensor) -> Tensor | None:
-            nonlocal count
-            count += 1
-            if count == sender:
-                return torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0))).to(gave)[None]
-            if count < sender:
-                return None
-            if given.ndim == 2:
-                found[count] = given[0].detach().cpu().double().numpy()
-            return given if _passing(module) in THROUGH and given.shape == gave.shape else None
+        def features(given: Tensor) -> Numbers:
+            first: Numbers = given[0].detach().cpu().double().numpy()
+            return first
 
-        self._run(send)
-        return found
+        return sent(self._run, sender, lambda gave: own.to(gave)[None], features, _passing)
 
     def _run(self, watch: Callable[[nn.Module, Tensor, Tensor], Tensor | None]) -> None:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
@@ -69,28 +61,13 @@ class Run:
         leaves = [module for module in self._model.modules() if not any(True for _ in module.children())]
         hooks = [module.register_forward_hook(hook) for module in leaves]
         try:
-            with _inference(self._model), torch.no_grad():
+            with inference(self._model):
                 self._model(*self._inputs)
         finally:
             for one in hooks:
                 one.remove()
 
 
-def _channels_last(shape: tuple[int, ...], first: bool) -> tuple[int, ...]:
-    return (*shape[1:], shape[0]) if first and shape else shape
-
-
 def _passing(module: nn.Module) -> str:
     """The kind of a module; what it does to each number alone is "elementwise"."""
     return kind_of(module) or ("elementwise" if part_of_torch(module) in ("activation", "dropout") else "")
-
-
-@contextmanager
-def _inference(model: nn.Module) -> Iterator[None]:
-    trained = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in trained:
-            module.training = True

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from xconv.models import reading
 from xconv.models.flattening import Flattening, Seen
 from xconv.models.neutral import Layer, Reading
-from xconv.models.reading import as_registered, as_run
 from xconv_torch.models.weight_layers import ARRAYS, kind_of, neutral, own_array, unknown
 from xconv_torch.models.weight_runs import Run
 
@@ -29,11 +30,9 @@ def read(model: nn.Module, shapes: Sequence[tuple[int, ...]] | None) -> Reading:
     def make(number: int, seen: Seen | None, flattening: Flattening | None) -> Layer:
         return neutral(*modules[number], number, seen, flattening)
 
-    if shapes is None:
-        return Reading(as_registered(len(modules), make), None, vocabulary, dtype)
-    run = Run(model, shapes, vocabulary is not None)
-    layers, channels_last = as_run([module for _, module in modules], run, make, shapes[0])
-    return Reading(layers, channels_last, vocabulary, dtype)
+    owners = [module for _, module in modules]
+    run = partial(Run, model, integers=vocabulary is not None)
+    return reading.read(owners, shapes, run, make, vocabulary, dtype)
 
 
 def write(model: nn.Module, layers: Sequence[Layer]) -> None:
