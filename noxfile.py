@@ -1,4 +1,4 @@
-"""The project's sessions: ``nox -s tests``, ``bench``, ``parity``, ``lint``, ``typecheck``, ``docs``.
+"""The project's sessions; ``nox --list`` names them, CONTRIBUTING.md says when each is run.
 
 Each makes its own environment with pip and the versions of constraints.txt. What stands behind ``--`` is passed on:
 ``nox -s bench -- --tier full``, ``nox -s tests -- -k gradients``.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nox
 
@@ -23,6 +24,15 @@ ONE_THREAD = {
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
+
+SCHEMAS = {
+    "vendor.github-workflows": ".github/workflows/*.yml",
+    "custom.github-workflows-require-timeout": ".github/workflows/*.yml",
+    "vendor.github-issue-forms": ".github/ISSUE_TEMPLATE/[!c]*.yml",
+    "vendor.github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
+    "vendor.citation-file-format": "CITATION.cff",
+}
+"""What check-jsonschema compares with which files; all schemas come with it."""
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -58,10 +68,88 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def core(session: nox.Session) -> None:
+    """The tests that need no framework, where none is installed."""
+    install(session, "-e", ".[bench,direct,testing]", "pytest-xdist")
+    session.run("pytest", "-n", "2", "-q", *(session.posargs or ["tests"]), env=ONE_THREAD)
+
+
+LOWEST = {
+    "core": ("bench,direct,testing", ["tests"]),
+    "torch": ("torch,testing", ["tests/backends/test_torch.py", "tests/backends/test_direct_torch.py"]),
+    "tensorflow": (
+        "tensorflow,testing",
+        ["tests/backends/test_tensorflow.py", "tests/backends/test_direct_tensorflow.py"],
+    ),
+    "jax": ("jax,peers,testing", ["tests/backends/test_jax.py"]),
+}
+"""Extras and tests of each environment of :func:`minimum`."""
+RANGE_PROOF = [
+    "xconv/testing/suite/test_formulations.py",
+    "xconv/testing/suite/test_faults.py",
+    "xconv/testing/suite/test_views.py",
+]
+"""Tests of the shared suite that meet every call of a framework that a backend makes, in a few minutes."""
+
+
+@nox.session
+@nox.parametrize("framework", list(LOWEST), ids=list(LOWEST))
+def minimum(session: nox.Session, framework: str) -> None:
+    """The lowest versions that pyproject.toml states, one framework at a time: ``nox -s "minimum(jax)"``.
+
+    uv resolves them: the lowest of each range that the framework's own requirements allow. torch comes from its index
+    of CPU builds, and so is tried only where that can be reached.
+    """
+    install(session, "uv")
+    extras, own = LOWEST[framework]
+    index = ["--torch-backend", "cpu"] if framework == "torch" else []
+    session.run("uv", "pip", "install", "--quiet", "--resolution", "lowest-direct", *index, "-e", f".[{extras}]")
+    shared = [] if framework == "core" else [*RANGE_PROOF, "--xconv-backends", framework]
+    session.run("pytest", "-q", *own, *shared, *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Which lines and branches ``tests/`` reaches on torch and TensorFlow, processes that it starts included.
+
+    The shared suite is left out: it repeats the same lines for every case. A summary, and ``site/coverage/index.html``.
+    """
+    install_frameworks(session, "dev")
+    session.run(
+        "pytest", "-n", "2", "-q", "--xconv-backends", "torch,tensorflow",
+        "--cov", "--cov-report=term:skip-covered", "--cov-report=html", *(session.posargs or ["tests"]),
+        env={**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "1"},
+    )  # fmt: skip
+    session.log(f"open {ROOT / 'site' / 'coverage' / 'index.html'}")
+
+
+@nox.session
+def dist(session: nox.Session) -> None:
+    """Build what is released into dist/, check it, and use the wheel from an environment that has nothing else."""
+    install(session, "build", "hatchling", "editables", "twine")
+    folder = ROOT / "dist"
+    for old in folder.glob("xconv-*"):
+        old.unlink()
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(folder))
+    session.run("twine", "check", "--strict", *map(str, sorted(folder.glob("xconv-*"))))
+    [wheel] = folder.glob("*.whl")
+    with TemporaryDirectory() as empty:
+        session.run("python", "-m", "venv", f"{empty}/venv")
+        there = f"{empty}/venv/{'Scripts' if os.name == 'nt' else 'bin'}"
+        limits = ("-c", str(ROOT / "constraints.txt"))
+        session.run(f"{there}/python", "-m", "pip", "install", "-q", *limits, "torch", external=True)
+        session.run(f"{there}/python", "-m", "pip", "install", "-q", *limits, f"{wheel}[torch]", external=True)
+        session.chdir(empty)  # not the clone, whose folder xconv would be found first
+        session.run(f"{there}/xconv", "doctor", "--quick", "--backend", "torch", external=True)
+        session.run(f"{there}/xconv", "parity", "--backend", "torch", "--mode", "eager", external=True, env=ONE_THREAD)
+
+
+@nox.session
 def conformance(session: nox.Session) -> None:
     """The whole shared suite on one backend: ``-- jax``, and after it anything for pytest."""
-    install_frameworks(session, "dev")
     name, *rest = session.posargs or ["jax"]
+    install_frameworks(session, f"{name},testing")
+    install(session, "pytest-xdist")
     session.run("pytest", "-n", "2", "-q", "xconv/testing/suite", "--xconv-backends", name, *rest, env=ONE_THREAD)
 
 
@@ -101,10 +189,12 @@ def parity(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format and lint."""
-    install(session, "ruff")
+    """Format and lint; workflows, issue forms and the citation against their schemas."""
+    install(session, "ruff", "check-jsonschema")
     session.run("ruff", "format", *(["--check"] if os.environ.get("CI") else []), ".")
     session.run("ruff", "check", ".")
+    for schema, pattern in SCHEMAS.items():
+        session.run("check-jsonschema", "--builtin-schema", schema, *map(str, sorted(ROOT.glob(pattern))))
 
 
 @nox.session
