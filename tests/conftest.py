@@ -32,6 +32,8 @@ collect_ignore = ["stranger"]
 __all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_tests", "pytest_runtest_teardown"]
 
 NEEDED = {
+    "holding.py": {"torch"},
+    "two_dimensional_networks.py": {"torch"},
     "test_torch.py": {"torch"},
     "test_torch_not_plain.py": {"torch"},
     "test_torch_batched.py": {"torch"},
@@ -75,6 +77,15 @@ NEEDED = {
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     return True if NEEDED.get(collection_path.name, set()) - set(requested_backends(config)) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where no framework is installed and none was asked for, tests that are given a backend have nothing to run on."""
+    if not requested_backends(config):
+        given = {"backend", "loaded"}
+        alone = [item for item in items if given.isdisjoint(getattr(item, "fixturenames", ()))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(alone)])
+        items[:] = alone
 
 
 SKIPS = (
