@@ -67,23 +67,38 @@ def tests(session: nox.Session) -> None:
         )  # fmt: skip
 
 
+CORE = [
+    "tests/test_arena.py",
+    "tests/test_bench_report.py",
+    "tests/test_diagnosis.py",
+    "tests/test_direct.py",
+    "tests/test_direct_order.py",
+    "tests/test_direct_schedules.py",
+    "tests/test_executable.py",
+    "tests/test_functions.py",
+    "tests/test_portable.py",
+    "tests/test_project.py",
+    "tests/test_reference.py",
+    "tests/test_wisdomfile.py",
+]
+"""Tests that need no framework; of those in them that are given a backend, none is run where there is none."""
+
+
 @nox.session
 def core(session: nox.Session) -> None:
     """The tests that need no framework, where none is installed."""
     install(session, "-e", ".[bench,direct,testing]", "pytest-xdist")
-    session.run("pytest", "-n", "2", "-q", *(session.posargs or ["tests"]), env=ONE_THREAD)
+    session.run("pytest", "-n", "2", "-q", *(session.posargs or CORE), env=ONE_THREAD)
 
 
 LOWEST = {
-    "core": ("bench,direct,testing", ["tests"]),
-    "torch": ("torch,testing", ["tests/backends/test_torch.py", "tests/backends/test_direct_torch.py"]),
-    "tensorflow": (
-        "tensorflow,testing",
-        ["tests/backends/test_tensorflow.py", "tests/backends/test_direct_tensorflow.py"],
-    ),
-    "jax": ("jax,peers,testing", ["tests/backends/test_jax.py"]),
+    "core": ("bench,direct,testing", CORE),
+    "torch": ("torch,testing", ["tests/backends/test_torch.py"]),
+    "tensorflow": ("tensorflow,testing", ["tests/backends/test_tensorflow.py"]),
+    "jax": ("jax,testing", ["tests/backends/test_jax.py"]),
 }
 """Extras and tests of each environment of :func:`minimum`."""
+
 RANGE_PROOF = [
     "xconv/testing/suite/test_formulations.py",
     "xconv/testing/suite/test_faults.py",
@@ -105,7 +120,8 @@ def minimum(session: nox.Session, framework: str) -> None:
     index = ["--torch-backend", "cpu"] if framework == "torch" else []
     session.run("uv", "pip", "install", "--quiet", "--resolution", "lowest-direct", *index, "-e", f".[{extras}]")
     shared = [] if framework == "core" else [*RANGE_PROOF, "--xconv-backends", framework]
-    session.run("pytest", "-q", *own, *shared, *session.posargs, env=ONE_THREAD)
+    one_dnn = {"TF_ENABLE_ONEDNN_OPTS": "1"} if framework == "tensorflow" else {}
+    session.run("pytest", "-q", *own, *shared, *session.posargs, env={**ONE_THREAD, **one_dnn})
 
 
 @nox.session
