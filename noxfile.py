@@ -68,7 +68,7 @@ def tests(session: nox.Session) -> None:
 
 
 CORE = [
-    "tests/test_arena.py",
+    "tests/test_allocator.py",
     "tests/test_bench_report.py",
     "tests/test_diagnosis.py",
     "tests/test_direct.py",
@@ -76,6 +76,7 @@ CORE = [
     "tests/test_direct_schedules.py",
     "tests/test_executable.py",
     "tests/test_functions.py",
+    "tests/test_objectcache.py",
     "tests/test_portable.py",
     "tests/test_project.py",
     "tests/test_reference.py",
