@@ -35,6 +35,24 @@ SCHEMAS = {
 """What check-jsonschema compares with which files; all schemas come with it."""
 
 
+QUICK_START = {"PYTHONDONTWRITEBYTECODE": "", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+"""Modules are compiled once, not in each of some hundred processes; torch starts no processes to compile in."""
+
+NOT_LONG = ("-m", "not extended")
+SUITE = "xconv/testing/suite"
+WITHOUT_ONEDNN = (
+    *(f"{SUITE}/test_{name}.py" for name in ("formulations", "gradients", "parity", "properties", "views")),
+    "tests/backends/test_tensorflow.py",
+)
+"""TensorFlow has other kernels then, and so these compute other things."""
+
+OF_ANY_KERNEL = tuple(f"{SUITE}/test_{name}.py" for name in ("faults", "plans"))
+FOR_JAX = (
+    *(f"{SUITE}/test_{name}.py" for name in ("formulations", "faults", "views")),
+    "tests/backends/test_jax.py",
+)
+
+
 def install(session: nox.Session, *what: str) -> None:
     """Install with the project's own versions."""
     session.install("-c", "constraints.txt", *what)
@@ -46,25 +64,33 @@ def install_frameworks(session: nox.Session, extra: str) -> None:
     install(session, "-e", f".[{extra}]")
 
 
+def run_pytest(session: nox.Session, backends: str, *what: str, onednn: bool = True) -> None:
+    """Two processes; the one that is done first takes half of what the other has left."""
+    session.run(
+        "pytest", "-q", "-n", "2", "--dist", "worksteal", "--xconv-backends", backends, *what,
+        env={**ONE_THREAD, **QUICK_START, "TF_ENABLE_ONEDNN_OPTS": str(int(onednn))},
+    )  # fmt: skip
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test, TensorFlow's once more with the other setting of oneDNN, and JAX's."""
+    """What each contributor runs: all but the long tests, TensorFlow's kernels with oneDNN off too, and JAX's tests."""
     install_frameworks(session, "dev")
-    both = ["--xconv-backends", "torch,tensorflow"]
-    session.run("pytest", "-n", "2", "-q", *both, *session.posargs, env={**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "1"})
+    run_pytest(session, "torch,tensorflow", *NOT_LONG, *session.posargs)
     if not session.posargs:
-        session.run(
-            "pytest", "-n", "2", "-q", "--xconv-backends", "tensorflow",
-            "xconv/testing/suite", "tests/backends/test_tensorflow.py",
-            env={**ONE_THREAD, "TF_ENABLE_ONEDNN_OPTS": "0"},
-        )  # fmt: skip
+        run_pytest(session, "tensorflow", *NOT_LONG, *WITHOUT_ONEDNN, onednn=False)
         # JAX compiles each shape: `nox -s conformance -- jax` runs all of the suite in half an hour
-        session.run(
-            "pytest", "-n", "2", "-q", "--xconv-backends", "jax",
-            "xconv/testing/suite/test_formulations.py", "xconv/testing/suite/test_faults.py",
-            "xconv/testing/suite/test_views.py", "tests/backends/test_jax.py",
-            env=ONE_THREAD,
-        )  # fmt: skip
+        run_pytest(session, "jax", *NOT_LONG, *FOR_JAX)
+
+
+@nox.session
+def extended(session: nox.Session) -> None:
+    """The long tests, which CI runs as well: those that are marked, and all of the suite with oneDNN off."""
+    install_frameworks(session, "dev")
+    run_pytest(session, "torch,tensorflow", "-m", "extended", *session.posargs)
+    if not session.posargs:
+        run_pytest(session, "tensorflow", "-m", "extended", *WITHOUT_ONEDNN, onednn=False)
+        run_pytest(session, "tensorflow", *OF_ANY_KERNEL, onednn=False)
 
 
 CORE = [

@@ -14,9 +14,19 @@ import xconv
 from xconv.backend import Backend
 from xconv.cli import main
 from xconv.files import write_whole
+from xconv.parity import cases, running
 
 
-def test_parity_agrees(backend: Backend, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.extended)])
+def test_parity_agrees(
+    backend: Backend,
+    every: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the cases that it checks one in so many, and all: every formulation of every case takes a while."""
+    monkeypatch.setattr(running, "cases_of", lambda tier: cases(tier)[::every])
     file = tmp_path / "report.json"
     command = ["parity", "--backend", backend.name, "--device", "cpu", "--dtype", "float32", "--mode", "eager"]
     assert main([*command, "--json", str(file)]) == 0

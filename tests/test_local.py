@@ -14,6 +14,7 @@ from xconv.one_formulation import by_formulation
 from xconv.parity import Case
 from xconv.parity.check import check
 from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.target import EAGER
 from xconv.wisdom import Entry, Key, forget, remember
 
 PROBLEMS = {
@@ -70,17 +71,27 @@ LONG: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ("conv1d_columns", (1, 20_000, 2, 1), (8001, 1, 1), {"padding": "causal"}),
     ("conv1d_transpose", (1, 80_000, 1), (8001, 1, 1), {}),
 ]
+SHORTER: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ("conv1d", (1, 10_000, 1), (2001, 1, 1), {"padding": "causal"}),
+    ("conv1d_rows", (1, 2, 5_000, 1), (2001, 1, 1), {"padding": "causal"}),
+    ("conv1d_columns", (1, 5_000, 2, 1), (2001, 1, 1), {"padding": "causal"}),
+    ("conv1d_transpose", (1, 20_000, 1), (2001, 1, 1), {}),
+]
+"""Graphs take transforms of these already."""
 
 
-@pytest.mark.parametrize(("operation", "x_shape", "weight_shape", "options"), LONG, ids=str)
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("compiled", "operation", "x_shape", "weight_shape", "options"),
+    [*((False, *layer) for layer in LONG), *((True, *layer) for layer in SHORTER)],
+    ids=str,
+)
 def test_nothing_before_an_impulse(
     backend: Backend,
+    compiled: bool,
     operation: str,
     x_shape: tuple[int, ...],
     weight_shape: tuple[int, ...],
     options: dict[str, Any],
-    compiled: bool,
 ) -> None:
     """Exact zeros before it, in the result and in the gradients, where "auto" takes transforms."""
     axis = 2 if operation == "conv1d_rows" else 1
@@ -127,6 +138,8 @@ def test_wisdom_of_transforms_is_not_followed(backend: Backend, nothing_known: N
 def test_auto_takes_transforms_there(backend: Backend) -> None:
     """Else the tests above would say nothing."""
     if "fft" in {form.name for form in backend.formulations}:
-        for operation, x_shape, weight_shape, options in LONG:
-            call = xconv.resolve(operation, x_shape, weight_shape, **options)
-            assert xconv.plan(call, backend=backend.name).choices[call.direction].formulation == "fft", operation
+        for execution, layers in ((EAGER, LONG), (backend.mode_execution[backend.modes[0]], SHORTER)):
+            for operation, x_shape, weight_shape, options in layers:
+                call = xconv.resolve(operation, x_shape, weight_shape, **options)
+                plan = xconv.plan(call, backend=backend.name, execution=execution)
+                assert plan.choices[call.direction].formulation == "fft", (execution, operation)

@@ -40,10 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker."""
+    """The markers."""
     config.addinivalue_line(
         "markers", "xconv_backends(*names): the backends that a test with `xconv_backend` is for; others are left out"
     )
+    config.addinivalue_line("markers", "extended: a long test of xconv's own that `nox -s tests` leaves to CI")
 
 
 def requested_backends(config: pytest.Config) -> list[str]:

@@ -15,6 +15,7 @@ from xconv.lowering import lower
 from xconv.parity import Case, cases
 from xconv.plan import Plan
 from xconv.target import EXPORT, GRAPH, INDUCTOR, XLA
+from xconv.testing.suite.extended import first_of
 
 ALL, SMOKE = cases("full"), cases("smoke")
 OPERATIONS = sorted({case.operation for case in ALL})
@@ -83,8 +84,9 @@ def test_what_is_traced_is_what_a_plan_says(backend: Backend, operation: str, mo
         assert ran == [plan for case in some for plan in planned(backend, case, execution)], execution
 
 
+@pytest.mark.parametrize("part", first_of(range(3), 3))  # each graph takes half a second
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_is_compiled_is_what_a_plan_says(backend: Backend, operation: str) -> None:
+def test_what_is_compiled_is_what_a_plan_says(backend: Backend, operation: str, part: int) -> None:
     """By the graph: a node has the names of its formulations, and torch's own op is one."""
     if backend.name != "torch":
         return  # the graphs of the others are traced by their Python code
@@ -96,9 +98,7 @@ def test_what_is_compiled_is_what_a_plan_says(backend: Backend, operation: str) 
         graphs.append(graph)
         return graph.forward
 
-    for case in SMOKE:
-        if case.operation != operation:
-            continue
+    for case in [case for case in SMOKE if case.operation == operation][part::3]:
         torch.compiler.reset()
         del graphs[:]
         torch.compile(case.run, fullgraph=True, backend=keep)(*tensors(backend, case))
