@@ -15,6 +15,7 @@ from xconv import reference
 from xconv.backend import Backend
 from xconv.call import resolve_all
 from xconv.parity import Case, cases, check
+from xconv.testing.suite.extended import first_of
 
 F = torch.nn.functional
 torch_cases = [case for case in cases("default")[3::90] if 0 not in case.x_shape]
@@ -36,7 +37,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("case", torch_cases, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", first_of(torch_cases, 4), ids=lambda case: case.name)
 def test_inductor_agrees(case: Case) -> None:
     assert all(f.ok for f in check(xconv.get_backend("torch"), case, kind="integers", mode="inductor"))
 
@@ -52,7 +53,8 @@ def test_compile_without_a_call_before(options: dict[str, Any], dynamic: bool) -
         return xconv.conv1d(x, weight, **options)
 
     compiled = torch.compile(function, fullgraph=True, dynamic=dynamic, backend="aot_eager")
-    for n, length in ((2, 20), (3, 20), (3, 31), (5, 44)):
+    # a static graph is traced again for each size
+    for n, length in ((2, 20), (3, 20), (3, 31), (5, 44)) if dynamic else ((2, 20), (3, 31)):
         x = integers(n, length, 4)  # a compiled call may be computed another way
         assert torch.equal(compiled(x), function(x))
 

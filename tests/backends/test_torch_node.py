@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -94,6 +94,15 @@ def test_what_is_exported_holds_torch_s_own_ops(strict: bool) -> None:
     assert [str(target).split(".")[1] for target in work(exported.graph)] == ["conv2d"]
 
 
+def by_compiler(calls: Iterable[Any], compilers: list[str]) -> list[Any]:
+    """All calls under the first of the compilers, and the first call under all; the rest are extended tests."""
+    return [
+        pytest.param(call, compiler, marks=[pytest.mark.extended] if i and compiler != compilers[0] else [])
+        for i, call in enumerate(calls)
+        for compiler in compilers
+    ]
+
+
 OPEN_CALLS: list[dict[str, Any]] = [
     {"padding": "same"},
     {"stride": 2, "padding": "same"},
@@ -103,8 +112,7 @@ OPEN_CALLS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("compiler", ["eager", "aot_eager", "inductor"])
-@pytest.mark.parametrize("options", OPEN_CALLS, ids=str)
+@pytest.mark.parametrize(("options", "compiler"), by_compiler(OPEN_CALLS, ["aot_eager", "eager", "inductor"]), ids=str)
 def test_what_has_open_sizes_is_planned_when_it_runs(options: dict[str, Any], compiler: str) -> None:
     """One program for all sizes, its gradients too: bit for bit what the reference gives of small integers."""
     torch.compiler.reset()
@@ -178,8 +186,7 @@ CALLS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
-@pytest.mark.parametrize("how", CALLS)
+@pytest.mark.parametrize(("how", "compiler"), by_compiler(CALLS, ["aot_eager", "inductor"]))
 def test_nodes_and_their_gradients_are_those_of_eager_torch(how: str, compiler: str) -> None:
     """Bit for bit, and laid in memory alike."""
     shape, kernel, options = CALLS[how]
