@@ -18,6 +18,7 @@ from torch.nn.utils import prune
 import xconv
 from tests.every_call import EVERY, SIMPLE, arrays
 from xconv.parity import Case
+from xconv.testing.suite.extended import first_of
 from xconv_torch.layers import KINDS, Conv1D
 
 BACKEND = xconv.get_backend("torch")
@@ -195,7 +196,7 @@ def test_onnx_files_by_traces(name: str) -> None:
         assert np.array_equal(y, layer(x).detach().numpy())
 
 
-@LAYERS
+@pytest.mark.parametrize("name", first_of(layers(), 3))  # an export takes two seconds
 def test_onnx_files_by_export(name: str) -> None:
     layer = layers()[name]().eval()
     free = {axis: torch.export.Dim.DYNAMIC for axis, where in enumerate(layer.options.layout) if where != "C"}
