@@ -26,8 +26,8 @@ from xconv.bench.results import Group, Result, Run
 from xconv.bench.running import Session, Settings, chosen, described_machine
 from xconv.bench.suites import Question
 from xconv.bench.text import to_text
-from xconv.bench_command import FORMATS, backends_of, look_at, written
-from xconv.files import write_whole
+from xconv.commands.bench import FORMATS, backends_of, look_at, written
+from xconv.system.files import write_whole
 
 SESSION, BEFORE = pytest.StashKey[Session](), pytest.StashKey[Run]()
 PEERS, LEFT_OUT = pytest.StashKey[list[Peer]](), pytest.StashKey[list[Peer]]()

@@ -32,15 +32,15 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 import xconv
-from xconv.backend import Backend
 from xconv.bench import catalogue
-from xconv.choices import preferred
-from xconv.estimate import ANY, Model, kind, quantities
-from xconv.files import write_whole
-from xconv.formulation import Formulation
-from xconv.one_formulation import by_formulation
-from xconv.problem import DIRECTIONS, ConvProblem
-from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, Target
+from xconv.core.backend import Backend
+from xconv.core.formulation import Formulation
+from xconv.core.problem import DIRECTIONS, ConvProblem
+from xconv.core.target import CHANNELS_FIRST, CHANNELS_LAST, Target
+from xconv.planning.choices import preferred
+from xconv.planning.estimate import ANY, Model, kind, quantities
+from xconv.planning.one_formulation import by_formulation
+from xconv.system.files import write_whole
 
 PACKAGES = Path(__file__).parents[1] / "backends"
 MOST_MACS, MOST_BYTES = 1.5e9, 40e6
@@ -272,7 +272,7 @@ def _level(rows: list[tuple[list[float], float]], units: np.ndarray) -> float:
 
 
 def choose(backend: Backend, model: Model, timing: Timing) -> str:
-    """What :func:`xconv.choices.decide` would take of what was measured."""
+    """What :func:`xconv.planning.choices.decide` would take of what was measured."""
     forms, target = backend.by_name, target_of(backend, timing.layout)
     own = backend.own(timing.direction, timing.problem, target)
     expected: dict[str, float] = {}
@@ -361,7 +361,7 @@ def main() -> None:
             sub.add_argument("--seed", type=int, default=0)
             sub.add_argument("--large", action="store_true", help="only results of 40 to 200 MB")
             sub.add_argument("--catalogue", action="store_true")
-            sub.add_argument("--kind", help="only problems of this kind, as xconv.estimate.kind calls it")
+            sub.add_argument("--kind", help="only problems of this kind, as xconv.planning.estimate.kind calls it")
             sub.add_argument("--channels", choices=("first", "last"), help="only callers who have them there")
     given = parser.parse_args()
     backend = xconv.get_backend(given.backend)

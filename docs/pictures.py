@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 import xconv
-from xconv.problem import PADDING_MODES, PADDING_NAMES, ConvProblem
-from xconv.reference import bordered
+from xconv.core.problem import PADDING_MODES, PADDING_NAMES, ConvProblem
+from xconv.core.reference import bordered
 
 FOLDER = Path(__file__).parent / "images"
 CELL, GAP, LINE, LEFT = 22, 4, 9, 118

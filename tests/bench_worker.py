@@ -14,7 +14,7 @@ import numpy as np
 
 from xconv.bench.arena import Place
 from xconv.bench.stopwatch import Prepared, Stopwatch
-from xconv.child import serve
+from xconv.system.child import serve
 
 THREADS: list[threading.Thread] = []
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from xconv import wisdom
 from xconv.bench import arena
-from xconv.pytest_plugin import requested_backends
+from xconv.planning import wisdom
 from xconv.testing.axes import (
     NO_DEVICE,
     backend,
@@ -23,6 +22,7 @@ from xconv.testing.axes import (
     pytest_generate_tests,
     pytest_runtest_teardown,
 )
+from xconv.testing.requested import requested_backends
 
 os.environ["XCONV_CACHE"] = "off"  # what is tested is compiled, here and in the processes that tests start
 

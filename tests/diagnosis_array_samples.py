@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tests.diagnosis_samples import in_order, put, read_in_order, shuffled
-from xconv.bounds import round_to
+from xconv.core.bounds import round_to
+from xconv.core.reference import Floats
 from xconv.parity import Diagnosis, diagnose_arrays
-from xconv.reference import Floats
 
 RNG = np.random.default_rng(20)
 SIGNAL = RNG.integers(-99, 100, (2, 6, 4)).astype(float)

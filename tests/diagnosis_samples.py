@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from xconv import reference
-from xconv.bounds import round_to
+from xconv.core import reference
+from xconv.core.bounds import round_to
+from xconv.core.reference import Floats
 from xconv.parity import Case, Diagnosis, diagnose_case
 from xconv.parity.expected import expected
-from xconv.reference import Floats
 
 CONV = Case("conv", "conv1d", (2, 17, 3), ((4, 3, 5),), {"padding": (2, 0)})
 STEPS = Case("steps", "conv1d", (2, 17, 3), ((3, 3, 5),), {"stride": 2, "dilation": 3, "padding": 4})

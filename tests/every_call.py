@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from xconv.backend import Backend
-from xconv.operations import OPERATIONS, Operation
+from xconv.core.backend import Backend
+from xconv.core.operations import OPERATIONS, Operation
 from xconv.parity import Case
 
 _SIGNAL, _MAP = (17,), (11, 9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 import xconv
-from xconv.call import Call
+from xconv.core.call import Call
 from xconv_torch.layers import Conv1D
 
 

@@ -13,7 +13,7 @@ import xconv
 from xconv.advice import field, known, lines, recommend, statistics
 from xconv.advice.known import KNOWN, Known
 from xconv.advice.reach import partial_correlations, reach
-from xconv.backend import Backend
+from xconv.core.backend import Backend
 
 CHANCE = 1e-6
 """The probability with which a right method would fail a test of an error rate."""

@@ -16,8 +16,8 @@ import pytest
 import xconv
 from xconv.advice import known
 from xconv.advice.read import read
-from xconv.backend import Backend
 from xconv.cli import main
+from xconv.core.backend import Backend
 
 RNG = np.random.default_rng(0)
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xconv
-from xconv import wisdom
-from xconv.backend import Backend
-from xconv.choices import alike
-from xconv.estimate import kind
-from xconv.problem import ConvProblem
+from xconv.core.backend import Backend
+from xconv.core.problem import ConvProblem
+from xconv.planning import wisdom
+from xconv.planning.choices import alike
+from xconv.planning.estimate import kind
 
 PROBLEM = ConvProblem(2, 3000, 1, 8, 12, kernel=5, padding=(2, 2))
 NEARLY = ConvProblem(2, 3001, 1, 8, 12, kernel=5, padding=(2, 2))

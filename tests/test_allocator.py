@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import xconv
-from xconv import allocator
+from xconv.system import allocator
 
 needs_glibc = pytest.mark.skipif(
     allocator.unavailable() is not None, reason=f"freed memory cannot be kept: {allocator.unavailable()}"
@@ -142,7 +142,7 @@ def test_another_malloc_is_noticed(tmp_path: Path) -> None:
         capture_output=True,
     )
     done = subprocess.run(
-        [sys.executable, "-c", "import xconv; print(xconv.allocator.unavailable())"],
+        [sys.executable, "-c", "import xconv; print(xconv.system.allocator.unavailable())"],
         env={**os.environ, "LD_PRELOAD": library},
         capture_output=True,
         text=True,

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv.backend import Backend
 from xconv.bench import Arena, Contender, Layer, catalogue
 from xconv.bench.own_layer import own_layer, question
 from xconv.bench.peers import PEERS
@@ -22,7 +21,8 @@ from xconv.bench.suites import CATALOGUE, SUITES
 from xconv.bench.verify import WrongResultError, is_exact, shortened, verify
 from xconv.bench.worker import Bench, smallest
 from xconv.cli import main
-from xconv.errors import ArgumentError
+from xconv.core.backend import Backend
+from xconv.system.errors import ArgumentError
 
 pytestmark = pytest.mark.usefixtures("patient")
 TINY = Layer("t", "latency", "a test", "conv1d", (2, 40, 3), ((3, 3, 4),), {"padding": [1, 1]}, "smoke")

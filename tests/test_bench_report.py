@@ -23,7 +23,7 @@ from xconv.bench.results import Result, Run
 from xconv.bench.statistics import Ratio
 from xconv.bench.suites import ARTICLE
 from xconv.bench.text import article_answer, counts, geometric_means, to_text
-from xconv.errors import ArgumentError
+from xconv.system.errors import ArgumentError
 
 MIXED = run(
     [

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xconv import reference
-from xconv.backend import Backend
-from xconv.borders import largest_pad, source
-from xconv.errors import ArgumentError
-from xconv.problem import DIRECTIONS, ConvProblem, check_window
+from xconv.core import reference
+from xconv.core.backend import Backend
+from xconv.core.borders import largest_pad, source
+from xconv.core.problem import DIRECTIONS, ConvProblem, check_window
+from xconv.system.errors import ArgumentError
 
 NUMPY = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 

@@ -11,10 +11,10 @@ from typing import cast
 import pytest
 
 import xconv
-from xconv.backend import Backend
 from xconv.cli import main
-from xconv.files import write_whole
+from xconv.core.backend import Backend
 from xconv.parity import cases, running
+from xconv.system.files import write_whole
 
 
 @pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.extended)])

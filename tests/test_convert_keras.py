@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from xconv import to_1d
-from xconv.bounds import gamma
-from xconv.errors import ArgumentError
+from xconv.core.bounds import gamma
 from xconv.models.conversion import Conversion, Report
+from xconv.system.errors import ArgumentError
 from xconv.testing import assert_parity, on
 
 SHAPE = (21, 4)

@@ -9,8 +9,8 @@ import pytest
 
 from tests.test_convert_keras import AXES, SHAPE, cases, checked, model_of, pair, proof, randomized
 from xconv import to_1d
-from xconv.bounds import gamma
-from xconv.errors import ArgumentError
+from xconv.core.bounds import gamma
+from xconv.system.errors import ArgumentError
 
 
 def vgg(top: bool) -> Any:

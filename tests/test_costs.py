@@ -8,7 +8,7 @@ import pytest
 
 import xconv
 from xconv.bench import catalogue
-from xconv.explanation import Explanation
+from xconv.explanation.explained import Explanation
 from xconv.parity.cases import Case, cases
 
 CASES = [case for case in cases() if case.layout[-1] == "W" and case.options.get("padding_mode", "zeros") == "zeros"]

@@ -22,11 +22,11 @@ from tests.diagnosis_samples import (
     other,
     result,
 )
-from xconv.errors import ArgumentError
+from xconv.core.reference import Floats
 from xconv.parity import Case, Diagnosis, cases, diagnose_arrays, diagnose_case
 from xconv.parity.diagnosis.setting import Setting
 from xconv.parity.expected import expected
-from xconv.reference import Floats
+from xconv.system.errors import ArgumentError
 
 PAGE = Path(__file__).parent.parent / "docs" / "diagnosis.md"
 RNG = np.random.default_rng(5)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, assume, given, note, settings
 
 from tests.diagnosis_samples import of, other, read_in_order, result, shuffled, with_options
-from xconv.backend import Backend
+from xconv.core.backend import Backend
+from xconv.core.problem import PADDING_MODES, dilated_extent
+from xconv.core.reference import Floats
 from xconv.parity import Case, cases, check, diagnose_case
 from xconv.parity.check import compute
 from xconv.parity.expected import expected
-from xconv.problem import PADDING_MODES, dilated_extent
-from xconv.reference import Floats
 from xconv.testing.suite.test_faults import FAULTS, SMOKE
 
 Computed: TypeAlias = Callable[..., Floats]

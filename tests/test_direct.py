@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import xconv
-from xconv import reference
+from xconv.core import reference
+from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.direct import functions
 from xconv.direct.dense import Dense, DenseForGood
 from xconv.direct.depthwise import Depthwise
@@ -29,7 +30,6 @@ from xconv.direct.sweeps import Walk
 from xconv.direct.team import pool
 from xconv.direct.transposed import transpose
 from xconv.direct.weights import Weights
-from xconv.problem import DIRECTIONS, ConvProblem
 
 MACHINES = [here(), Machine(32, 16, "x86-64-v3"), Machine(16, 16)] if here().vector > 16 else [here()]
 """This processor, and what older ones have: their code runs here too."""

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.test_direct import MACHINES, aligned, compute, problems, small_groups
+from xconv.core.problem import ConvProblem
 from xconv.direct.groups import is_repeated
 from xconv.direct.machine import Machine, here
 from xconv.direct.prepared import Known, Prepared, Repeated
 from xconv.direct.scratch import _pieces, release
 from xconv.direct.tiled import Tiled
-from xconv.problem import ConvProblem
 
 SIGNALS = ("forward", "input_gradient")
 """The directions whose sums have an order of the layer."""

@@ -9,12 +9,12 @@ from types import FrameType
 import pytest
 
 from tests.test_direct_order import LAYERS
+from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.direct.machine import here
 from xconv.direct.prepared import Prepared, prepared
 from xconv.direct.routes import Lines
 from xconv.direct.sweeps import Walk
 from xconv.direct.tiled import Tiled
-from xconv.problem import DIRECTIONS, ConvProblem
 
 STEPS, OF_SWEEP = 700, 20
 """Calls of functions that may be made, NumPy's among them, and those for each sweep; one takes 0.3 us."""

@@ -55,12 +55,12 @@ WITHOUT_EXAMPLE = {
     "xconv.testing.On": RESULT,
     "xconv.testing.Parity": RESULT,
     "xconv.testing.Row": RESULT,
-    "xconv.wisdom.Entry": "the module has one",
-    "xconv.wisdom.Key": "the module has one",
-    "xconv.wisdom.find": "the module has one",
-    "xconv.wisdom.forget": "the module has one",
-    "xconv.wisdom.load": "xconv.wisdom.save has one",
-    "xconv.wisdom.remember": "the module has one",
+    "xconv.planning.wisdom.Entry": "the module has one",
+    "xconv.planning.wisdom.Key": "the module has one",
+    "xconv.planning.wisdom.find": "the module has one",
+    "xconv.planning.wisdom.forget": "the module has one",
+    "xconv.planning.wisdom.load": "xconv.planning.wisdom.save has one",
+    "xconv.planning.wisdom.remember": "the module has one",
 }
 """Public names whose docstring has no example, and why."""
 

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv import registry, wisdom
-from xconv.backend import Backend
 from xconv.cli import main
+from xconv.core import registry
+from xconv.core.backend import Backend
+from xconv.core.operations import OPERATIONS
 from xconv.doctor import Advice, Cell, Framework, Report, examine, read
 from xconv.doctor import capabilities as matrix
 from xconv.doctor import process as processes
@@ -25,8 +26,8 @@ from xconv.doctor.capabilities import Probe
 from xconv.doctor.features import FEATURES
 from xconv.doctor.found import VERSION, Allocator, Compiler, Machine, Wisdom
 from xconv.doctor.text import WIDTH, shown
-from xconv.operations import OPERATIONS
-from xconv.wisdomfile import to_text
+from xconv.planning import wisdom
+from xconv.planning.wisdomfile import to_text
 
 
 def a_machine(**other: Any) -> Machine:

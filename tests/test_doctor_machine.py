@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from xconv.backend import Backend
+from xconv.core.backend import Backend
 from xconv.doctor import machine
 
 # --- the machine ---

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from xconv.backend import Backend
+from xconv.core.backend import Backend
+from xconv.core.operations import OPERATIONS
 from xconv.doctor import Cell
 from xconv.doctor import capabilities as matrix
 from xconv.doctor import frameworks as adapters
 from xconv.doctor.capabilities import Probe, attempt
 from xconv.doctor.features import FEATURES, operation_case
 from xconv.doctor.process import Process
-from xconv.operations import OPERATIONS
 
 FAKE = "tests.doctor_probes"
 

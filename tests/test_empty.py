@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv.backend import Backend
+from xconv.core.backend import Backend
 
 Case = tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]
 CASES: list[Case] = [

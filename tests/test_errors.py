@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv.backend import Backend
+from xconv.core.backend import Backend
 
 
 class Bad(NamedTuple):

@@ -14,10 +14,10 @@ import pytest
 import xconv
 from xconv.bench.limits import Limits
 from xconv.cli import main
-from xconv.explanation import Explanation
+from xconv.core.problem import ConvProblem
+from xconv.explanation.explained import Explanation
+from xconv.explanation.windows import Window
 from xconv.parity.cases import Case, cases
-from xconv.problem import ConvProblem
-from xconv.windows import Window
 
 PAGE = Path(__file__).parent.parent / "docs" / "explain.md"
 CASES = [case for case in cases() if case.layout[-1] == "C"]

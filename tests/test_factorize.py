@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xconv
-from xconv import reference
-from xconv.backend import Backend
-from xconv.bounds import UNIT_ROUNDOFF, gamma
-from xconv.call import resolve, resolve_all
+from xconv.core import reference
+from xconv.core.backend import Backend
+from xconv.core.bounds import UNIT_ROUNDOFF, gamma
+from xconv.core.call import resolve, resolve_all
 from xconv.models.factorize import Factorization
 
 RNG = np.random.default_rng(11)

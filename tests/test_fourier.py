@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xconv import reference
-from xconv.backend import Backend
-from xconv.choices import LEAST_WORKSPACE, decide
-from xconv.fourier import block_length, blocks, good_length
-from xconv.fourier_bounds import fourier_error
-from xconv.one_formulation import by_formulation
+from xconv.core import reference
+from xconv.core.backend import Backend
+from xconv.core.fourier import block_length, blocks, good_length
+from xconv.core.fourier_bounds import fourier_error
+from xconv.core.problem import DIRECTIONS, DTYPES, ConvProblem
+from xconv.core.target import Target
 from xconv.parity import Case, cases, check
 from xconv.parity.expected import expected
-from xconv.problem import DIRECTIONS, DTYPES, ConvProblem
-from xconv.target import Target
+from xconv.planning.choices import LEAST_WORKSPACE, decide
+from xconv.planning.one_formulation import by_formulation
 
 PROBLEMS = {
     "one channel": ConvProblem(2, 3000, 1, 1, 1, kernel=101, padding=(100, 0)),

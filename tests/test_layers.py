@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv.bounds import Enclosure
+from xconv.core.bounds import Enclosure
+from xconv.core.operations import layers
+from xconv.core.reference import Floats
 from xconv.models.layers import LayerOptions
-from xconv.operations import layers
 from xconv.parity import Case
 from xconv.parity.check import transforms
 from xconv.parity.comparison import compare
 from xconv.parity.expected import expected
-from xconv.reference import Floats
 
 Arrays: TypeAlias = dict[str, Floats]
 

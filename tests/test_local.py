@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv import reference
-from xconv.backend import Backend
-from xconv.one_formulation import by_formulation
+from xconv.core import reference
+from xconv.core.backend import Backend
+from xconv.core.problem import DIRECTIONS, ConvProblem
+from xconv.core.target import EAGER
 from xconv.parity import Case
 from xconv.parity.check import check
-from xconv.problem import DIRECTIONS, ConvProblem
-from xconv.target import EAGER
-from xconv.wisdom import Entry, Key, forget, remember
+from xconv.planning.one_formulation import by_formulation
+from xconv.planning.wisdom import Entry, Key, forget, remember
 
 PROBLEMS = {
     "plain": ConvProblem(2, 40, 1, 3, 4, kernel=5),

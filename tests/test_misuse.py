@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv.backend import Backend
+from xconv.core.backend import Backend
 
 PAGE = Path(__file__).parent.parent / "docs" / "misuse.md"
 ROWS = re.findall(r"^\| ([^|]+) \| `([^|]+)` \| (.+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import xconv
-from xconv.backend import Backend
 from xconv.cli import main
+from xconv.core.backend import Backend
 
 pytestmark = pytest.mark.usefixtures("nothing_known")
 

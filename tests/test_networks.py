@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xconv import ArgumentError, get_backend, models, reference
-from xconv.bounds import gamma
-from xconv.call import resolve
+from xconv import ArgumentError, get_backend, models
+from xconv.core import reference
+from xconv.core.bounds import gamma
+from xconv.core.call import resolve
 from xconv.models import (
     SGD,
     Adam,

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv import dispatch, wisdom
-from xconv.backend import Backend
-from xconv.problem import DIRECTIONS
-from xconv.target import EXECUTIONS, Target
+from xconv.calls import dispatch
+from xconv.core.backend import Backend
+from xconv.core.problem import DIRECTIONS
+from xconv.core.target import EXECUTIONS, Target
+from xconv.planning import wisdom
 
 ROOT = Path(xconv.__file__).parent.parent
 SOURCES = sorted(
@@ -24,12 +25,12 @@ SOURCES = sorted(
 )
 
 CHOOSING = {"decide", "candidates", "preferred"}
-"""The functions of xconv/choices.py that choose."""
+"""The functions of xconv/planning/choices.py that choose."""
 
-MAY_CHOOSE = {"xconv/choices.py", "xconv/planner.py", "xconv/tuning.py"}
+MAY_CHOOSE = {"xconv/planning/choices.py", "xconv/planning/planner.py", "xconv/planning/tuning.py"}
 """The last measures what the first proposes."""
 
-MAY_PLAN = {"xconv/planner.py", "xconv/run.py", "backends/xconv_torch/node.py"}
+MAY_PLAN = {"xconv/planning/planner.py", "xconv/calls/run.py", "backends/xconv_torch/node.py"}
 """Calls; nodes whose sizes were open until their graph ran.
 
 Who wants to read a plan asks ``xconv.plan``.
@@ -59,7 +60,7 @@ def imported(path: Path) -> Iterator[tuple[str, str]]:
 
 def test_only_the_planner_chooses() -> None:
     choosers = {named(path) for path in SOURCES if CHOOSING & {name for owner, name in called(path) if owner == ""}} - {
-        "xconv/bench_command.py"
+        "xconv/commands/bench.py"
     }
     assert choosers <= MAY_CHOOSE
     asked = {"estimates", "rule", "own", "is_trap"}
@@ -69,11 +70,11 @@ def test_only_the_planner_chooses() -> None:
 
 
 def test_backends_lower_plans_and_choose_nothing() -> None:
-    planners = {named(path) for path in SOURCES if ("xconv.planner", "plan_call") in set(imported(path))}
-    assert planners == MAY_PLAN - {"xconv/planner.py"}
+    planners = {named(path) for path in SOURCES if ("xconv.planning.planner", "plan_call") in set(imported(path))}
+    assert planners == MAY_PLAN - {"xconv/planning/planner.py"}
     for path in SOURCES:
         if path.is_relative_to(ROOT / "backends"):
-            assert not any(module == "xconv.choices" for module, _ in imported(path)), named(path)
+            assert not any(module == "xconv.planning.choices" for module, _ in imported(path)), named(path)
 
 
 def test_a_bias_is_added_in_one_place() -> None:
@@ -91,7 +92,7 @@ def test_a_bias_is_added_in_one_place() -> None:
             if any(map(is_bias, added)):
                 adders.add(named(path))
     # the reference is another computation, and models hold layers of their own
-    assert {name for name in adders if "/models/" not in name} <= {"xconv/epilogue.py", "xconv/reference.py"}
+    assert {name for name in adders if "/models/" not in name} <= {"xconv/core/epilogue.py", "xconv/core/reference.py"}
 
 
 def test_a_plan_travels_to_a_fresh_process(tmp_path: Path, backend: Backend) -> None:
@@ -209,7 +210,7 @@ def test_an_exception_of_a_kept_call_arrives_once_and_unchanged(
         lowered.append(1)
         raise error
 
-    monkeypatch.setattr("xconv.run.lower", lambda _: failing)
+    monkeypatch.setattr("xconv.calls.run.lower", lambda _: failing)
     for _ in range(3):
         with pytest.raises(MemoryError) as found:
             xconv.conv1d(x, w)

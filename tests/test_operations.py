@@ -16,20 +16,24 @@ import pytest
 
 import xconv
 from tests.every_call import every_call, operands, ways
-from xconv import bench_command, explain_command, operations, ops, tuning_command
-from xconv.backend import Backend
+from xconv import ops
 from xconv.bench.catalogue import Layer
 from xconv.bench.own_layer import own_layer
 from xconv.bench.verify import verify
 from xconv.bench.worker import chosen, formulations, smallest
-from xconv.call import resolve_all
+from xconv.calls.run import run, run_steps
+from xconv.commands import bench as bench_command
+from xconv.commands import explain as explain_command
+from xconv.commands import tune as tuning_command
+from xconv.core import operations
+from xconv.core.backend import Backend
+from xconv.core.call import resolve_all
+from xconv.core.operations import MAPS, OPERATIONS, SIGNALS, Operation
 from xconv.doctor import capabilities
 from xconv.doctor.features import operation_case
 from xconv.models.layers import LayerOptions
-from xconv.operations import MAPS, OPERATIONS, SIGNALS, Operation
 from xconv.parity import cases, check
 from xconv.parity.geometries import geometries
-from xconv.run import run, run_steps
 
 ROOT = Path(__file__).parent.parent
 
@@ -307,14 +311,14 @@ NAMED_ELSEWHERE = {
     "xconv/__init__.py": "the public names",
     "xconv/ops.py": "each function names its row",
     "xconv/advice": "recommendations have names of their own, some of which are an operation's",
-    "xconv/backend.py": "a formulation has this name",
+    "xconv/core/backend.py": "a formulation has this name",
     "xconv/bench/suites.py": "questions about particular operations",
     "xconv/claims": "claims about particular operations",
     "xconv/doctor/features.py": "features of a framework's own ops, each of a particular operation",
-    "xconv/lowering.py": "a problem that no operation was called for",
+    "xconv/core/lowering.py": "a problem that no operation was called for",
     "xconv/models/spec.py": "kinds of layers of a network, and what a dense layer costs",
     "xconv/parity/cases.py": "sizes at which a framework was once wrong, each of a particular operation",
-    "xconv/planner.py": "a problem that no operation was called for, and a formulation",
+    "xconv/planning/planner.py": "a problem that no operation was called for, and a formulation",
     "xconv/testing/suite": "samples of particular operations",
     "backends": "formulations, the frameworks' own functions, and the operation of each of their layers",
 }
@@ -330,7 +334,7 @@ def test_names_stand_in_the_table_alone() -> None:
     for path in _python_files():
         file = str(path.relative_to(ROOT))
         texts = [node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)]
-        if file != "xconv/operations.py" and OPERATIONS.keys() & {text for text in texts if isinstance(text, str)}:
+        if file != "xconv/core/operations.py" and OPERATIONS.keys() & {text for text in texts if isinstance(text, str)}:
             found.add(next((known for known in NAMED_ELSEWHERE if file.startswith(known)), file))
     assert found == {*NAMED_ELSEWHERE}
 

@@ -13,14 +13,14 @@ import pytest
 
 import xconv
 from tests.every_call import EVERY, along_one_axis, arrays, operands
-from xconv import dispatch
-from xconv.backend import Backend
-from xconv.call import resolve_all
-from xconv.cost import cost
+from xconv.calls import dispatch
+from xconv.core.backend import Backend
+from xconv.core.call import resolve_all
+from xconv.core.cost import cost
+from xconv.core.operations import layers
+from xconv.core.problem import ConvProblem
 from xconv.models.layers import LayerOptions
-from xconv.operations import layers
 from xconv.parity import Case
-from xconv.problem import ConvProblem
 
 
 class Index:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import xconv
-from xconv import registry
-from xconv.backend import Backend
-from xconv.registry import BackendSpec
+from xconv.core import registry
+from xconv.core.backend import Backend
+from xconv.core.registry import BackendSpec
 
 ROOT = Path(__file__).parent.parent
 

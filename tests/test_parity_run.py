@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import xconv
-from xconv.backend import Backend
+from xconv.core.backend import Backend
 from xconv.parity import Case, Row, Task, cases, run, subjects
 from xconv.parity.trust import distrust
 

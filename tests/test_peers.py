@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xconv import reference
-from xconv.backend import Backend
 from xconv.bench import Arena, Contender, Layer, limits
 from xconv.bench.limits import Limits
 from xconv.bench.peers import PEERS, Peer, choose, thread_settings
 from xconv.bench.peers.task import Built, Task
 from xconv.bench.peers.verify import fourier_error, verify_peer
 from xconv.bench.verify import WrongResultError
-from xconv.call import resolve_all
-from xconv.cost import Cost
+from xconv.core import reference
+from xconv.core.backend import Backend
+from xconv.core.call import resolve_all
+from xconv.core.cost import Cost
 
 
 def layer(operation: str, x: tuple[int, ...], *weights: tuple[int, ...], **options: object) -> Layer:

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv import dispatch, wisdom
-from xconv.backend import Backend
 from xconv.bench import catalogue
-from xconv.call import resolve_all
-from xconv.choices import decide, workspace_limit
-from xconv.problem import DIRECTIONS, ConvProblem
-from xconv.target import Target
-from xconv.tuning import is_right, tune
+from xconv.calls import dispatch
+from xconv.core.backend import Backend
+from xconv.core.call import resolve_all
+from xconv.core.problem import DIRECTIONS, ConvProblem
+from xconv.core.target import Target
+from xconv.planning import wisdom
+from xconv.planning.choices import decide, workspace_limit
+from xconv.planning.tuning import is_right, tune
 
 RNG = np.random.default_rng(3)
 PROBLEM = ConvProblem(2, 200, 1, 8, 12, kernel=5, padding=(2, 2))
@@ -249,7 +250,7 @@ def test_a_form_that_is_wrong_in_full_only_is_not_timed(backend: Backend, monkey
         return y + 1 if problem.length == PROBLEM.length else y
 
     monkeypatch.setattr(taps, "forward", forward)
-    monkeypatch.setattr("xconv.tuning.CANDIDATES", len(backend.formulations))
+    monkeypatch.setattr("xconv.planning.tuning.CANDIDATES", len(backend.formulations))
     [found] = tune(PROBLEM, backend=backend.name, directions=["forward"], progress=False)
     assert found.wrong == ("taps",)
     assert "taps" not in found.seconds

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 import xconv
 from tests.ported import original, port
-from xconv.bounds import UNIT_ROUNDOFF, gamma
+from xconv.core.bounds import UNIT_ROUNDOFF, gamma
 from xconv.models import matching
 from xconv.models.neutral import Layer
 from xconv.testing import ParityError

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from xconv.cores import allowed_cores
+from xconv.system.cores import allowed_cores
 
 ELSEWHERE = """
 import os, pkgutil, sys

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 import xconv
-from xconv.backend import Backend
+from xconv.core.backend import Backend
 from xconv.testing import Conformance, axes, conformance
 from xconv.testing.expectations import Expectations
 

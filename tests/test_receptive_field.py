@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv import cost
+from xconv.core import cost
 from xconv.models.field_report import ReceptiveField
 from xconv.models.fields import Field, resized, sliding, transposed
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import ndimage, signal
 
-from xconv import reference
-from xconv.bounds import Enclosure, enclose, gamma, round_to
-from xconv.call import resolve
+from xconv.core import reference
+from xconv.core.bounds import Enclosure, enclose, gamma, round_to
+from xconv.core.call import resolve
 from xconv.parity import Case, cases
 from xconv.parity.expected import expected
 

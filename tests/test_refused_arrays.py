@@ -10,7 +10,7 @@ import pytest
 
 import xconv
 from tests.every_call import EVERY, arrays, operands
-from xconv.backend import Backend
+from xconv.core.backend import Backend
 from xconv.parity import Case
 
 Kinds = dict[str, tuple[Callable[[Any], Any], str]]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv.backend import Backend
-from xconv.sizes import MOST
+from xconv.core.backend import Backend
+from xconv.core.sizes import MOST
 
 ANSWERED: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any], dict[str, Any]]] = [
     ("conv1d", (1, 9, 1), (1, 1, 1), {"dilation": 2**31}, {}),

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xconv import reference
-from xconv.problem import DIRECTIONS, ConvProblem
-from xconv.strides import decimated, single_place, without_stride
+from xconv.core import reference
+from xconv.core.problem import DIRECTIONS, ConvProblem
+from xconv.core.strides import decimated, single_place, without_stride
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv.backend import Backend
+from xconv.core.backend import Backend
 from xconv.models.conversion import AXES, Options, Report, Step, channel_map, embedded
 from xconv.models.proof import prove
 from xconv.models.reshaping import (

@@ -12,8 +12,8 @@ import pytest
 
 import xconv
 from tests.wisdom_samples import ENTRY, PROBLEM, fill, key
-from xconv import wisdom, wisdomfile
-from xconv.wisdom import Entry, Key
+from xconv.planning import wisdom, wisdomfile
+from xconv.planning.wisdom import Entry, Key
 
 pytestmark = pytest.mark.usefixtures("nothing_known")
 

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 import xconv
 from tests.wisdom_samples import ENTRY, PROBLEM, fill, key
-from xconv import ConvProblem, wisdom, wisdomfile
-from xconv.wisdom import Entry, Key
+from xconv import ConvProblem
+from xconv.planning import wisdom, wisdomfile
+from xconv.planning.wisdom import Entry, Key
 
 pytestmark = pytest.mark.usefixtures("nothing_known")
 

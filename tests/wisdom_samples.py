@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from xconv import ConvProblem, wisdom
-from xconv.wisdom import Entry, Key
+from xconv import ConvProblem
+from xconv.planning import wisdom
+from xconv.planning.wisdom import Entry, Key
 
 PROBLEM = ConvProblem(outer=8, length=1000, inner=1, in_channels=16, out_channels=32, kernel=9, padding=(4, 4))
 ENTRY = Entry("taps", 0.001, 0.002, "2026-01-02")

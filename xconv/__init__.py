@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from xconv.allocator import keep_freed_memory
-from xconv.call import Call, resolve
-from xconv.errors import ArgumentError, BackendError, UnsupportedError, WisdomError, XconvError
+from xconv.core.call import Call, resolve
+from xconv.core.plan import Plan
+from xconv.core.problem import ConvProblem
+from xconv.core.registry import backends, get_backend
 from xconv.models import convolutions
 from xconv.ops import (
     conv1d,
@@ -23,24 +24,22 @@ from xconv.ops import (
     conv2d_as_1d,
     spatially_separable_conv2d,
 )
-from xconv.plan import Plan
-from xconv.planner import plan
-from xconv.problem import ConvProblem
-from xconv.registry import backends, get_backend
+from xconv.planning.planner import plan
+from xconv.system.allocator import keep_freed_memory
+from xconv.system.errors import ArgumentError, BackendError, UnsupportedError, WisdomError, XconvError
+from xconv.system.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from xconv import bench, bounds, claims, cost, parity, reference, testing, wisdom
+    from xconv import bench, bounds, claims, cost, errors, parity, reference, testing, wisdom
     from xconv.advice import advise
-    from xconv.explanation import explain
+    from xconv.explanation.explained import explain
+    from xconv.explanation.separable import separable_cost
+    from xconv.explanation.variants import side_by_side
     from xconv.models.factorize import factorize
     from xconv.models.field_report import receptive_field
     from xconv.models.to_1d import to_1d
     from xconv.models.weights import port_weights
-    from xconv.separable import separable_cost
-    from xconv.tuning import tune
-    from xconv.variants import side_by_side
-
-__version__ = "0.1.0"
+    from xconv.planning.tuning import tune
 
 __all__ = [
     "ArgumentError",
@@ -64,6 +63,7 @@ __all__ = [
     "conv2d_as_1d",
     "convolutions",
     "cost",
+    "errors",
     "explain",
     "factorize",
     "get_backend",
@@ -83,26 +83,26 @@ __all__ = [
     "wisdom",
 ]
 
-_ROOMS = ("bench", "bounds", "claims", "cost", "parity", "reference", "testing", "wisdom")
+_MODULES = ("bench", "bounds", "claims", "cost", "errors", "parity", "reference", "testing", "wisdom")
 
 _FUNCTIONS = {
     "advise": "xconv.advice",
-    "explain": "xconv.explanation",
+    "explain": "xconv.explanation.explained",
     "factorize": "xconv.models.factorize",
     "port_weights": "xconv.models.weights",
     "receptive_field": "xconv.models.field_report",
-    "separable_cost": "xconv.separable",
-    "side_by_side": "xconv.variants",
+    "separable_cost": "xconv.explanation.separable",
+    "side_by_side": "xconv.explanation.variants",
     "to_1d": "xconv.models.to_1d",
-    "tune": "xconv.tuning",
+    "tune": "xconv.planning.tuning",
 }
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        # Rooms that most programs never enter are imported when they are named, so that `import xconv` stays cheap.
+        # What most programs never use is imported when it is named, so that `import xconv` stays cheap.
         if name in _FUNCTIONS:
             return getattr(importlib.import_module(_FUNCTIONS[name]), name)
-        if name in _ROOMS:
+        if name in _MODULES:
             return importlib.import_module(f"xconv.{name}")
         raise AttributeError(f"module 'xconv' has no attribute {name!r}")

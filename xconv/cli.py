@@ -8,13 +8,8 @@ import sys
 from collections.abc import Sequence
 
 import xconv
-from xconv import advise_command as advise
-from xconv import bench_command as bench
-from xconv import claims_command as claims
-from xconv import doctor_command as doctor
-from xconv import explain_command as explain
-from xconv import parity_command as parity
-from xconv import tuning_command as tuning
+from xconv.commands import advise, bench, claims, doctor, explain, parity
+from xconv.commands import tune as tuning
 
 DONE, WRONG_USE = 0, 2
 

@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xconv.formulation import Array
-from xconv.run import run, run_steps
+from xconv.calls.run import run, run_steps
+from xconv.core.formulation import Array
 
 
 def conv1d(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from xconv.backend import Backend
+    from xconv.core.backend import Backend
     from xconv.testing import Parity
 
 
@@ -47,22 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "extended: a long test of xconv's own that `nox -s tests` leaves to CI")
 
 
-def requested_backends(config: pytest.Config) -> list[str]:
-    """The names that were asked for, or all that are installed.
-
-    torch comes first: TensorFlow imported before it has crashed some versions (pytorch#93884).
-    """
-    import xconv
-
-    given = config.getoption("--xconv-backends")
-    names = given.split(",") if given else xconv.backends()
-    return sorted(names, key=lambda name: name != "torch")
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test for each backend, on each device."""
     if "xconv_backend" not in metafunc.fixturenames:
         return
+    from xconv.testing.requested import requested_backends
+
     marker = metafunc.definition.get_closest_marker("xconv_backends")
     names = [name for name in requested_backends(metafunc.config) if marker is None or name in marker.args]
     metafunc.parametrize("xconv_backend", names, indirect=True, scope="session")

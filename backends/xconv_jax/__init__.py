@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xconv.registry import BackendSpec
+    from xconv.core.registry import BackendSpec
 
     SPEC: BackendSpec
 else:

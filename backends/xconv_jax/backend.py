@@ -16,14 +16,14 @@ from jax import enable_x64, lax
 from jax._src.array import ArrayImpl  # the type of arrays that are there; `jax.Array` is of tracers too
 from jax.core import Tracer
 
-from xconv.backend import Backend
-from xconv.cores import allowed_cores
-from xconv.epilogue import add_bias
-from xconv.errors import UnsupportedError
-from xconv.formulation import Formulation
-from xconv.lowering import Lowering
-from xconv.problem import ConvProblem, Size
-from xconv.target import EAGER, XLA, Target
+from xconv.core.backend import Backend
+from xconv.core.epilogue import add_bias
+from xconv.core.formulation import Formulation
+from xconv.core.lowering import Lowering
+from xconv.core.problem import ConvProblem, Size
+from xconv.core.target import EAGER, XLA, Target
+from xconv.system.cores import allowed_cores
+from xconv.system.errors import UnsupportedError
 from xconv_jax.formulations import FORMULATIONS, conv2d
 from xconv_jax.formulations.shapes import Array
 from xconv_jax.refused import refused

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xconv.problem import ConvProblem
+from xconv.core.problem import ConvProblem
 from xconv_jax.formulations.taps import UNROLLED
 
 FEW = 16

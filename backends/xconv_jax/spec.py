@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xconv.backend import Backend
-from xconv.registry import BackendSpec
+from xconv.core.backend import Backend
+from xconv.core.registry import BackendSpec
 
 
 def _load() -> Backend:

@@ -14,18 +14,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from xconv import estimate
-from xconv.adjoints import ADJOINTS, operands
-from xconv.backend import Backend
-from xconv.borders import largest_pad
-from xconv.epilogue import add_bias
-from xconv.errors import UnsupportedError
-from xconv.formulation import Formulation
-from xconv.lowering import Lowering
-from xconv.plan import Plan
-from xconv.problem import ConvProblem, Size
-from xconv.strides import decimated, without_stride
-from xconv.target import EAGER, GRAPH, XLA, Target
+from xconv.core.adjoints import ADJOINTS, operands
+from xconv.core.backend import Backend
+from xconv.core.borders import largest_pad
+from xconv.core.epilogue import add_bias
+from xconv.core.formulation import Formulation
+from xconv.core.lowering import Lowering
+from xconv.core.plan import Plan
+from xconv.core.problem import ConvProblem, Size
+from xconv.core.strides import decimated, without_stride
+from xconv.core.target import EAGER, GRAPH, XLA, Target
+from xconv.planning import estimate
+from xconv.system.errors import UnsupportedError
 from xconv_tensorflow.formulations import DIRECT, FORMULATIONS, conv2d, native_pads, shapes
 from xconv_tensorflow.refused import refused
 from xconv_tensorflow.rules import ranked, symbolic_device, under_xla

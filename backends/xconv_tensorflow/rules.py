@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext  # there is no public way to tell
 
-from xconv.problem import ConvProblem
+from xconv.core.problem import ConvProblem
 
 UNROLLED = 64
 """Taps up to which XLA compiles a sum over them in about a second."""

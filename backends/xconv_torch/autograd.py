@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xconv.adjoints import ADJOINTS, operands
-from xconv.lowering import Lowering
-from xconv.problem import ConvProblem
-from xconv.target import EAGER
+from xconv.core.adjoints import ADJOINTS, operands
+from xconv.core.lowering import Lowering
+from xconv.core.problem import ConvProblem
+from xconv.core.target import EAGER
 from xconv_torch.batched import is_batched, of_each_part
 from xconv_torch.executions import execution
 

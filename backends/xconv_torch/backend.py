@@ -14,15 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.compiler import is_compiling
 
-from xconv import estimate
-from xconv.backend import Backend
-from xconv.borders import source
-from xconv.formulation import Formulation
-from xconv.lowering import Lowering
-from xconv.plan import Plan
-from xconv.problem import ConvProblem, Size
-from xconv.strides import decimated, without_stride
-from xconv.target import EAGER, GRAPH, INDUCTOR, Target
+from xconv.core.backend import Backend
+from xconv.core.borders import source
+from xconv.core.formulation import Formulation
+from xconv.core.lowering import Lowering
+from xconv.core.plan import Plan
+from xconv.core.problem import ConvProblem, Size
+from xconv.core.strides import decimated, without_stride
+from xconv.core.target import EAGER, GRAPH, INDUCTOR, Target
+from xconv.planning import estimate
 from xconv_torch import executions, rules
 from xconv_torch.autograd import planned
 from xconv_torch.formulations import FORMULATIONS, shapes

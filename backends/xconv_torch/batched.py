@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xconv.plan import Plan
-from xconv.problem import ConvProblem
+from xconv.core.plan import Plan
+from xconv.core.problem import ConvProblem
 
 
 def is_batched(*tensors: Any) -> bool:

@@ -14,8 +14,8 @@ from torch._C import _len_torch_dispatch_stack as dispatch_modes
 from torch.autograd import forward_ad
 from torch.compiler import is_compiling
 
-from xconv.problem import ConvProblem
-from xconv.target import EAGER, EXPORT, GRAPH, INDUCTOR
+from xconv.core.problem import ConvProblem
+from xconv.core.target import EAGER, EXPORT, GRAPH, INDUCTOR
 
 EAGER_TYPES = (Tensor, torch.nn.Parameter)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
-from xconv.call import Call
-from xconv.lowering import Lowered, Lowering
-from xconv.plan import Plan
-from xconv.target import EAGER
+from xconv.core.call import Call
+from xconv.core.lowering import Lowered, Lowering
+from xconv.core.plan import Plan
+from xconv.core.target import EAGER
 from xconv_torch.autograd import Planned, is_differentiated
 from xconv_torch.executions import execution
 from xconv_torch.formulations.direct import DIRECT

@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xconv.adjoints import ADJOINTS, operands
-from xconv.call import Call
+from xconv.core.adjoints import ADJOINTS, operands
+from xconv.core.call import Call
+from xconv.core.formulation import Formulation
+from xconv.core.layouts import LAYOUTS
+from xconv.core.operations import along
+from xconv.core.plan import AUTO, LOCAL, Plan
+from xconv.core.problem import DIRECTIONS, ConvProblem, Size
+from xconv.core.target import CHANNELS_FIRST, CHANNELS_LAST, INDUCTOR, Target
 from xconv.direct.order import FIRST
-from xconv.formulation import Formulation
-from xconv.layouts import LAYOUTS
-from xconv.operations import along
-from xconv.plan import AUTO, LOCAL, Plan
-from xconv.planner import plan_call, problem_of, values_of
-from xconv.problem import DIRECTIONS, ConvProblem, Size
-from xconv.target import CHANNELS_FIRST, CHANNELS_LAST, INDUCTOR, Target
+from xconv.planning.planner import plan_call, problem_of, values_of
 from xconv_torch.formulations import FORMULATIONS
 from xconv_torch.formulations.direct import DIRECT
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from xconv.estimate import LONG
-from xconv.problem import DIRECTIONS, ConvProblem
-from xconv.target import EAGER, INDUCTOR, Target
+from xconv.core.problem import DIRECTIONS, ConvProblem
+from xconv.core.target import EAGER, INDUCTOR, Target
+from xconv.planning.estimate import LONG
 from xconv_torch.formulations.native import overrun
 
 

@@ -9,13 +9,13 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 import xconv
-from xconv import dispatch
-from xconv.call import Call
-from xconv.layouts import LAYOUTS
-from xconv.lowering import Lowering
-from xconv.plan import Choice, Plan
-from xconv.problem import DIRECTIONS, ConvProblem
-from xconv.target import Target
+from xconv.calls import dispatch
+from xconv.core.call import Call
+from xconv.core.layouts import LAYOUTS
+from xconv.core.lowering import Lowering
+from xconv.core.plan import Choice, Plan
+from xconv.core.problem import DIRECTIONS, ConvProblem
+from xconv.core.target import Target
 from xconv_torch.autograd import planned
 
 PROBLEMS = [
@@ -112,7 +112,7 @@ def test_duals_pass_through_a_call() -> None:
 def test_a_planned_call_takes_the_planned_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the plan says so, and only where a gradient is wanted."""
     forward, others = Choice("conv2d", "named"), Choice("taps", "named")
-    monkeypatch.setattr("xconv.planner._decision", lambda *_: ((forward, others, others), False))
+    monkeypatch.setattr("xconv.planning.planner._decision", lambda *_: ((forward, others, others), False))
     dispatch.forget()
     generator = torch.Generator().manual_seed(2)
     x = torch.randint(-3, 4, (2, 17, 3), generator=generator).float()

@@ -10,9 +10,10 @@ import torch
 
 import xconv
 from tests.test_direct_order import LAYERS, numbers, piece
-from xconv import dispatch, wisdom
-from xconv.call import Call
-from xconv.problem import ConvProblem
+from xconv.calls import dispatch
+from xconv.core.call import Call
+from xconv.core.problem import ConvProblem
+from xconv.planning import wisdom
 
 KINDS = [name for name, problem in LAYERS.items() if problem.inner == 1]
 

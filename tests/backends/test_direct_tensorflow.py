@@ -10,8 +10,8 @@ import tensorflow as tf
 
 import xconv
 from tests.test_direct_order import LAYERS, assert_same_bits, numbers, piece
-from xconv import dispatch
-from xconv.problem import ConvProblem
+from xconv.calls import dispatch
+from xconv.core.problem import ConvProblem
 from xconv_tensorflow.formulations.direct import ALIGNED, DIRECT, LARGE
 
 

@@ -14,11 +14,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import FlopCounterMode
 
 import xconv
-from xconv import dispatch, wisdom
+from xconv.calls import dispatch
+from xconv.core.problem import ConvProblem
 from xconv.direct.order import BACKWARDS, FIRST, IN_ORDER, channels_last, from_channels_last, kernel
 from xconv.direct.scratch import release, scratch
 from xconv.direct.team import OpenMP
-from xconv.problem import ConvProblem
+from xconv.planning import wisdom
 from xconv_torch.formulations.direct import DIRECT
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from xconv.backend import Backend
-from xconv.fourier import FLOATS, headroom, unscaled
+from xconv.core.backend import Backend
+from xconv.core.fourier import FLOATS, headroom, unscaled
 
 KINDS = ("ordinary", "any", "zeros", "huge", "tiny", "subnormal", "just too quiet", "just too loud")
 

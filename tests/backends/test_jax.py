@@ -18,9 +18,9 @@ from jax import lax
 from jax.experimental import sparse
 
 import xconv
-from xconv import reference
-from xconv.call import resolve
-from xconv.registry import name_of_array
+from xconv.core import reference
+from xconv.core.call import resolve
+from xconv.core.registry import name_of_array
 from xconv_jax.formulations.taps import UNROLLED
 
 BACKEND = xconv.get_backend("jax")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv import run
-from xconv.backend import Backend
-from xconv.lowering import lower
+from xconv.calls import run
+from xconv.core.backend import Backend
+from xconv.core.lowering import lower
+from xconv.core.plan import Plan
+from xconv.core.target import EXPORT, GRAPH, INDUCTOR, XLA
 from xconv.parity import Case, cases
-from xconv.plan import Plan
-from xconv.target import EXPORT, GRAPH, INDUCTOR, XLA
 from xconv.testing.suite.extended import first_of
 
 ALL, SMOKE = cases("full"), cases("smoke")

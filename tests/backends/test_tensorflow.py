@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv import reference
-from xconv.call import resolve
+from xconv.core import reference
+from xconv.core.call import resolve
 
 with contextlib.suppress(ImportError):
     importlib.import_module("torch")  # before TensorFlow, which has crashed otherwise (pytorch#93884)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv.lowering import lower
-from xconv.plan import Plan
+from xconv.core.lowering import lower
+from xconv.core.plan import Plan
 
 with contextlib.suppress(ImportError):
     importlib.import_module("torch")  # before TensorFlow, which has crashed otherwise (pytorch#93884)
@@ -32,7 +32,7 @@ def planned_in(function: Callable[..., Any], *arrays: Any) -> list[Plan]:
         return lower(plan)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xconv.run.lower", watched)
+        patch.setattr("xconv.calls.run.lower", watched)
         tf.function(function).get_concrete_function(*arrays)
     return found
 

@@ -15,8 +15,8 @@ from torch import nn
 
 import xconv
 from tests.two_dimensional_networks import NETWORKS, VGG, StochasticDepth, randomized
-from xconv.bounds import gamma
-from xconv.cost import receptive_field
+from xconv.core.bounds import gamma
+from xconv.core.cost import receptive_field
 from xconv.testing import assert_parity, on
 
 ROUNDING = 1e-12

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import xconv
-from xconv import reference
-from xconv.backend import Backend
-from xconv.call import resolve_all
+from xconv.core import reference
+from xconv.core.backend import Backend
+from xconv.core.call import resolve_all
 from xconv.parity import Case, cases, check
 from xconv.testing.suite.extended import first_of
 

@@ -11,14 +11,14 @@ import torch
 
 import xconv
 from tests.every_call import EVERY, arrays, ways
-from xconv import dispatch
-from xconv.call import Call
-from xconv.layouts import LAYOUTS
-from xconv.lowering import Lowering
+from xconv.calls import dispatch
+from xconv.core.call import Call
+from xconv.core.layouts import LAYOUTS
+from xconv.core.lowering import Lowering
+from xconv.core.plan import Choice, Plan
+from xconv.core.problem import DIRECTIONS, ConvProblem
+from xconv.core.target import Target
 from xconv.parity import Case
-from xconv.plan import Choice, Plan
-from xconv.problem import DIRECTIONS, ConvProblem
-from xconv.target import Target
 from xconv_torch.autograd import planned
 
 functional: Any = torch.autograd.functional
@@ -190,7 +190,7 @@ def test_plans_that_compute_gradients_by_others(case: Case, name: str, monkeypat
         if any(forms[name].unsupported(each, call.problem) for each in DIRECTIONS):
             return
     own, other = Choice("conv2d", "named"), Choice(name, "named")
-    monkeypatch.setattr("xconv.planner._decision", lambda *_: ((own, other, other), False))
+    monkeypatch.setattr("xconv.planning.planner._decision", lambda *_: ((own, other, other), False))
     dispatch.forget()
     leaves = [leaf.requires_grad_() for leaf in arrays(BACKEND, case)]
     y = case.run(*leaves)

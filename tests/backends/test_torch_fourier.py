@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.test_fourier import PROBLEMS
-from xconv.problem import DIRECTIONS
+from xconv.core.problem import DIRECTIONS
 from xconv_torch.formulations.fourier import OverlapSave
 
 

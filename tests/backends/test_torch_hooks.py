@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 import xconv
 from tests.every_call import EVERY, arrays, ways
-from xconv import dispatch
+from xconv.calls import dispatch
 from xconv.parity import Case
 
 BACKEND = xconv.get_backend("torch")

@@ -10,13 +10,13 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import xconv
-from xconv import wisdom
-from xconv.call import Call
-from xconv.layouts import LAYOUTS
-from xconv.plan import Choice, Plan
-from xconv.planner import plan_call, problem_of, values_of
-from xconv.problem import DIRECTIONS, ConvProblem
-from xconv.target import Target
+from xconv.core.call import Call
+from xconv.core.layouts import LAYOUTS
+from xconv.core.plan import Choice, Plan
+from xconv.core.problem import DIRECTIONS, ConvProblem
+from xconv.core.target import Target
+from xconv.planning import wisdom
+from xconv.planning.planner import plan_call, problem_of, values_of
 from xconv_torch.formulations import FORMULATIONS
 from xconv_torch.node import node
 

@@ -10,7 +10,7 @@ import torch
 
 import xconv
 from tests.every_call import EVERY, arrays, ways
-from xconv import dispatch
+from xconv.calls import dispatch
 from xconv.parity import Case
 
 BACKEND = xconv.get_backend("torch")

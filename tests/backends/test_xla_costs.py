@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 
 import xconv
-from xconv.explanation import Explanation
+from xconv.explanation.explained import Explanation
 from xconv.parity.cases import Case, cases
 
 CASES = [

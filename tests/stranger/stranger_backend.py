@@ -7,8 +7,8 @@ import time
 from functools import partial
 from typing import Any
 
-from xconv.backend import Backend
-from xconv.registry import BackendSpec
+from xconv.core.backend import Backend
+from xconv.core.registry import BackendSpec
 
 
 def _load() -> Backend:

@@ -12,8 +12,8 @@ import xconv
 from xconv.advice.field import Shares
 from xconv.advice.result import OPERATIONS, Option
 from xconv.advice.sample import Sample
-from xconv.call import resolve_all
-from xconv.cost import cost
+from xconv.core.call import resolve_all
+from xconv.core.cost import cost
 
 FILTERS = 32
 """Output channels of the layer that is counted: the first layer of common networks."""

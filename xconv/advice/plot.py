@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xconv.errors import ArgumentError, UnsupportedError
+from xconv.system.errors import ArgumentError, UnsupportedError
 
 if TYPE_CHECKING:
     from xconv.advice.result import Advice, AxisEvidence

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv.advice.statistics import Dependence
-from xconv.cost import receptive_field
+from xconv.core.cost import receptive_field
 
 Floats = npt.NDArray[np.floating[Any]]
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv.advice.sample import OPERATION
-from xconv.errors import ArgumentError, UnsupportedError
+from xconv.system.errors import ArgumentError, UnsupportedError
 
 Array = npt.NDArray[Any]
 

@@ -15,7 +15,7 @@ from xconv.advice.reach import Reach, is_walk, reach
 from xconv.advice.result import Advice, AxisEvidence, Option, Recommendation, Verdict
 from xconv.advice.sample import OPERATION, Sample, sample_of
 from xconv.advice.scores import standardised
-from xconv.errors import ArgumentError
+from xconv.system.errors import ArgumentError
 
 Floats = npt.NDArray[np.floating[Any]]
 

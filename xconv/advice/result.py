@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
-from xconv import operations
 from xconv.advice.field import Shares
 from xconv.advice.reach import Reach
 from xconv.advice.statistics import Dependence
+from xconv.core import operations
 
 Recommendation = Literal["conv1d", "rows", "columns", "separable", "conv2d", "none"]
 Verdict = Literal["local", "profile", "none", "too short"]

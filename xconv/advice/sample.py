@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xconv.errors import ArgumentError
-from xconv.registry import get_backend, name_of_array
+from xconv.core.registry import get_backend, name_of_array
+from xconv.system.errors import ArgumentError
 
 Floats = npt.NDArray[np.floating[Any]]
 

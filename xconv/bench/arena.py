@@ -21,8 +21,8 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol
 
-from xconv.child import Child
-from xconv.waiting import results
+from xconv.system.child import Child
+from xconv.system.waiting import results
 
 BLOCK_S = 0.01
 """Seconds that a block of calls is meant to take; a longer call is a block alone."""

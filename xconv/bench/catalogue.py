@@ -8,9 +8,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from xconv.call import Call, resolve_all
-from xconv.child import as_tuples
-from xconv.operations import Operation, find
+from xconv.core.call import Call, resolve_all
+from xconv.core.operations import Operation, find
+from xconv.system.child import as_tuples
 
 TIERS = ("smoke", "default", "full")
 

@@ -9,7 +9,7 @@ from typing import Any
 from xconv.bench.arena import Place
 from xconv.bench.catalogue import Layer
 from xconv.bench.peers import thread_settings
-from xconv.cost import Cost, cost
+from xconv.core.cost import Cost, cost
 
 DIRECTIONS = ("forward", "forward+backward")
 MODES = ("eager", "compiled")

@@ -9,7 +9,7 @@ from xconv.bench.reasons import ms
 from xconv.bench.results import Run
 from xconv.bench.statistics import geometric_mean
 from xconv.bench.text import Table
-from xconv.errors import ArgumentError
+from xconv.system.errors import ArgumentError
 
 
 def names(runs: Sequence[Run]) -> list[str]:

@@ -12,7 +12,7 @@ from xconv.bench.contender import Contender
 from xconv.bench.peers import Peer
 from xconv.bench.running import Session
 from xconv.bench.suites import OWN, Question, theirs
-from xconv.call import resolve_all
+from xconv.core.call import resolve_all
 
 FORMS = 3
 """Formulations that are measured beside what xconv takes by itself: those that are expected to be the fastest."""

@@ -18,7 +18,7 @@ from tabulate import tabulate
 from xconv.bench.reasons import ms
 from xconv.bench.results import Result, Run
 from xconv.bench.statistics import FEWEST_PAIRS, MANY, NORMAL, RESAMPLES, WORTH, Ratio
-from xconv.errors import ArgumentError
+from xconv.system.errors import ArgumentError
 
 Change = Literal["slower", "faster", "same", "undecided"]
 

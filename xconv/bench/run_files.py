@@ -19,7 +19,7 @@ from xconv.bench.comparisons import compare
 from xconv.bench.contender import Contender
 from xconv.bench.limits import Limits
 from xconv.bench.results import Group, Result, Run
-from xconv.errors import ArgumentError, XconvError
+from xconv.system.errors import ArgumentError, XconvError
 
 FORMAT, VERSION = "xconv bench", 2
 """The version is a new one whenever a field goes or changes its meaning."""

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 
 import xconv
-from xconv import reference
-from xconv.backend import Backend
 from xconv.bench.catalogue import Layer
-from xconv.call import Call
-from xconv.fourier_bounds import fourier_error
-from xconv.layouts import LAYOUTS
+from xconv.core import reference
+from xconv.core.backend import Backend
+from xconv.core.call import Call
+from xconv.core.fourier_bounds import fourier_error
+from xconv.core.layouts import LAYOUTS
+from xconv.core.plan import Plan
+from xconv.core.problem import dilated_extent
+from xconv.core.target import EAGER
 from xconv.parity import Case, check
 from xconv.parity.check import transforms
-from xconv.plan import Plan
-from xconv.planner import plan
-from xconv.problem import dilated_extent
-from xconv.target import EAGER
-from xconv.tuning import is_right
+from xconv.planning.planner import plan
+from xconv.planning.tuning import is_right
 
 
 class WrongResultError(AssertionError):

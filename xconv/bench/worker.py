@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 
 import xconv
-from xconv.allocator import unavailable
-from xconv.backend import Backend
 from xconv.bench import limits, peers, signals
 from xconv.bench.catalogue import Layer
 from xconv.bench.peers.task import CannotError, task
 from xconv.bench.peers.verify import verify_peer
 from xconv.bench.stopwatch import Prepared, Stopwatch, settle_allocator
 from xconv.bench.verify import WrongResultError, channels_first, is_exact, layout_of, pinned, verify
-from xconv.call import resolve_all
-from xconv.child import serve
-from xconv.layouts import LAYOUTS
+from xconv.core.backend import Backend
+from xconv.core.call import resolve_all
+from xconv.core.layouts import LAYOUTS
+from xconv.system.allocator import unavailable
+from xconv.system.child import serve
 
 CALLS = 100
 """Calls that are timed together where each takes next to nothing."""

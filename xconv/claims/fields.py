@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from xconv.claims.result import Asked, Finding, Trial, differing, told
+from xconv.core.registry import get_backend
 from xconv.models.field_report import receptive_field
 from xconv.models.initial import initial_weights
 from xconv.models.networks import network
 from xconv.models.spec import Conv1D, Dense, Flatten, MaxPool, Network
 from xconv.models.training import predict
-from xconv.registry import get_backend
 
 LENGTH = 100
 STACKS = (

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv import ops
-from xconv.bounds import gamma
 from xconv.claims.result import Asked, Finding, Trial
+from xconv.core.bounds import gamma
+from xconv.core.registry import get_backend
 from xconv.models.initial import initial_weights
 from xconv.models.networks import network
 from xconv.models.spec import Conv2D, Dense, Flatten, MaxPool, Network
-from xconv.registry import get_backend
 
 SIZES = (8, 32, 64)
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv.claims.result import Asked, Finding, Trial, differing, told
-from xconv.explanation import Explanation, explain
-from xconv.registry import get_backend
+from xconv.core.registry import get_backend
+from xconv.explanation.explained import Explanation, explain
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xconv import ops
 from xconv.claims.result import Asked, Finding, Trial, differing, told
-from xconv.explanation import explain
+from xconv.explanation.explained import explain
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Operation: TypeAlias = Callable[[Floats, Floats, str], Any]

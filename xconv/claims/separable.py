@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv import ops
-from xconv.bounds import UNIT_ROUNDOFF
 from xconv.claims.result import Asked, Finding, Trial
+from xconv.core.bounds import UNIT_ROUNDOFF
+from xconv.explanation.separable import separable_cost
 from xconv.models.factorize import factorize
-from xconv.separable import separable_cost
 
 WIDTHS = (
     # kernel, in, out, middle

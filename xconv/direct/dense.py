@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+from xconv.core.problem import ConvProblem
 from xconv.direct.code import Code, Value, Variable
 from xconv.direct.machine import ITEM, Machine, address
 from xconv.direct.method import streams
@@ -22,7 +23,6 @@ from xconv.direct.program import Arguments, Floats, Part, Program, Schedule, Siz
 from xconv.direct.scratch import scratch
 from xconv.direct.team import pool
 from xconv.direct.tiled import Columns, Tiled, columns
-from xconv.problem import ConvProblem
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from functools import partial
 
 import numpy as np
 
+from xconv.core.problem import ConvProblem
 from xconv.direct.code import Code, Value
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method, streams
 from xconv.direct.program import Arguments, Floats, Integers, Schedule
 from xconv.direct.sweeps import Walk
-from xconv.problem import ConvProblem
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xconv.core.problem import ConvProblem
 from xconv.direct.code import Code, Value
 from xconv.direct.depthwise import Period, beside
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method
 from xconv.direct.program import Arguments, Floats, Integers, Part, Schedule
 from xconv.direct.sweeps import whole_and_partly
-from xconv.problem import ConvProblem
 
 
 @dataclass(frozen=True)

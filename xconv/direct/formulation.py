@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from xconv.call import Call
-from xconv.cost import ITEM_SIZE
+from xconv.core.call import Call
+from xconv.core.cost import ITEM_SIZE, LANES
+from xconv.core.formulation import Array, Formulation
+from xconv.core.problem import ConvProblem
 from xconv.direct.groups import alone, fills_vectors, is_repeated
 from xconv.direct.machine import ITEM, address, unavailable
 from xconv.direct.order import FIRST, IN_ORDER, channels_last, from_channels_last, kernel
 from xconv.direct.scratch import scratch
 from xconv.direct.team import Team
-from xconv.estimate import LANES
-from xconv.formulation import Array, Formulation
-from xconv.problem import ConvProblem
 
 if TYPE_CHECKING:
     from xconv.direct.prepared import Known

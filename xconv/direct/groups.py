@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from xconv.estimate import LANES
-from xconv.problem import ConvProblem
+from xconv.core.cost import LANES
+from xconv.core.problem import ConvProblem
 
 MOST_GROUPS = 256
 """Groups of several channels, each of which has tiles of its own."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from xconv.direct.executable import refused
 from xconv.direct.machine import Machine, here
-from xconv.errors import UnsupportedError
+from xconv.system.errors import UnsupportedError
 
 TOGETHER = 256
 """Object files of a linker."""

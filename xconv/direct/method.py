@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from xconv.core.problem import ConvProblem
 from xconv.direct.machine import ITEM, LINE, Machine
 from xconv.direct.program import Floats, Part, Schedule, Sizes
 from xconv.direct.sweeps import Walk
-from xconv.problem import ConvProblem
 
 
 class Method(ABC):

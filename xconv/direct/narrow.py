@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xconv.core.problem import ConvProblem
 from xconv.direct.code import Code, Value, Variable
 from xconv.direct.machine import Machine
 from xconv.direct.program import Arguments, Floats
 from xconv.direct.tiled import Columns, Tiled
-from xconv.problem import ConvProblem
 
 
 @dataclass(frozen=True)

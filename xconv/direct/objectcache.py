@@ -76,7 +76,7 @@ def _made_by() -> Sequence[str] | None:
     import llvmlite
     import llvmlite.binding as llvm
 
-    import xconv
+    from xconv.system.version import __version__
 
     read, here = hashlib.sha256(), Path(__file__).parent
     try:
@@ -87,7 +87,7 @@ def _made_by() -> Sequence[str] | None:
     except OSError:  # it was not read from a folder
         return None
     llvm_version = ".".join(map(str, llvm.llvm_version_info))
-    return xconv.__version__, read.hexdigest(), llvmlite.__version__, llvm_version, llvm.get_process_triple()
+    return __version__, read.hexdigest(), llvmlite.__version__, llvm_version, llvm.get_process_triple()
 
 
 def read(name: str) -> bytes | None:

@@ -15,8 +15,8 @@ from xconv.direct.machine import address
 from xconv.direct.scratch import scratch
 
 if TYPE_CHECKING:
+    from xconv.core.formulation import Array
     from xconv.direct.formulation import Memory
-    from xconv.formulation import Array
 
 IN_ORDER, FIRST, BACKWARDS = "in order", "channels first", "backwards"
 """Orders of memory: of the axes; with the channels before what is channels last; all axes backwards (a kernel's)."""

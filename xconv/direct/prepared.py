@@ -8,13 +8,13 @@ from functools import lru_cache
 from math import prod
 from typing import TypeAlias
 
+from xconv.core.problem import ConvProblem
 from xconv.direct.groups import alone, is_repeated
 from xconv.direct.machine import ITEM, Machine, address, here
 from xconv.direct.method import Method
 from xconv.direct.program import Floats, Program
 from xconv.direct.scratch import scratch, zeros
 from xconv.direct.team import Team
-from xconv.problem import ConvProblem
 
 KEPT = 512
 """Directions of problems that are kept ready."""

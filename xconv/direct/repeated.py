@@ -15,10 +15,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from xconv.core.problem import ConvProblem
 from xconv.direct.code import Code, Value
 from xconv.direct.machine import Machine
 from xconv.direct.program import Arguments, Program, Schedule, Sizes
-from xconv.problem import ConvProblem
 
 KEPT = 512
 """Problems whose schedules are kept."""

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from xconv.problem import ConvProblem
+from xconv.core.problem import ConvProblem
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 

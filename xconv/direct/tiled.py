@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xconv.core.problem import ConvProblem
 from xconv.direct.machine import ITEM, Machine
 from xconv.direct.method import Method
 from xconv.direct.program import Part, Schedule, Sizes, Tile
 from xconv.direct.routes import Room, route
-from xconv.problem import ConvProblem
 
 
 @dataclass(frozen=True)

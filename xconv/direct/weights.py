@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from xconv.core.problem import ConvProblem
 from xconv.direct.code import Code
 from xconv.direct.dense import ROWS
 from xconv.direct.machine import ITEM, Machine
@@ -18,7 +19,6 @@ from xconv.direct.method import Method
 from xconv.direct.program import Arguments, Floats, Integers, Part, Schedule, Sizes
 from xconv.direct.sweeps import whole_and_partly
 from xconv.direct.tiled import columns
-from xconv.problem import ConvProblem
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xconv.core.operations import OPERATIONS
+from xconv.core.problem import DTYPES
 from xconv.doctor.features import FEATURES
 from xconv.doctor.found import Cell, Subject
 from xconv.doctor.process import Process
-from xconv.operations import OPERATIONS
-from xconv.problem import DTYPES
 
 
 @dataclass(frozen=True)

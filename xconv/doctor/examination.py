@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from xconv import registry, wisdom, wisdomfile
+from xconv.core import registry
 from xconv.doctor import frameworks, machine
 from xconv.doctor.advice import advice
 from xconv.doctor.capabilities import Probe, attempt, probes
 from xconv.doctor.found import VERSION, Cell, Framework, Report, Wisdom
 from xconv.doctor.process import LIMIT_S, Process
-from xconv.errors import BackendError, nearest
+from xconv.planning import wisdom, wisdomfile
+from xconv.system.errors import BackendError, nearest
 
 
 def examine(

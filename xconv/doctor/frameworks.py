@@ -9,10 +9,10 @@ import sys
 from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
 
-from xconv import registry
+from xconv.core import registry
 from xconv.doctor.found import Framework
 from xconv.doctor.machine import installed_version, openmp_runtimes
-from xconv.errors import BackendError
+from xconv.system.errors import BackendError
 
 
 def module_of(name: str) -> str:

@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import xconv
-from xconv.allocator import unavailable
-from xconv.cores import allowed_cores
 from xconv.doctor.found import Allocator, Compiler, Machine
+from xconv.system.allocator import unavailable
+from xconv.system.cores import allowed_cores
 
 INSTRUCTIONS = {
     "avx2": "AVX2",

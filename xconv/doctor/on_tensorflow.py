@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from xconv.cores import allowed_cores
 from xconv.doctor.found import Setting
 from xconv.parity.cases import Case
+from xconv.system.cores import allowed_cores
 
 CHANNELS_LAST = True
 

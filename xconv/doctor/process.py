@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from xconv.child import Child
+from xconv.system.child import Child
 
 START_S = 180.0
 """Seconds that a framework may take to load: many from a cold disk."""

@@ -6,11 +6,11 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from xconv.core.operations import OPERATIONS
+from xconv.core.problem import DTYPES
 from xconv.doctor.features import FEATURES
 from xconv.doctor.found import Cell, Framework, Report, Setting
 from xconv.doctor.machine import meaning
-from xconv.operations import OPERATIONS
-from xconv.problem import DTYPES
 
 WIDTH, INDENT = 100, "  "
 LABELS = {

@@ -11,9 +11,9 @@ import sys
 from typing import Any
 
 import xconv
-from xconv.child import serve
 from xconv.doctor.features import FEATURES, OwnCase, laid_out, operation_case
 from xconv.doctor.frameworks import look, reason
+from xconv.system.child import serve
 
 
 def main(name: str, module: str) -> None:

@@ -1,7 +1,7 @@
 """Models: what xconv sees of them, and what it makes of them.
 
 What needs the framework is in ``models`` and ``layers`` of its backend, under the same names in each
-(:meth:`xconv.backend.Backend.module`).
+(:meth:`xconv.core.backend.Backend.module`).
 """
 
 from __future__ import annotations

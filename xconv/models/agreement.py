@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
-from xconv.bounds import UNIT_ROUNDOFF
-from xconv.errors import ArgumentError
+from xconv.core.bounds import UNIT_ROUNDOFF
+from xconv.core.registry import get_backend
 from xconv.models.initial import Weights, initial_weights
 from xconv.models.networks import names
 from xconv.models.networks import network as named
@@ -26,7 +26,7 @@ from xconv.models.spec import Dropout, Flatten, Network
 from xconv.models.steps import first_steps
 from xconv.models.ties import decided_anew
 from xconv.models.training import SGD, Adam, Optimizer, batches, check_training
-from xconv.registry import get_backend
+from xconv.system.errors import ArgumentError
 from xconv.testing import Parity, Row, compare, on
 
 RUNS = 9

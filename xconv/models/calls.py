@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xconv.backend import Backend
-from xconv.call import Call
-from xconv.errors import ArgumentError
-from xconv.registry import get_backend, name_of_model
+from xconv.core.backend import Backend
+from xconv.core.call import Call
+from xconv.core.registry import get_backend, name_of_model
+from xconv.system.errors import ArgumentError
 
 
 def convolutions(model: Any, x_shape: Sequence[int]) -> list[Call]:

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
-from xconv.errors import UnsupportedError
 from xconv.models.proof import Arrays, Proof, prove
+from xconv.system.errors import UnsupportedError
 
 Embedding = Literal["singleton", "constant", "folded", "raster"]
 Axis = Literal["height", "width"]

@@ -23,15 +23,15 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
-from xconv.bounds import UNIT_ROUNDOFF, round_to
-from xconv.checks import find_layout, int_pair
-from xconv.errors import ArgumentError
-from xconv.formulation import Array
-from xconv.layouts import KERNEL_2D_TO_CHANNELS_LAST
-from xconv.operations import MAPS
-from xconv.problem import DTYPES, positive
-from xconv.reference import Floats
-from xconv.registry import get_backend, name_of_array
+from xconv.core.bounds import UNIT_ROUNDOFF, round_to
+from xconv.core.checks import find_layout, int_pair
+from xconv.core.formulation import Array
+from xconv.core.layouts import KERNEL_2D_TO_CHANNELS_LAST
+from xconv.core.operations import MAPS
+from xconv.core.problem import DTYPES, positive
+from xconv.core.reference import Floats
+from xconv.core.registry import get_backend, name_of_array
+from xconv.system.errors import ArgumentError
 
 OPERATION = "factorize"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from xconv.errors import ArgumentError
 from xconv.models.calls import backend_of
 from xconv.models.fields import Field
+from xconv.system.errors import ArgumentError
 
 
 @dataclass(frozen=True)

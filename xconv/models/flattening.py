@@ -19,8 +19,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from xconv.bounds import UNIT_ROUNDOFF
-from xconv.reference import Floats
+from xconv.core.bounds import UNIT_ROUNDOFF
+from xconv.core.reference import Floats
 
 Whole = npt.NDArray[np.int64]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xconv.errors import ArgumentError
 from xconv.models.spec import Network, Shape
+from xconv.system.errors import ArgumentError
 
 Weights = dict[str, npt.NDArray[Any]]
 """Arrays by "layer.name", channels last, as ``Network.weight_shapes`` says."""

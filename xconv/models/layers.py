@@ -11,13 +11,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from xconv.call import Call, resolve_all
-from xconv.checks import int_pair, one_of
-from xconv.errors import ArgumentError
-from xconv.integers import only, plain
-from xconv.layouts import LAYOUTS
-from xconv.operations import Operation, along, layers
-from xconv.problem import positive, step
+from xconv.core.call import Call, resolve_all
+from xconv.core.checks import int_pair, one_of
+from xconv.core.integers import only, plain
+from xconv.core.layouts import LAYOUTS
+from xconv.core.operations import Operation, along, layers
+from xconv.core.problem import positive, step
+from xconv.system.errors import ArgumentError
 
 ANY_LENGTH = 2**62
 """A length that nothing is too long for, where a length is not known: what is wrong with it is wrong with any."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from xconv.bounds import round_to
-from xconv.errors import ArgumentError, nearest
+from xconv.core.bounds import round_to
 from xconv.models.neutral import IDENTITY, ORDER, Layer, Numbers
+from xconv.system.errors import ArgumentError, nearest
 
 OPERATION = "port_weights"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xconv.errors import ArgumentError, nearest
 from xconv.models.spec import Conv1D, Conv2D, Dense, Flatten, Fold, MaxPool, Network
+from xconv.system.errors import ArgumentError, nearest
 
 _NETWORKS = (
     Network(

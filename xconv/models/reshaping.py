@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from xconv.errors import ArgumentError
-from xconv.registry import name_of_array
+from xconv.core.registry import name_of_array
+from xconv.system.errors import ArgumentError
 
 
 def image_to_sequence(images: Any) -> Any:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, TypeAlias
 
-from xconv.call import resolve
-from xconv.checks import int_pair
-from xconv.cost import cost, receptive_field
-from xconv.errors import ArgumentError, nearest
-from xconv.problem import positive, step
+from xconv.core.call import resolve
+from xconv.core.checks import int_pair
+from xconv.core.cost import cost, receptive_field
+from xconv.core.problem import positive, step
+from xconv.system.errors import ArgumentError, nearest
 
 ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "tanh")
 """What a layer may apply to its result; softmax is over the channels."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from xconv.bounds import UNIT_ROUNDOFF
+from xconv.core.bounds import UNIT_ROUNDOFF
+from xconv.core.reference import Floats
 from xconv.models.initial import Weights
 from xconv.models.training import SGD, Optimizer, Training
-from xconv.reference import Floats
 
 ROUNDINGS = 16
 """More than any of the formulas takes, with the sum of the weight and the step."""

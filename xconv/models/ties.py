@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xconv.reference import Floats
+from xconv.core.reference import Floats
 from xconv.testing import Row
 from xconv.testing.tolerance import RUNS, factor, moved
 

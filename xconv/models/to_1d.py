@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xconv.checks import one_of
-from xconv.errors import ArgumentError
+from xconv.core.checks import one_of
 from xconv.models.calls import backend_of
 from xconv.models.conversion import AXES, CHANNEL_RULES, EMBEDDINGS, KERNEL_RULES, Axis, Conversion, Embedding, Options
+from xconv.system.errors import ArgumentError
 
 _OPERATION = "to_1d"
 

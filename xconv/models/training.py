@@ -21,10 +21,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from xconv.errors import ArgumentError, nearest
+from xconv.core.registry import get_backend
 from xconv.models.initial import Weights, check_weights
 from xconv.models.spec import Network
-from xconv.registry import get_backend
+from xconv.system.errors import ArgumentError, nearest
 
 LOSSES = {
     "binary_crossentropy": ("sigmoid", "linear"),

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from xconv.errors import ArgumentError
 from xconv.models import windows
 from xconv.models.calls import backend_of
 from xconv.models.matching import OPERATION, Pair, leaks, matched, written
 from xconv.models.neutral import Layer, Reading
+from xconv.system.errors import ArgumentError
 
 BATCH = 3
 """Samples of the random input that both models are compared on."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from xconv.errors import ArgumentError
+from xconv.core.problem import resolve_padding
 from xconv.models.matching import OPERATION
 from xconv.models.neutral import Layer
-from xconv.problem import resolve_padding
+from xconv.system.errors import ArgumentError
 
 _ANY = 2**20
 """A length, where it does not matter."""

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 import xconv
-from xconv.bounds import round_to
-from xconv.call import Call, resolve_all
-from xconv.child import as_tuples
-from xconv.errors import ArgumentError, nearest
-from xconv.operations import OPERATIONS, Operation, along, find
-from xconv.problem import PADDING_MODES, PADDING_NAMES
-from xconv.reference import Floats
+from xconv.core.bounds import round_to
+from xconv.core.call import Call, resolve_all
+from xconv.core.operations import OPERATIONS, Operation, along, find
+from xconv.core.problem import PADDING_MODES, PADDING_NAMES
+from xconv.core.reference import Floats
+from xconv.system.child import as_tuples
+from xconv.system.errors import ArgumentError, nearest
 
 TIERS = ("smoke", "default", "full")
 CHANNELS_FIRST = {"NWC": "NCW", "NHWC": "NCHW"}

@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from xconv.choices import settled
+from xconv.core.reference import Floats
+from xconv.core.target import EAGER
 from xconv.parity.cases import Case
 from xconv.parity.comparison import Finding, compare
 from xconv.parity.diagnosis import diagnose_case
 from xconv.parity.expected import expected
 from xconv.parity.trust import distrust
 from xconv.parity.views import VIEWS
-from xconv.planner import plan
-from xconv.reference import Floats
-from xconv.target import EAGER
+from xconv.planning.choices import settled
+from xconv.planning.planner import plan
 
 if TYPE_CHECKING:
-    from xconv.backend import Backend
+    from xconv.core.backend import Backend
 
 
 Function: TypeAlias = Callable[..., Any]

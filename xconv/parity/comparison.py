@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from xconv.bounds import Enclosure, round_to
-from xconv.reference import Floats
+from xconv.core.bounds import Enclosure, round_to
+from xconv.core.reference import Floats
 
 
 @dataclass(frozen=True)

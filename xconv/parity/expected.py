@@ -8,12 +8,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from xconv import reference
-from xconv.bounds import Enclosure, enclose, round_to, sums
-from xconv.call import Call
-from xconv.fourier_bounds import fourier_error
+from xconv.core import reference
+from xconv.core.bounds import Enclosure, enclose, round_to, sums
+from xconv.core.call import Call
+from xconv.core.fourier_bounds import fourier_error
+from xconv.core.reference import Floats
 from xconv.parity.cases import Case
-from xconv.reference import Floats
 
 Product: TypeAlias = Callable[[Floats, Floats], Floats]
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 import xconv
-from xconv.errors import ArgumentError
 from xconv.parity.report import HEADERS, SHOWN, ParityReport, sentence
 from xconv.parity.task import Row, finite, from_finite
+from xconv.system.errors import ArgumentError
 
 VERSION = 2
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from xconv.errors import ArgumentError
 from xconv.parity.subjects import Subject
 from xconv.parity.task import Row, Task
+from xconv.system.errors import ArgumentError
 
 if TYPE_CHECKING:
     from xconv.parity.counter import Counter

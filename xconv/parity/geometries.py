@@ -7,10 +7,10 @@ from typing import Any
 
 import hypothesis.strategies as st
 
-from xconv.operations import OPERATIONS
+from xconv.core.operations import OPERATIONS
+from xconv.core.problem import PADDING_MODES, PADDING_NAMES, dilated_extent
 from xconv.parity.cases import Case
 from xconv.parity.views import VIEWS
-from xconv.problem import PADDING_MODES, PADDING_NAMES, dilated_extent
 
 pads = st.one_of(st.sampled_from(PADDING_NAMES), st.integers(0, 4), st.tuples(st.integers(0, 4), st.integers(0, 4)))
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import xconv
-from xconv.backend import Backend
-from xconv.errors import ArgumentError
+from xconv.core.backend import Backend
+from xconv.core.problem import DTYPES
 from xconv.parity.cases import Case
 from xconv.parity.cases import cases as cases_of
 from xconv.parity.counter import Counter
@@ -16,8 +16,8 @@ from xconv.parity.fuzz import check_available, fuzzed
 from xconv.parity.report import ParityReport
 from xconv.parity.subjects import Apart, Here, Subject
 from xconv.parity.task import Row, Task
-from xconv.problem import DTYPES
-from xconv.waiting import results
+from xconv.system.errors import ArgumentError
+from xconv.system.waiting import results
 
 MODES = ("eager", "compiled")
 DIRECTIONS = ("forward", "gradient")
@@ -51,7 +51,7 @@ def run(
     becomes a row. An interrupt (Ctrl-C) ends the run, and the report says what was checked until then.
 
     Args:
-        backends: names, by default of all that are installed; a :class:`xconv.backend.Backend` is checked in this
+        backends: names, by default of all that are installed; a :class:`xconv.core.backend.Backend` is checked in this
             process.
         devices: "cpu", "cuda:0", ...; by default every one that each backend has.
         dtypes: by default all four.

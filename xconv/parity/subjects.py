@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 import xconv
-from xconv.backend import Backend
-from xconv.child import Child
-from xconv.errors import BackendError
+from xconv.core.backend import Backend
 from xconv.parity.comparison import Finding
 from xconv.parity.task import INFINITE, Row, Task, from_finite, perform, row
+from xconv.system.child import Child
+from xconv.system.errors import BackendError
 
 START_S = 300.0
 """Seconds that a framework may take to be imported."""
@@ -59,7 +59,7 @@ class Apart:
     """
 
     def __init__(self, name: str, limit_s: float) -> None:
-        xconv.registry.known(name)  # a misspelt name needs no process to be found out
+        xconv.core.registry.known(name)  # a misspelt name needs no process to be found out
         self.name, self._limit_s = name, limit_s
         self._child, self._done = self._start(), 0
         about = self._child.about

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xconv.child import as_tuples
-from xconv.errors import UnsupportedError
 from xconv.parity.cases import Case
 from xconv.parity.check import check, function
 from xconv.parity.comparison import Finding
-from xconv.planner import plan
+from xconv.planning.planner import plan
+from xconv.system.child import as_tuples
+from xconv.system.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from xconv.backend import Backend
+    from xconv.core.backend import Backend
 
 KINDS = ("integers", "normal")
 INFINITE = float("inf")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xconv.reference import Floats
+from xconv.core.reference import Floats
 
 LEAST_TO_JUDGE = 16
 """Elements below which any values may be alike by chance."""

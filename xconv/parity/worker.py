@@ -6,8 +6,8 @@ import sys
 from typing import Any
 
 import xconv
-from xconv.child import serve
 from xconv.parity.task import Task, finite, perform
+from xconv.system.child import serve
 
 
 def main() -> None:

@@ -8,9 +8,9 @@ from itertools import count
 import pytest
 
 import xconv
-from xconv import dispatch
-from xconv.backend import Backend
-from xconv.pytest_plugin import requested_backends
+from xconv.calls import dispatch
+from xconv.core.backend import Backend
+from xconv.testing.requested import requested_backends
 
 DEVICES = ("cpu", "cuda:0")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xconv.errors import ArgumentError, nearest
+from xconv.system.errors import ArgumentError, nearest
 from xconv.testing.closures import rebuilt
 from xconv.testing.detect import FRAMEWORKS, check_installed, framework_of
 from xconv.testing.frameworks import Array, CannotError, Change, Framework

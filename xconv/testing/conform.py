@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xconv.errors import BackendError
-from xconv.registry import known
+from xconv.core.registry import known
+from xconv.system.errors import BackendError
 from xconv.testing.expectations import Expectations
 
 

@@ -8,7 +8,7 @@ import sys
 import types
 from typing import Any
 
-from xconv.errors import ArgumentError
+from xconv.system.errors import ArgumentError
 from xconv.testing.closures import names, python_function, reachable, referred, top
 
 FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "numpy", "onnx")

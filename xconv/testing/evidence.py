@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from xconv.bounds import UNIT_ROUNDOFF
-from xconv.reference import Floats
+from xconv.core.bounds import UNIT_ROUNDOFF
+from xconv.core.reference import Floats
 from xconv.testing.callables import PLAIN, Subject, Variant
 from xconv.testing.frameworks import Array, CannotError
 from xconv.testing.layout import Layouts

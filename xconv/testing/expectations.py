@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xconv.errors import ArgumentError
+from xconv.system.errors import ArgumentError
 
 if TYPE_CHECKING:
     import pytest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from xconv.core.reference import Floats
 from xconv.parity import diagnose_arrays
-from xconv.reference import Floats
 
 
 def explained(wanted: Floats, got: Floats, bound: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xconv.problem import resolve_padding
+from xconv.core.problem import resolve_padding
 from xconv.testing.capture import Record
 from xconv.testing.explain import explained
 from xconv.testing.frameworks import Array

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from xconv.bounds import UNIT_ROUNDOFF, Enclosure
+from xconv.core.bounds import UNIT_ROUNDOFF, Enclosure
+from xconv.core.reference import Floats
 from xconv.parity.comparison import compare as within
-from xconv.reference import Floats
 from xconv.testing.evidence import Evidence
 from xconv.testing.explain import explained
 from xconv.testing.frameworks import Array

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from xconv.errors import ArgumentError
+from xconv.system.errors import ArgumentError
 from xconv.testing.frameworks import Array
 
 Names: TypeAlias = str | Sequence[str | None] | None

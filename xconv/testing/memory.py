@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from xconv.allocator import unavailable
+from xconv.system.allocator import unavailable
 
 _PERTURB = -6
 """``M_PERTURB`` of ``mallopt`` in glibc's ``malloc.h``: new blocks are filled with the complement of a byte."""

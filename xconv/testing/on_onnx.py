@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from xconv.errors import ArgumentError
+from xconv.system.errors import ArgumentError
 from xconv.testing.frameworks import Array, Framework
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xconv.errors import ArgumentError
+from xconv.system.errors import ArgumentError
 from xconv.testing.callables import Subject
 from xconv.testing.evidence import Evidence, Named, Side, both_sides, gather, steadiness
 from xconv.testing.frameworks import Array

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xconv.bounds import SMALLEST_NORMAL, UNIT_ROUNDOFF
-from xconv.reference import Floats
+from xconv.core.bounds import SMALLEST_NORMAL, UNIT_ROUNDOFF
+from xconv.core.reference import Floats
 
 RUNS = 17
 """Pairs of runs on moved inputs; 16 degrees of freedom are left around their mean."""

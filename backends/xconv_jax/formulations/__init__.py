@@ -3,7 +3,7 @@
 Each is built of steps that JAX differentiates itself, forward and backward and to every order.
 """
 
-from xconv.formulation import Formulation
+from xconv.core.formulation import Formulation
 from xconv_jax.formulations.native import CONV1D, CONV2D, conv2d
 from xconv_jax.formulations.taps import Taps
 

@@ -20,9 +20,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from xconv.estimate import native_work
-from xconv.formulation import Formulation
-from xconv.problem import ConvProblem
+from xconv.core.formulation import Formulation
+from xconv.core.problem import ConvProblem
+from xconv.planning.estimate import native_work
 from xconv_jax.formulations.shapes import Array, Forward, input_adjoint, pad, weight_adjoint
 from xconv_jax.formulations.taps import sum_of_taps
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from xconv.problem import ConvProblem
+from xconv.core.problem import ConvProblem
 
 Array: TypeAlias = Any
 """A ``jax.Array``, or a tracer of one."""

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from xconv.cost import ITEM_SIZE
-from xconv.estimate import taps_work
-from xconv.formulation import Formulation
-from xconv.problem import ConvProblem
+from xconv.core.cost import ITEM_SIZE
+from xconv.core.formulation import Formulation
+from xconv.core.problem import ConvProblem
+from xconv.planning.estimate import taps_work
 from xconv_jax.formulations.shapes import Array, input_adjoint, pad, weight_adjoint
 
 UNROLLED = 64

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from xconv.cost import ITEM_SIZE
-from xconv.errors import UnsupportedError
-from xconv.estimate import native_work
-from xconv.formulation import Formulation
-from xconv.problem import ConvProblem, Size
+from xconv.core.cost import ITEM_SIZE
+from xconv.core.formulation import Formulation
+from xconv.core.problem import ConvProblem, Size
+from xconv.planning.estimate import native_work
+from xconv.system.errors import UnsupportedError
 from xconv_tensorflow.formulations.native import Conv2d
 from xconv_tensorflow.formulations.shapes import Tensor, as_lines, pad, swapped, unknown_sizes
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from xconv.cost import ITEM_SIZE
-from xconv.estimate import native_work
-from xconv.formulation import Formulation
-from xconv.problem import ConvProblem, Size
+from xconv.core.cost import ITEM_SIZE
+from xconv.core.formulation import Formulation
+from xconv.core.problem import ConvProblem, Size
+from xconv.planning.estimate import native_work
 from xconv_tensorflow.formulations.adjoint import Adjoint
 from xconv_tensorflow.formulations.depthwise import Depthwise
 from xconv_tensorflow.formulations.native import Conv2d

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from xconv.cost import ITEM_SIZE
-from xconv.formulation import Formulation
-from xconv.fourier import block_length, blocks, fourier_work, headroom, unscaled
-from xconv.problem import ConvProblem, Size
+from xconv.core.cost import ITEM_SIZE
+from xconv.core.formulation import Formulation
+from xconv.core.fourier import block_length, blocks, fourier_work, headroom, unscaled
+from xconv.core.problem import ConvProblem, Size
 from xconv_tensorflow.formulations.scaling import (
     UNSCALED,
     Exponents,
@@ -28,7 +28,7 @@ WORKSPACE = 1 << 24
 
 
 class Fourier(Formulation):
-    """Overlap-save. The error of a block is spread over it: see :func:`xconv.fourier_bounds.fourier_error`."""
+    """Overlap-save. The error of a block is spread over it: see :func:`xconv.core.fourier_bounds.fourier_error`."""
 
     name = "fft"
     is_local = False

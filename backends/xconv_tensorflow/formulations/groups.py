@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from xconv.estimate import native_work
-from xconv.formulation import Formulation
-from xconv.problem import ConvProblem
+from xconv.core.formulation import Formulation
+from xconv.core.problem import ConvProblem
+from xconv.planning.estimate import native_work
 from xconv_tensorflow.formulations.native import Conv2d
 from xconv_tensorflow.formulations.shapes import Tensor
 

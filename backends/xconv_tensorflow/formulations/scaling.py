@@ -1,4 +1,4 @@
-"""Powers of two that keep products of spectra from overflow, as :mod:`xconv.fourier` has them.
+"""Powers of two that keep products of spectra from overflow, as :mod:`xconv.core.fourier` has them.
 
 They are constants to whoever differentiates: what is multiplied by one is divided by it again.
 """
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from xconv.fourier import FLOATS, unscaled
+from xconv.core.fourier import FLOATS, unscaled
 from xconv_tensorflow.formulations.shapes import Tensor
 
 

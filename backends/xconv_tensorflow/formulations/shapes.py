@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-from xconv.problem import ConvProblem, Size
-from xconv.sizes import MOST
+from xconv.core.problem import ConvProblem, Size
+from xconv.core.sizes import MOST
 
 Tensor: TypeAlias = Any
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from xconv.estimate import taps_work
-from xconv.formulation import Formulation
-from xconv.problem import ConvProblem
+from xconv.core.formulation import Formulation
+from xconv.core.problem import ConvProblem
+from xconv.planning.estimate import taps_work
 from xconv_tensorflow.formulations.shapes import Tensor, cut, pad, sizes_of, swapped, too_long, with_a_place
 
 

@@ -11,14 +11,14 @@ import keras
 from keras import ops
 
 import xconv
-from xconv.call import Call
-from xconv.checks import one_of
-from xconv.errors import ArgumentError
-from xconv.layouts import LAYOUTS
+from xconv.core.call import Call
+from xconv.core.checks import one_of
+from xconv.core.layouts import LAYOUTS
+from xconv.core.operations import layers
+from xconv.core.problem import DTYPES, dilated_extent
+from xconv.core.registry import get_backend
 from xconv.models.layers import LayerOptions
-from xconv.operations import layers
-from xconv.problem import DTYPES, dilated_extent
-from xconv.registry import get_backend
+from xconv.system.errors import ArgumentError
 
 DATA_FORMATS = ("channels_last", "channels_first")
 """What Keras calls the two layouts of an operation, in the same order."""

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from xconv.call import Call, resolve
+from xconv.core.call import Call, resolve
 from xconv_tensorflow.layers.convolution import Convolution, least_output_padding
 from xconv_tensorflow.models.running import watched
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from xconv.core.problem import dilated_extent, resolve_padding
 from xconv.models.fields import Taps, pair, resized, sliding, transposed
 from xconv.models.seen import Seen, concatenated, everything, together
-from xconv.problem import dilated_extent, resolve_padding
 
 Rule = Callable[[tuple[int, ...]], Seen]
 """From the shape of the result to what it sees."""

@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from xconv.checks import crop
+from xconv.core.checks import crop
+from xconv.core.problem import resolve_padding
 from xconv.models.flattening import Flattening, Seen
 from xconv.models.neutral import Layer, Numbers, in_neutral_order, in_own_order
-from xconv.problem import resolve_padding
 
 _L = keras.layers
 DEPTHWISE = (_L.DepthwiseConv1D, _L.DepthwiseConv2D)

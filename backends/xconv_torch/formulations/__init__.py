@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xconv.formulation import Formulation
+from xconv.core.formulation import Formulation
 from xconv_torch.formulations.direct import DIRECT
 from xconv_torch.formulations.fourier import OverlapSave
 from xconv_torch.formulations.im2col import Im2col

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from xconv.cost import ITEM_SIZE
-from xconv.formulation import Formulation
-from xconv.fourier import block_length, blocks, fourier_work, headroom
-from xconv.problem import ConvProblem
+from xconv.core.cost import ITEM_SIZE
+from xconv.core.formulation import Formulation
+from xconv.core.fourier import block_length, blocks, fourier_work, headroom
+from xconv.core.problem import ConvProblem
 from xconv_torch.formulations.scaling import (
     UNSCALED,
     Exponents,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from xconv.formulation import Formulation
-from xconv.problem import ConvProblem
+from xconv.core.formulation import Formulation
+from xconv.core.problem import ConvProblem
 from xconv_torch.formulations.shapes import (
     CACHE,
     adjoint_kernel,

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xconv.estimate import native_work
-from xconv.formulation import Formulation
-from xconv.problem import ConvProblem, Size
+from xconv.core.formulation import Formulation
+from xconv.core.problem import ConvProblem, Size
+from xconv.planning.estimate import native_work
 
 
 class Conv1d(Formulation):

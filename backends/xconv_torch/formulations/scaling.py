@@ -1,4 +1,4 @@
-"""Powers of two that keep products of spectra from overflow, as :mod:`xconv.fourier` has them.
+"""Powers of two that keep products of spectra from overflow, as :mod:`xconv.core.fourier` has them.
 
 They are constants to whoever differentiates: what is multiplied by one is divided by it again.
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from xconv.fourier import FLOATS, unscaled
+from xconv.core.fourier import FLOATS, unscaled
 
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}

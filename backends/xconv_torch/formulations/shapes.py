@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from xconv.pages import advise_large_pages
-from xconv.problem import ConvProblem, Size
+from xconv.core.problem import ConvProblem, Size
+from xconv.system.pages import advise_large_pages
 
 CACHE = 1 << 20
 """Bytes that a block of a chunked formulation aims at: about what a core keeps in its second-level cache."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xconv.cost import ITEM_SIZE
-from xconv.epilogue import add_bias
-from xconv.estimate import taps_work
-from xconv.formulation import Formulation
-from xconv.problem import ConvProblem
+from xconv.core.cost import ITEM_SIZE
+from xconv.core.epilogue import add_bias
+from xconv.core.formulation import Formulation
+from xconv.core.problem import ConvProblem
+from xconv.planning.estimate import taps_work
 from xconv_torch.formulations.shapes import (
     adjoint_kernel,
     affine,

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import init
 
 import xconv
-from xconv.call import Call
-from xconv.errors import ArgumentError, UnsupportedError
-from xconv.layouts import LAYOUTS
+from xconv.core.call import Call
+from xconv.core.layouts import LAYOUTS
+from xconv.core.problem import DTYPES
 from xconv.models.layers import LayerOptions
-from xconv.problem import DTYPES
+from xconv.system.errors import ArgumentError, UnsupportedError
 from xconv_torch.formulations import FORMULATIONS
 
 Device = torch.device | str | int | None

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from xconv.call import Call, resolve
+from xconv.core.call import Call, resolve
 from xconv_torch.layers.convolution import Convolution
 from xconv_torch.models.running import inference, zeros
 

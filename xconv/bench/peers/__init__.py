@@ -14,7 +14,7 @@ from typing import Protocol
 
 from xconv.bench.catalogue import Layer
 from xconv.bench.peers.task import Built, Task
-from xconv.errors import nearest
+from xconv.system.errors import nearest
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xconv.bench.catalogue import Layer
-from xconv.call import Call
+from xconv.core.call import Call
 
 
 class CannotError(Exception):

@@ -19,11 +19,11 @@ import numpy as np
 from xconv.bench.catalogue import Layer
 from xconv.bench.peers.task import Built, Task, task
 from xconv.bench.verify import WrongResultError, check_full_size, short_case, shortened
-from xconv.bounds import UNIT_ROUNDOFF, Enclosure, gamma
+from xconv.core.bounds import UNIT_ROUNDOFF, Enclosure, gamma
+from xconv.core.reference import Floats
 from xconv.parity import Case
 from xconv.parity.comparison import compare
 from xconv.parity.expected import expected
-from xconv.reference import Floats
 
 Build = Callable[[Task], Built]
 

@@ -8,9 +8,9 @@ from itertools import permutations
 
 import numpy as np
 
-from xconv.bounds import UNIT_ROUNDOFF, Enclosure, round_to
+from xconv.core.bounds import UNIT_ROUNDOFF, Enclosure, round_to
+from xconv.core.reference import Floats
 from xconv.parity.diagnosis.difference import NEARBY, Difference, Match, Prediction, within
-from xconv.reference import Floats
 
 CONFIRMED = 3
 """Elements that a fitted constant needs: one to find it and two that agree."""

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from xconv.bounds import Enclosure, round_to
+from xconv.core.bounds import Enclosure, round_to
+from xconv.core.reference import Floats
 from xconv.parity.comparison import compare
-from xconv.reference import Floats
 
 Places: TypeAlias = npt.NDArray[np.intp]
 """For each element the place in the expected array, flattened, that it comes from; -1 is a zero moved in."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from xconv.call import Call, resolve
-from xconv.checks import crop, padding_pair
-from xconv.errors import ArgumentError
-from xconv.operations import OPERATIONS
+from xconv.core.call import Call, resolve
+from xconv.core.checks import crop, padding_pair
+from xconv.core.operations import OPERATIONS
+from xconv.core.problem import PADDING_MODES, ConvProblem, check_window, resolve_padding
 from xconv.parity.diagnosis.difference import Difference, Prediction
 from xconv.parity.diagnosis.operands import changes
 from xconv.parity.diagnosis.setting import Setting
-from xconv.problem import PADDING_MODES, ConvProblem, check_window, resolve_padding
+from xconv.system.errors import ArgumentError
 
 SPLITS = 3
 """How far a pad is moved to the other side; the extremes are tried too."""

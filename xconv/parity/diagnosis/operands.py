@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from xconv.bounds import round_to
-from xconv.layouts import LAYOUTS
+from xconv.core.bounds import round_to
+from xconv.core.layouts import LAYOUTS
+from xconv.core.reference import Floats
 from xconv.parity.diagnosis.setting import Change, Setting
-from xconv.reference import Floats
 
 Changes = tuple[str, list[Change]]
 """A condition and the operands that it changes."""

@@ -10,8 +10,9 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from xconv.bounds import UNIT_ROUNDOFF, Enclosure
-from xconv.errors import ArgumentError, nearest
+from xconv.core.bounds import UNIT_ROUNDOFF, Enclosure
+from xconv.core.problem import DTYPES
+from xconv.core.reference import Floats
 from xconv.parity.cases import Case
 from xconv.parity.comparison import compare
 from xconv.parity.diagnosis import array_hypotheses, hypotheses, symptoms
@@ -19,8 +20,7 @@ from xconv.parity.diagnosis.difference import Difference, Match, Prediction
 from xconv.parity.diagnosis.operands import kernel_axes
 from xconv.parity.diagnosis.setting import Setting
 from xconv.parity.expected import expected
-from xconv.problem import DTYPES
-from xconv.reference import Floats
+from xconv.system.errors import ArgumentError, nearest
 
 CERTAINTIES = ("agrees", "exact", "within bound", "ambiguous", "consistent with", "unexplained")
 

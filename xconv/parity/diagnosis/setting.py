@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from xconv import reference
-from xconv.bounds import Enclosure, enclose, round_to
-from xconv.call import Call
+from xconv.core import reference
+from xconv.core.bounds import Enclosure, enclose, round_to
+from xconv.core.call import Call
+from xconv.core.reference import Floats
 from xconv.parity.cases import Case
 from xconv.parity.diagnosis.difference import Difference, Prediction
 from xconv.parity.expected import expected, terms_of
-from xconv.reference import Floats
 
 Map: TypeAlias = Callable[[Floats], Floats]
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from xconv.bounds import HALF_SUBNORMAL, LAMBDA, UNIT_ROUNDOFF, gamma, round_to
-from xconv.bounds import sums as sums_of
+from xconv.core.bounds import HALF_SUBNORMAL, LAMBDA, UNIT_ROUNDOFF, gamma, round_to
+from xconv.core.bounds import sums as sums_of
+from xconv.core.reference import Floats
 from xconv.parity.diagnosis.difference import NEARBY, Difference, within
-from xconv.reference import Floats
 
 HUGE = 2.0**24
 """Times the largest expected value: beside it float32 would not see any of them."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from xconv.pytest_plugin import requested_backends
 from xconv.testing.axes import (
     NO_DEVICE,
     backend,
@@ -19,6 +18,7 @@ from xconv.testing.axes import (
     pytest_runtest_teardown,
 )
 from xconv.testing.expectations import Expectations
+from xconv.testing.requested import requested_backends
 
 __all__ = ["backend", "device", "loaded", "looked_at_in_full", "pytest_generate_tests", "pytest_runtest_teardown"]
 

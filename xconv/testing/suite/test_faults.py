@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from xconv.backend import Backend
-from xconv.operations import along
+from xconv.core.backend import Backend
+from xconv.core.operations import along
+from xconv.core.problem import ConvProblem
 from xconv.parity import Case, cases, check
-from xconv.problem import ConvProblem
 
 SMOKE = [case for case in cases("default")[::3] if case.row in along(case.row.rank)]
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv import reference
-from xconv.backend import Backend
-from xconv.fourier_bounds import fourier_error
-from xconv.one_formulation import by_formulation
-from xconv.operations import along
+from xconv.core import reference
+from xconv.core.backend import Backend
+from xconv.core.fourier_bounds import fourier_error
+from xconv.core.operations import along
+from xconv.core.problem import DIRECTIONS
 from xconv.parity import Case, cases, check
-from xconv.problem import DIRECTIONS
+from xconv.planning.one_formulation import by_formulation
 
 ONE_AXIS = [case for case in cases("smoke") if case.row in along(case.row.rank)]
 PINNED = [case for case in cases("smoke") if case.row.takes_formulation]

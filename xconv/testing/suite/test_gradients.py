@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xconv import reference
-from xconv.backend import Backend
+from xconv.core import reference
+from xconv.core.backend import Backend
 from xconv.parity import Case, cases
 
 CASES = [case for case in cases("default")[::5] if len(case.weight_shapes) == 1]

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from xconv.backend import Backend
+from xconv.core.backend import Backend
 from xconv.parity import Case, Finding, cases, check
 from xconv.parity.check import compute
 from xconv.parity.expected import expected

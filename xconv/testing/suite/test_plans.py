@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv import run
-from xconv.backend import Backend
+from xconv.calls import run
+from xconv.core.backend import Backend
+from xconv.core.plan import Plan
+from xconv.core.target import EAGER
 from xconv.parity import Case, cases
-from xconv.plan import Plan
-from xconv.target import EAGER
 
 SMOKE, ALL = cases("smoke"), cases("full")
 ids = [case.name for case in SMOKE]
@@ -35,7 +35,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
         return lambda x, *_: x
 
     monkeypatch.setattr(run, "lower", watched)
-    monkeypatch.setattr("xconv.dispatch.find", lambda _: None)
+    monkeypatch.setattr("xconv.calls.dispatch.find", lambda _: None)
     return found
 
 

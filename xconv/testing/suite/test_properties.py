@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 
 import xconv
-from xconv.backend import Backend
+from xconv.core.backend import Backend
+from xconv.core.problem import dilated_extent
 from xconv.parity import Case, check
 from xconv.parity.geometries import geometries
-from xconv.problem import dilated_extent
 
 EXAMPLES = 500
 

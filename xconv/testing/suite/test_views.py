@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import xconv
-from xconv.backend import Backend
+from xconv.core.backend import Backend
 from xconv.parity import Case
 from xconv.parity.check import compute, function
 from xconv.parity.expected import expected
 
 X = np.random.default_rng(3).integers(-3, 4, (2, 16, 6)).astype("float32")
 W = np.random.default_rng(4).integers(-3, 4, (3, 6, 4)).astype("float32")
-WANTED = xconv.reference.apply(xconv.call.resolve("conv1d", X.shape, W.shape), X, W)
+WANTED = xconv.reference.apply(xconv.core.call.resolve("conv1d", X.shape, W.shape), X, W)
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from xconv.errors import ArgumentError
 from xconv.models.conversion import Conversion, Options, ReceptiveField, RefusedError, Report, Step
 from xconv.models.reach import Reach
+from xconv.system.errors import ArgumentError
 from xconv_tensorflow.models.convert.embedding import embedding
 from xconv_tensorflow.models.convert.graph import graph_of, is_model, last_dense, replay
 from xconv_tensorflow.models.convert.layers import summary

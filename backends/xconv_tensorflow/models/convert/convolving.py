@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from xconv.core.problem import dilated_extent, resolve_padding
 from xconv.models import rows
 from xconv.models.conversion import RefusedError, Verdict, channel_map
 from xconv.models.rows import Rows
-from xconv.problem import dilated_extent, resolve_padding
 from xconv_tensorflow.models.convert.kernels import agreed, by_rule, window
 from xconv_tensorflow.models.convert.layers import NONNEGATIVE, ZERO_AT_ZERO, activation, remade
 from xconv_tensorflow.models.convert.state import Array, Made, Site, State

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from xconv.errors import ArgumentError
 from xconv.models.conversion import Options, channel_map, embedded
+from xconv.system.errors import ArgumentError
 from xconv_tensorflow.models.convert.state import Array, State
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from xconv.errors import ArgumentError
+from xconv.system.errors import ArgumentError
 
 PASSING = (
     *(keras.layers.Activation, keras.layers.Softmax, keras.layers.ReLU, keras.layers.LeakyReLU),

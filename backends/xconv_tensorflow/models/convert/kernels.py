@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from xconv.core.problem import dilated_extent, places, resolve_padding
 from xconv.models.rows import Rows
-from xconv.problem import dilated_extent, places, resolve_padding
 from xconv_tensorflow.models.convert.state import Array, State
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from xconv.errors import ArgumentError
 from xconv.models.conversion import Conversion, Options, Report, Step, channel_map
 from xconv.models.reach import Reach
 from xconv.models.rows import Band
+from xconv.system.errors import ArgumentError
 from xconv_torch.models.convert.program import Cell, Folded, Form, Line, Value, mapped
 from xconv_torch.models.convert.proof import Proving
 from xconv_torch.models.convert.rules import rule_of

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from xconv.core.problem import dilated_extent
 from xconv.models.conversion import RefusedError
 from xconv.models.rows import Band, Rows, chosen, met, met_transposed, named, one
-from xconv.problem import dilated_extent
 from xconv_torch.models.convert import folded
 from xconv_torch.models.convert.program import Cell, Folded, Line, Value
 from xconv_torch.models.convert.walk import Call, Done, Walk

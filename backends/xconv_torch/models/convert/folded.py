@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xconv.borders import source
+from xconv.core.borders import source
 
 if TYPE_CHECKING:
     from xconv_torch.models.convert.convolving import Conv

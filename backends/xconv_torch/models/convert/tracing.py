@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from xconv.errors import ArgumentError
+from xconv.system.errors import ArgumentError
 
 EXPECTED = "a model that torch.fx can trace: what it computes may depend on shapes and settings, not on values"
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import fx, nn
 
-from xconv.errors import ArgumentError
 from xconv.models.conversion import Options, RefusedError, Step, Verdict, embedded
 from xconv.models.rows import Band
+from xconv.system.errors import ArgumentError
 from xconv_torch.models.convert.program import Folded, Line, Program, Same, Value, constant, mapped, originals
 from xconv_torch.models.convert.tracing import ByMode, Traced
 

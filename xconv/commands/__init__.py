@@ -1,0 +1,1 @@
+"""The commands of ``xconv``: a file for each, with its options and what it prints."""

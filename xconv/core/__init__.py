@@ -1,0 +1,1 @@
+"""What is computed, and what a backend is: operations, problems, targets and plans as values; the right answer."""

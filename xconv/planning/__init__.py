@@ -1,0 +1,1 @@
+"""Which formulation computes each direction of a call: estimates, wisdom, tuning, and the planner, which chooses."""
