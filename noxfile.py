@@ -182,9 +182,11 @@ def dist(session: nox.Session) -> None:
         limits = ("-c", str(ROOT / "constraints.txt"))
         session.run(f"{there}/python", "-m", "pip", "install", "-q", *limits, "torch", external=True)
         session.run(f"{there}/python", "-m", "pip", "install", "-q", *limits, f"{wheel}[torch]", external=True)
-        session.chdir(empty)  # not the clone, whose folder xconv would be found first
-        session.run(f"{there}/xconv", "doctor", "--quick", "--backend", "torch", external=True)
-        session.run(f"{there}/xconv", "parity", "--backend", "torch", "--mode", "eager", external=True, env=ONE_THREAD)
+        with session.chdir(empty):  # not the clone, whose folder xconv would be found first
+            session.run(f"{there}/xconv", "doctor", "--quick", "--backend", "torch", external=True)
+            session.run(
+                f"{there}/xconv", "parity", "--backend", "torch", "--mode", "eager", external=True, env=ONE_THREAD
+            )
 
 
 @nox.session
