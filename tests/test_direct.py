@@ -17,11 +17,12 @@ import xconv
 from xconv.core import reference
 from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.direct import functions
+from xconv.direct.availability import unavailable
 from xconv.direct.dense import Dense, DenseForGood
 from xconv.direct.depthwise import Depthwise
 from xconv.direct.depthwise_weights import DepthwiseWeights
 from xconv.direct.groups import is_repeated
-from xconv.direct.machine import LINE, Machine, here, unavailable
+from xconv.direct.machine import LINE, Machine, here
 from xconv.direct.method import streams
 from xconv.direct.narrow import Narrow
 from xconv.direct.prepared import Known, Prepared, Repeated, method, prepared
@@ -232,7 +233,7 @@ from xconv.direct.groups import is_repeated
 from xconv.direct.prepared import Known, Prepared, Repeated
 from xconv.direct.transposed import transpose
 from xconv.direct.team import pool
-from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.core.problem import DIRECTIONS, ConvProblem
 
 libc, page, kept = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE, []
 
@@ -326,7 +327,7 @@ from tests.test_direct import compute
 from xconv.direct.machine import here
 from xconv.direct.groups import is_repeated
 from xconv.direct.prepared import Known, Prepared, Repeated
-from xconv.problem import ConvProblem
+from xconv.core.problem import ConvProblem
 import xconv.direct.prepared as module
 module.SHARE = 1
 problem = ConvProblem(8, 50, 1, 4, 16, kernel=3)

@@ -73,8 +73,8 @@ def test_there_are_the_other_formulations(backend: Any, way: str, early: bool) -
 LINKED = """
 from forbidding import forbid
 import numpy as np, xconv
-from xconv.direct import linked, machine, prepared
-from xconv.problem import ConvProblem
+from xconv.direct import availability, linked, prepared
+from xconv.core.problem import ConvProblem
 problem = ConvProblem(1, 50, 1, 4, 16, kernel=3)
 prepared.prepared("forward", problem, 1)
 forbid("mdwe")
@@ -83,8 +83,8 @@ try:
     prepared.prepared("weight_gradient", problem, 1)
 except xconv.UnsupportedError as error:
     print(error)
-machine.refused = lambda: None  # a system that cannot be asked
-print(machine.unavailable())
+availability.refused = lambda: None  # a system that cannot be asked
+print(availability.unavailable())
 """
 
 

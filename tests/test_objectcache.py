@@ -233,7 +233,7 @@ from xconv.direct import functions
 from xconv.direct.machine import here
 from xconv.direct.prepared import prepared
 from xconv.direct.team import pool
-from xconv.problem import DIRECTIONS, ConvProblem
+from xconv.core.problem import DIRECTIONS, ConvProblem
 compiled = []
 own = functions.machine_code
 functions.machine_code = lambda *given: compiled.append(given) or own(*given)

@@ -22,7 +22,7 @@ for module in pkgutil.walk_packages(xconv.__path__, "xconv."):
         __import__(module.name)
 from xconv.bench.stopwatch import Prepared, Stopwatch
 from xconv.bench.usage import usage
-from xconv.direct.machine import unavailable
+from xconv.direct.availability import unavailable
 from xconv.doctor import machine
 watch = Stopwatch(lambda **_: Prepared(lambda: None), lambda: None)
 watch.prepare(0, 1e-4)

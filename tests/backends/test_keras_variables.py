@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import xconv
 from tests.every_call import EVERY, arrays
-from xconv.registry import name_of_array
+from xconv.core.registry import name_of_array
 
 assert keras.backend.backend() == KERAS
 backend = xconv.get_backend(KERAS)

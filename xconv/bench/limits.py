@@ -20,7 +20,7 @@ import numpy as np
 from xconv.bench.usage import usage
 from xconv.core.cost import Cost
 from xconv.core.problem import ConvProblem
-from xconv.direct.machine import unavailable
+from xconv.direct.availability import unavailable
 
 SHAPES = ((1024, 1024, 1024), (2048, 512, 2048), (4096, 256, 1024))
 """Matrix products (m, k, n), by the framework and by xconv's own loops: the best counts, as none is so everywhere."""

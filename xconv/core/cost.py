@@ -45,7 +45,7 @@ class Cost:
 def cost(call: Call, bias: bool = False) -> Cost:
     """The cost of a resolved call.
 
-    >>> from xconv.call import resolve
+    >>> from xconv.core.call import resolve
     >>> cost(resolve("conv1d", (128, 8000, 1), (5, 1, 32)), bias=True)
     Cost(parameters=192, macs=163758080, bytes=135103232)
     >>> cost(resolve("conv2d", (1, 32, 32, 3), (3, 3, 3, 32), padding="same")).macs

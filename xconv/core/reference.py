@@ -101,7 +101,7 @@ def conv2d(
 def apply(call: Call, x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None = None) -> Floats:
     """What an operation must give, in the caller's layout.
 
-    >>> from xconv.call import resolve
+    >>> from xconv.core.call import resolve
     >>> call = resolve("conv1d", (1, 1, 4), (1, 1, 2), layout="NCW", padding="same")
     >>> apply(call, [[[1, 2, 3, 4]]], [[[1, 1]]])
     array([[[3., 5., 7., 4.]]])
@@ -121,7 +121,7 @@ def apply(call: Call, x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLi
 def input_adjoint(call: Call, dy: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
     """The gradient of an operation with respect to ``x``, in the caller's layout, from the gradient of its result.
 
-    >>> from xconv.call import resolve
+    >>> from xconv.core.call import resolve
     >>> call = resolve("conv1d", (1, 1, 4), (1, 1, 2), layout="NCW")
     >>> input_adjoint(call, [[[1, 1, 1]]], [[[1, 10]]])
     array([[[ 1., 11., 11., 10.]]])
@@ -140,7 +140,7 @@ def input_adjoint(call: Call, dy: npt.ArrayLike, weight: npt.ArrayLike) -> Float
 def weight_adjoint(call: Call, x: npt.ArrayLike, dy: npt.ArrayLike) -> Floats:
     """The gradient of an operation with respect to its weight, in the caller's layout.
 
-    >>> from xconv.call import resolve
+    >>> from xconv.core.call import resolve
     >>> call = resolve("conv1d", (1, 1, 4), (1, 1, 2), layout="NCW")
     >>> weight_adjoint(call, [[[1, 2, 3, 4]]], [[[1, 1, 1]]])
     array([[[6., 9.]]])

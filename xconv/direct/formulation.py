@@ -13,8 +13,9 @@ from xconv.core.call import Call
 from xconv.core.cost import ITEM_SIZE, LANES
 from xconv.core.formulation import Array, Formulation
 from xconv.core.problem import ConvProblem
+from xconv.direct.availability import unavailable
 from xconv.direct.groups import alone, fills_vectors, is_repeated
-from xconv.direct.machine import ITEM, address, unavailable
+from xconv.direct.machine import ITEM, address
 from xconv.direct.order import FIRST, IN_ORDER, channels_last, from_channels_last, kernel
 from xconv.direct.scratch import scratch
 from xconv.direct.team import Team

@@ -1,4 +1,4 @@
-"""The processor that code is written for, and whether there can be any."""
+"""The processor that code is written for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-
-from xconv.direct.executable import refused
 
 ITEM = {"float32": 4, "float64": 8}
 """Bytes of the element types that are computed in."""
@@ -58,24 +56,3 @@ def here() -> Machine:
     if has.get("avx2") and has.get("fma"):
         return Machine(32, 16, cpu, features)
     return Machine(16, 32 if has.get("neon") else 16, cpu, features)
-
-
-def unavailable() -> str | None:
-    """Why no code can be made in this process, or None if it can.
-
-    What the system allows is asked each time: a program may forbid itself to make code after it has started.
-    """
-    return refused() or _without()
-
-
-@cache
-def _without() -> str | None:
-    try:
-        from xconv.direct.linked import trial
-
-        trial()
-    except ImportError as error:
-        return f"llvmlite cannot be imported: {error}"
-    except Exception as error:  # noqa: BLE001 - whatever else LLVM or the system has against it is the reason
-        return f"{type(error).__name__}: {error}"
-    return None

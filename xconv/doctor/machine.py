@@ -101,8 +101,8 @@ def allocator() -> Allocator:
 def compiler() -> Compiler:
     """Whether code can be compiled in this process, and for what."""
     from xconv.direct import objectcache
+    from xconv.direct.availability import unavailable as without
     from xconv.direct.machine import here
-    from xconv.direct.machine import unavailable as without
 
     reason, version = without(), installed_version("llvmlite")
     if reason is not None:

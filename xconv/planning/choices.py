@@ -128,7 +128,7 @@ def alike(problem: ConvProblem) -> ConvProblem:
     So signals of ever new lengths are planned for once in a while. The kind of problem is the same, and so are the
     elements behind the last place.
 
-    >>> from xconv.problem import ConvProblem
+    >>> from xconv.core.problem import ConvProblem
     >>> [alike(ConvProblem(1, length, 1, 8, 8, kernel=3)).length for length in (12, 299, 300, 313, 3000)]
     [12, 290, 290, 322, 3074]
     """
