@@ -37,7 +37,7 @@ extensions = [
 nitpicky = True
 nitpick_ignore_regex = [
     # the types of others in signatures; their inventories would have to be fetched
-    (r"py:.*", r"(np|numpy|npt|torch|keras|tf|nn|collections|types|argparse|pathlib|pytest|contextlib|_pytest)\..*"),
+    (r"py:.*", r"(np|numpy|npt|torch|keras|tf|nn|collections|types|argparse|pathlib|pytest|contextlib|os|_pytest)\..*"),
     (
         r"py:.*",
         r"(Any|Callable|Iterable|Iterator|Mapping|Sequence|Hashable|Path|ModuleType|Tensor|AbstractContextManager)",

@@ -25,8 +25,10 @@ from typing import Any
 
 from xconv.calls.run import run, run_steps
 from xconv.core.formulation import Array
+from xconv.system.autograph import unconverted
 
 
+@unconverted
 def conv1d(
     x: Array,
     weight: Array,
@@ -76,6 +78,7 @@ def conv1d(
     return run("conv1d", x, weight, bias, formulation, backend, device, options)
 
 
+@unconverted
 def conv2d_as_1d(
     x: Array,
     weight: Array,
@@ -101,6 +104,7 @@ def conv2d_as_1d(
     return run("conv2d_as_1d", x, weight, bias, "conv2d", backend, device, options)
 
 
+@unconverted
 def conv1d_rows(
     x: Array,
     weight: Array,
@@ -129,6 +133,7 @@ def conv1d_rows(
     return run("conv1d_rows", x, weight, bias, formulation, backend, device, options)
 
 
+@unconverted
 def conv1d_columns(
     x: Array,
     weight: Array,
@@ -157,6 +162,7 @@ def conv1d_columns(
     return run("conv1d_columns", x, weight, bias, formulation, backend, device, options)
 
 
+@unconverted
 def spatially_separable_conv2d(
     x: Array,
     weight_rows: Array,
@@ -202,6 +208,7 @@ def spatially_separable_conv2d(
     return run_steps("spatially_separable_conv2d", x, weights, bias, formulation, backend, device, options)
 
 
+@unconverted
 def conv2d(
     x: Array,
     weight: Array,
@@ -241,6 +248,7 @@ def conv2d(
     return run("conv2d", x, weight, bias, "auto", backend, device, options)
 
 
+@unconverted
 def conv1d_transpose(
     x: Array,
     weight: Array,

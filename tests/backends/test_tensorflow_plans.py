@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import xconv
+from tests.every_call import EVERY
 from xconv.core.lowering import lower
 from xconv.core.plan import Plan
+from xconv.parity import Case
 
 with contextlib.suppress(ImportError):
     importlib.import_module("torch")  # before TensorFlow, which has crashed otherwise (pytorch#93884)
@@ -86,3 +90,25 @@ def test_gradients_of_an_eager_call_may_be_vectorized() -> None:
         found.append(tape.jacobian(y, [x, w]))
     for mine, own in zip(*found, strict=True):
         np.testing.assert_array_equal(mine, own)  # each element is a number of the other operand
+
+
+@pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
+def test_autograph_calls_operations_as_they_are(case: Case) -> None:
+    """It would rewrite all of xconv, which takes seconds in the first ``tf.function`` of a process."""
+    backend, seen = xconv.get_backend("tensorflow"), []
+
+    def lowered(plan: Plan) -> Any:
+        seen.extend(frame.filename for frame in traceback.extract_stack())
+        return lower(plan)
+
+    arrays = [backend.from_numpy(array, "cpu") for array in case.inputs("integers", "float32")[:-1]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xconv.calls.run.lower", lowered)
+        tf.function(case.run).get_concrete_function(*arrays)
+    own = [Path(file).as_posix() for file in seen if file.endswith(".py")]
+    assert any(file.endswith("xconv/ops.py") for file in own)
+    assert any(file.endswith("xconv/calls/run.py") for file in own)
+
+
+def test_autograph_calls_plans_as_they_are() -> None:
+    assert hasattr(Plan.__call__, "autograph_info__")

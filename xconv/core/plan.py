@@ -14,6 +14,7 @@ from xconv.core.lowering import for_any_arrays
 from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.core.registry import get_backend
 from xconv.core.target import Target
+from xconv.system.autograph import unconverted
 
 AUTO, LOCAL = "auto", "local"
 """Names that leave the choice of a formulation to the planner: among all, or among those whose results depend on the
@@ -123,6 +124,7 @@ class Plan:
             f"{self.problem.macs:,} multiply-accumulates in each direction"
         )
 
+    @unconverted
     def __call__(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
         """Compute the call."""
         return self._lowered(x, weight, bias)

@@ -68,10 +68,10 @@ def _ordinary(magnitudes: Any, top: int) -> Any:
 
 def _exponents(magnitudes: Tensor, top: int) -> Tensor:
     """Exponents of magnitudes; of tiny ones as if they were as large as can be scaled up to the headroom."""
-    bias, fraction = FLOATS[magnitudes.dtype.name]
+    exponent_bias, fraction = FLOATS[magnitudes.dtype.name]
     bits = tf.bitcast(magnitudes, tf.int32 if magnitudes.dtype == tf.float32 else tf.int64)
-    found = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, fraction), 2 * bias + 1) - bias
-    return tf.maximum(found, top + 1 - bias)
+    found = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, fraction), 2 * exponent_bias + 1) - exponent_bias
+    return tf.maximum(found, top + 1 - exponent_bias)
 
 
 def scaled(x: Tensor, exponent: Tensor | None, needed: Tensor | None) -> Tensor:
@@ -83,5 +83,5 @@ def scaled(x: Tensor, exponent: Tensor | None, needed: Tensor | None) -> Tensor:
 
 
 def _power(exponent: Tensor, dtype: tf.DType) -> Tensor:
-    bias, fraction = FLOATS[dtype.name]
-    return tf.bitcast(tf.bitwise.left_shift(tf.maximum(exponent + bias, 0), fraction), dtype)
+    exponent_bias, fraction = FLOATS[dtype.name]
+    return tf.bitcast(tf.bitwise.left_shift(tf.maximum(exponent + exponent_bias, 0), fraction), dtype)

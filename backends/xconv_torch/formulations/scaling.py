@@ -60,9 +60,9 @@ def balanced(a: Tensor, b: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _exponents(magnitudes: Tensor, top: int) -> Tensor:
     """Exponents of magnitudes; of tiny ones as if they were as large as can be scaled up to the headroom."""
-    bias, fraction = FLOATS[_NAMES[magnitudes.dtype]]
-    found = (magnitudes.view(_BITS[magnitudes.dtype]) >> fraction & 2 * bias + 1) - bias
-    return found.clamp(min=top + 1 - bias)
+    exponent_bias, fraction = FLOATS[_NAMES[magnitudes.dtype]]
+    found = (magnitudes.view(_BITS[magnitudes.dtype]) >> fraction & 2 * exponent_bias + 1) - exponent_bias
+    return found.clamp(min=top + 1 - exponent_bias)
 
 
 def scaled(x: Tensor, exponent: Tensor | None) -> Tensor:
@@ -74,5 +74,5 @@ def scaled(x: Tensor, exponent: Tensor | None) -> Tensor:
 
 
 def _power(exponent: Tensor, dtype: torch.dtype) -> Tensor:
-    bias, fraction = FLOATS[_NAMES[dtype]]
-    return ((exponent + bias).clamp(min=0) << fraction).view(dtype)
+    exponent_bias, fraction = FLOATS[_NAMES[dtype]]
+    return ((exponent + exponent_bias).clamp(min=0) << fraction).view(dtype)
