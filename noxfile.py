@@ -234,10 +234,11 @@ def parity(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format and lint; workflows, issue forms and the citation against their schemas."""
-    install(session, "ruff", "check-jsonschema")
+    """Format and lint; which way imports go; workflows, issue forms and the citation against their schemas."""
+    install(session, "ruff", "check-jsonschema", "import-linter")
     session.run("ruff", "format", *(["--check"] if os.environ.get("CI") else []), ".")
     session.run("ruff", "check", ".")
+    session.run("lint-imports", env={"PYTHONPATH": os.pathsep.join([".", "backends"])})  # it reads, and runs nothing
     for schema, pattern in SCHEMAS.items():
         session.run("check-jsonschema", "--builtin-schema", schema, *map(str, sorted(ROOT.glob(pattern))))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -29,6 +28,7 @@ from xconv.system.errors import UnsupportedError
 from xconv_tensorflow.formulations import DIRECT, FORMULATIONS, conv2d, native_pads, shapes
 from xconv_tensorflow.refused import refused
 from xconv_tensorflow.rules import ranked, symbolic_device, under_xla
+from xconv_tensorflow.threads import threads
 
 Tensor: TypeAlias = Any
 
@@ -164,7 +164,7 @@ class TensorFlowBackend(Backend):
         return estimate.seconds("xconv_tensorflow", forms, direction, problem, layout)
 
     def threads(self) -> int:
-        return int(tf.config.threading.get_intra_op_parallelism_threads()) or os.cpu_count() or 1
+        return threads()
 
     def folded_2d(self, vertical: ConvProblem, horizontal: ConvProblem) -> ConvProblem | None:
         """Groups and dilations, whose gradients TensorFlow lacks: the vertical taps become channels."""

@@ -13,6 +13,8 @@ from xconv.core.checks import padding_pair
 from xconv.core.cost import Cost, cost
 from xconv.core.integers import only, plain, size
 from xconv.core.operations import Operation, find
+from xconv.explanation.as_operation import as_operation
+from xconv.explanation.text import shown_seconds, text
 from xconv.explanation.windows import Window
 from xconv.system.errors import ArgumentError
 
@@ -139,10 +141,25 @@ class Explanation:
         return notes
 
     def as_operation(self, operation: str, middle: int | None = None) -> Explanation:
-        """The same setting as another operation: see :func:`xconv.explanation.variants.as_operation`."""
-        from xconv.explanation.variants import as_operation
+        """The same setting as another operation: the same input, channels, taps along an axis, and options.
 
-        return as_operation(self, operation, middle)
+        A signal becomes an image of height one, its kernel one of height one. On a feature map an operation along one
+        axis becomes one along both, with a square kernel and the same stride, dilation and padding on both axes; one
+        along both becomes one along its own axis. The separable operation goes over ``middle`` channels, by default as
+        many as come out.
+
+        Raises:
+            ArgumentError: the operation fits no such data.
+
+        >>> import xconv
+        >>> image = xconv.explain("conv2d", (1, 32, 32, 16), (3, 5, 16, 32), padding="same")
+        >>> image.as_operation("spatially_separable_conv2d", middle=8).weight_shapes
+        ((5, 16, 8), (3, 8, 32))
+        """
+        if operation == self.operation and middle is None:
+            return self
+        shapes, options = as_operation(self, operation, middle)
+        return explain(operation, *shapes, **options)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON has it."""
@@ -176,8 +193,6 @@ class Explanation:
         return json.dumps(self.to_dict())
 
     def __str__(self) -> str:
-        from xconv.explanation.text import text
-
         return text(self)
 
     def _steps(self) -> list[Cost]:
@@ -244,21 +259,6 @@ def explain(
         _measured(limits, backend, device),
         () if backend is None else tuple(_planned(call, backend, device) for call in calls),
         device,
-    )
-
-
-def shown_seconds(seconds: float) -> str:
-    """A time for reading.
-
-    >>> shown_seconds(0.0123), shown_seconds(4.56e-6)
-    ('12.3 ms', '4.56 us')
-    """
-    return (
-        f"{seconds:.3g} s"
-        if seconds >= 1
-        else f"{seconds * 1e3:.3g} ms"
-        if seconds >= 1e-3
-        else f"{seconds * 1e6:.3g} us"
     )
 
 

@@ -8,6 +8,21 @@ if TYPE_CHECKING:
     from xconv.explanation.explained import Explanation
 
 
+def shown_seconds(seconds: float) -> str:
+    """A time for reading.
+
+    >>> shown_seconds(0.0123), shown_seconds(4.56e-6)
+    ('12.3 ms', '4.56 us')
+    """
+    return (
+        f"{seconds:.3g} s"
+        if seconds >= 1
+        else f"{seconds * 1e3:.3g} ms"
+        if seconds >= 1e-3
+        else f"{seconds * 1e6:.3g} us"
+    )
+
+
 def text(found: Explanation) -> str:
     """The facts as two columns, and the pictures below."""
     from tabulate import tabulate
@@ -79,8 +94,6 @@ def _field(found: Explanation) -> str:
 
 
 def _limits(found: Explanation) -> str:
-    from xconv.explanation.explained import shown_seconds
-
     limits, least = found.limits, found.least_seconds
     assert limits is not None
     if least is None:

@@ -14,6 +14,7 @@ from xconv.direct.machine import address
 from xconv.direct.order import IN_ORDER
 from xconv.direct.team import pool
 from xconv_tensorflow.formulations.shapes import Tensor, may_be_differentiated
+from xconv_tensorflow.threads import threads
 
 ALIGNED = 64
 """Bytes to which TensorFlow's own kernels want memory to be aligned; they abort the process else."""
@@ -77,9 +78,7 @@ class EagerTensors:
 
     @cached_property
     def _threads(self) -> int:
-        from xconv_tensorflow.backend import BACKEND
-
-        return BACKEND.threads()  # there is a tensor already: it cannot change any more
+        return threads()  # there is a tensor already: it cannot change any more
 
 
 def _tensor(array: np.ndarray) -> Tensor:
