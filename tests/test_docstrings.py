@@ -1,0 +1,159 @@
+"""What a public function takes, gives and raises stands in its docstring.
+
+The rule, read from the source of each function of the reference (methods of its classes too) and of each command:
+
+- it has an `Args:` section that names every parameter, unless it takes none;
+- it has a `Returns:` or `Yields:` section, unless it returns None or is a property, whose summary says it;
+- it has a `Raises:` section that names every class of error that its own body raises;
+- a class names the parameters of its constructor: in `Args:` or `Attributes:`, or each field with a docstring behind it.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
+import textwrap
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+import xconv.commands
+from tests.test_docs import MODULES, documented, public
+
+DOCS = Path(__file__).parent.parent / "docs"
+COMMANDS = tuple(f"xconv.commands.{module.name}" for module in pkgutil.iter_modules(xconv.commands.__path__))
+PROTOCOLS = ("xconv.core.arrays.Arrays", "xconv.core.backend.Backend", "xconv.core.formulation.Formulation")
+HEADINGS = ("Args", "Attributes", "Returns", "Yields", "Raises")
+
+
+def sections(text: str) -> dict[str, str]:
+    """The sections of a docstring in Google's style: the indented lines behind each heading."""
+    found: dict[str, list[str]] = {}
+    lines: list[str] | None = None
+    for line in text.splitlines():
+        heading = line.removesuffix(":")
+        if line.endswith(":") and heading in HEADINGS:
+            lines = found.setdefault(heading, [])
+        elif line and not line.startswith(" "):
+            lines = None
+        elif lines is not None:
+            lines.append(line[4:])
+    return {heading: "\n".join(lines) for heading, lines in found.items()}
+
+
+def entries(section: str) -> set[str]:
+    """The names that a section explains: `name: ...`, or `one, two: ...`."""
+    starts = re.findall(r"^([\w*.][\w*., ]*?)(?: \([^)]*\))?:", section, re.MULTILINE)
+    return {name.strip().lstrip("*").rpartition(".")[2] for start in starts for name in start.split(",")}
+
+
+class Source(ast.NodeVisitor):
+    """What the body of one function raises, without that of the functions that it defines."""
+
+    def __init__(self, function: FunctionType) -> None:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+        assert isinstance(tree, ast.FunctionDef)
+        self.raised: set[str] = set()
+        self.caught: list[str] = []
+        for statement in tree.body:
+            self.visit(statement)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802 - ast has the name
+        """A function inside raises when it is called."""
+
+    def visit_Raise(self, node: ast.Raise) -> None:  # noqa: N802 - ast has the name
+        made = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        name = made.attr if isinstance(made, ast.Attribute) else made.id if isinstance(made, ast.Name) else ""
+        if name[:1].isupper():
+            self.raised.add(name)
+
+
+def faults_of_function(name: str, function: FunctionType, is_property: bool = False) -> list[str]:
+    found = sections(inspect.cleandoc(function.__doc__ or ""))
+    signature = inspect.signature(function)
+    taken = [p for p in signature.parameters if p not in ("self", "cls") and not p.startswith("_")]
+    faults = [f"{name}: Args has no {p}" for p in taken if p not in entries(found.get("Args", ""))]
+    more = entries(found.get("Args", "")) - set(signature.parameters)
+    faults += [f"{name}: Args has {p}, which it does not take" for p in sorted(more)]
+    gives = signature.return_annotation not in (None, "None", "NoReturn")
+    if gives and not is_property and not {"Returns", "Yields"} & set(found):
+        faults.append(f"{name}: no Returns")
+    raised = Source(function).raised - entries(found.get("Raises", ""))
+    return faults + [f"{name}: Raises has no {error}" for error in sorted(raised)]
+
+
+def faults_of_class(name: str, thing: type, members: bool) -> list[str]:
+    faults: list[str] = []
+    found = sections(inspect.cleandoc(thing.__doc__ or ""))
+    said = entries(found.get("Args", "")) | entries(found.get("Attributes", "")) | behind(thing)
+    if dataclasses.is_dataclass(thing):
+        taken = [each.name for each in dataclasses.fields(thing) if not each.name.startswith("_")]
+    else:
+        constructor = vars(thing).get("__init__")
+        taken = [p for p in inspect.signature(constructor).parameters if p != "self"] if constructor else []
+        said |= entries(sections(inspect.cleandoc(constructor.__doc__ or "")).get("Args", "")) if constructor else set()
+    faults += [f"{name}: neither Args nor Attributes has {each}" for each in taken if each not in said]
+    for own, member in vars(thing).items() if members else ():
+        if own.startswith("_"):
+            continue
+        inner = inspect.unwrap(getattr(member, "__func__", member)) if not isinstance(member, property) else member.fget
+        inner = member.func if isinstance(member, cached_property) else inner
+        is_property = isinstance(member, property | cached_property)
+        if isinstance(inner, FunctionType) and (inner.__doc__ or not inherited(thing, own)):
+            faults += faults_of_function(f"{name}.{own}", inner, is_property)
+    return faults
+
+
+def inherited(thing: type, method: str) -> bool:
+    """Whether a class above says what a method does."""
+    return any(getattr(vars(base).get(method), "__doc__", None) for base in thing.__mro__[1:])
+
+
+def behind(thing: type) -> set[str]:
+    """The fields of a class that have a docstring behind them."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    pairs = zip(body.body, body.body[1:], strict=False)
+    return {
+        first.target.id
+        for first, second in pairs
+        if isinstance(first, ast.AnnAssign) and isinstance(first.target, ast.Name)
+        if isinstance(second, ast.Expr) and isinstance(second.value, ast.Constant)
+    }
+
+
+def things() -> Iterator[tuple[str, Any]]:
+    """Every function and class of the reference, of the public modules, of the protocols and of the commands."""
+    listed = documented() | set(PROTOCOLS)
+    for module in (*MODULES, *COMMANDS):
+        listed |= {f"{module}.{name}" for name in public(importlib.import_module(module))}
+    seen: set[int] = set()
+    for name in sorted(listed):
+        thing = pkgutil.resolve_name(name)
+        if not isinstance(thing, ModuleType) and id(thing) not in seen:
+            seen.add(id(thing))
+            yield name, thing
+
+
+def all_faults() -> list[str]:
+    found: list[str] = []
+    for name, thing in things():
+        if isinstance(thing, type):
+            found += faults_of_class(name, thing, members=True)
+        else:
+            inner = inspect.unwrap(getattr(thing, "__wrapped__", thing))
+            if isinstance(inner, FunctionType):
+                found += faults_of_function(name, inner)
+    return found
+
+
+def test_public_functions_say_what_they_take_give_and_raise() -> None:
+    assert all_faults() == []
