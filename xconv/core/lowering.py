@@ -23,6 +23,10 @@ class Lowering:
     Called with (x, weight, bias) in the caller's layout it goes all steps: arrays as the framework computes with them,
     channels last, borders, sums, epilogue, and back. What a backend makes of it for eager calls skips steps that do
     nothing there.
+
+    Args:
+        plan: what is computed, and how.
+        backend: the one that the plan's target names.
     """
 
     def __init__(self, plan: Plan, backend: Backend) -> None:
@@ -30,7 +34,14 @@ class Lowering:
         self.by_framework = plan.by_framework
 
     def form(self, direction: str) -> Formulation:
-        """The formulation of a direction."""
+        """The formulation of a direction.
+
+        Args:
+            direction: "forward", "input_gradient" or "weight_gradient".
+
+        Returns:
+            The backend's formulation of the name that the plan chose.
+        """
         return self.backend.by_name[getattr(self.plan, direction).formulation]
 
     @property
