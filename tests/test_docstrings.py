@@ -5,7 +5,7 @@ The rule, read from the source of each function of the reference (methods of its
 - it has an `Args:` section that names every parameter, unless it takes none;
 - it has a `Returns:` or `Yields:` section, unless it returns None or is a property, whose summary says it;
 - it has a `Raises:` section that names every class of error that its own body raises;
-- a class names the parameters of its constructor: in `Args:` or `Attributes:`, or each field with a docstring behind it.
+- a class names the parameters of its constructor: in `Args:`, in `Attributes:`, or by docstrings behind its fields.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from functools import cached_property
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
-
-import pytest
 
 import xconv.commands
 from tests.test_docs import MODULES, documented, public
@@ -66,10 +64,10 @@ class Source(ast.NodeVisitor):
         for statement in tree.body:
             self.visit(statement)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802 - ast has the name
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         """A function inside raises when it is called."""
 
-    def visit_Raise(self, node: ast.Raise) -> None:  # noqa: N802 - ast has the name
+    def visit_Raise(self, node: ast.Raise) -> None:
         made = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         name = made.attr if isinstance(made, ast.Attribute) else made.id if isinstance(made, ast.Name) else ""
         if name[:1].isupper():

@@ -21,16 +21,19 @@ Each is a thin name over one problem, so what is said of one holds for all:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from xconv.calls.run import run, run_steps
 from xconv.core.formulation import Array
 from xconv.system.autograph import unconverted
 
+T = TypeVar("T")
+"""The type of ``x``, and so of the result: a torch tensor gives a torch tensor."""
+
 
 @unconverted
 def conv1d(
-    x: Array,
+    x: T,
     weight: Array,
     bias: Array | None = None,
     *,
@@ -43,7 +46,7 @@ def conv1d(
     formulation: str = "auto",
     backend: str | None = None,
     device: str | None = None,
-) -> Array:
+) -> T:
     """1-D convolution along W.
 
     Args:
@@ -80,7 +83,7 @@ def conv1d(
 
 @unconverted
 def conv2d_as_1d(
-    x: Array,
+    x: T,
     weight: Array,
     bias: Array | None = None,
     *,
@@ -92,8 +95,28 @@ def conv2d_as_1d(
     layout: str = "NWC",
     backend: str | None = None,
     device: str | None = None,
-) -> Array:
+) -> T:
     """:func:`conv1d` computed by the framework's 2-D convolution on a height-one image: the same numbers.
+
+    Args:
+        x: (N, W, C), or (N, C, W) with ``layout="NCW"``.
+        weight: (kernel, in/groups, out), or (out, in/groups, kernel) with ``layout="NCW"``.
+        bias: (out,), or None.
+        stride: elements between neighbouring outputs.
+        padding: a name, an integer, or (low, high) in elements.
+        padding_mode: what the pads hold.
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        layout: "NWC" or "NCW".
+        backend: for NumPy arrays, who computes it; by default torch.
+        device: for NumPy arrays, where.
+
+    Returns:
+        (N, W', out), or (N, out, W'), of the type and dtype of ``x``.
+
+    Raises:
+        ArgumentError: an argument does not fit.
+        BackendError: the backend is not there.
 
     >>> import numpy as np, xconv
     >>> x, w = np.ones((1, 6, 2), "float32"), np.ones((3, 2, 4), "float32")
@@ -106,7 +129,7 @@ def conv2d_as_1d(
 
 @unconverted
 def conv1d_rows(
-    x: Array,
+    x: T,
     weight: Array,
     bias: Array | None = None,
     *,
@@ -119,10 +142,30 @@ def conv1d_rows(
     formulation: str = "auto",
     backend: str | None = None,
     device: str | None = None,
-) -> Array:
+) -> T:
     """1-D convolution along W of a feature map: the same kernel in each row, and nothing crosses rows.
 
-    Args and errors as for :func:`conv1d`, with ``x`` (N, H, W, C), or (N, C, H, W) with ``layout="NCHW"``.
+    Args:
+        x: (N, H, W, C), or (N, C, H, W) with ``layout="NCHW"``.
+        weight: (kernel, in/groups, out), or (out, in/groups, kernel) with ``layout="NCHW"``.
+        bias: (out,), or None.
+        stride: elements between neighbouring outputs of a row.
+        padding: of W: a name, an integer, or (low, high) in elements.
+        padding_mode: what the pads hold.
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups; as many as input channels make it depthwise.
+        layout: "NHWC" or "NCHW".
+        formulation: how to compute it: "auto", "local", or a name.
+        backend: for NumPy arrays, who computes it; by default torch.
+        device: for NumPy arrays, where.
+
+    Returns:
+        (N, H, W', out), or (N, out, H, W'), of the type and dtype of ``x``.
+
+    Raises:
+        ArgumentError: an argument does not fit.
+        UnsupportedError: the named formulation cannot compute this problem.
+        BackendError: the backend is not there.
 
     >>> import numpy as np, xconv
     >>> image = np.ones((1, 4, 6, 3), "float32")
@@ -135,7 +178,7 @@ def conv1d_rows(
 
 @unconverted
 def conv1d_columns(
-    x: Array,
+    x: T,
     weight: Array,
     bias: Array | None = None,
     *,
@@ -148,10 +191,30 @@ def conv1d_columns(
     formulation: str = "auto",
     backend: str | None = None,
     device: str | None = None,
-) -> Array:
+) -> T:
     """1-D convolution along H of a feature map: the same kernel in each column, and nothing crosses columns.
 
-    Args and errors as for :func:`conv1d`, with ``x`` (N, H, W, C), or (N, C, H, W) with ``layout="NCHW"``.
+    Args:
+        x: (N, H, W, C), or (N, C, H, W) with ``layout="NCHW"``.
+        weight: (kernel, in/groups, out), or (out, in/groups, kernel) with ``layout="NCHW"``.
+        bias: (out,), or None.
+        stride: elements between neighbouring outputs of a column.
+        padding: of H: a name, an integer, or (low, high) in elements.
+        padding_mode: what the pads hold.
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups; as many as input channels make it depthwise.
+        layout: "NHWC" or "NCHW".
+        formulation: how to compute it: "auto", "local", or a name.
+        backend: for NumPy arrays, who computes it; by default torch.
+        device: for NumPy arrays, where.
+
+    Returns:
+        (N, H', W, out), or (N, out, H', W), of the type and dtype of ``x``.
+
+    Raises:
+        ArgumentError: an argument does not fit.
+        UnsupportedError: the named formulation cannot compute this problem.
+        BackendError: the backend is not there.
 
     >>> import numpy as np, xconv
     >>> image = np.ones((1, 4, 6, 3), "float32")
@@ -164,7 +227,7 @@ def conv1d_columns(
 
 @unconverted
 def spatially_separable_conv2d(
-    x: Array,
+    x: T,
     weight_rows: Array,
     weight_columns: Array,
     bias: Array | None = None,
@@ -178,7 +241,7 @@ def spatially_separable_conv2d(
     formulation: str = "auto",
     backend: str | None = None,
     device: str | None = None,
-) -> Array:
+) -> T:
     """Rows, then columns: :func:`conv1d_rows` to a middle width, then :func:`conv1d_columns`, and the bias once.
 
     Args:
@@ -196,6 +259,14 @@ def spatially_separable_conv2d(
         backend: for NumPy arrays, who computes it; by default torch.
         device: for NumPy arrays, where.
 
+    Returns:
+        (N, H', W', out), or (N, out, H', W'), of the type and dtype of ``x``.
+
+    Raises:
+        ArgumentError: an argument does not fit.
+        UnsupportedError: the named formulation cannot compute one of the steps.
+        BackendError: the backend is not there.
+
     >>> import numpy as np, xconv
     >>> image, box = np.ones((1, 5, 5, 1), "float32"), np.full((3, 1, 1), 1 / 3, "float32")
     >>> xconv.spatially_separable_conv2d(image, box, box).round(5)[0, :, :, 0]
@@ -210,7 +281,7 @@ def spatially_separable_conv2d(
 
 @unconverted
 def conv2d(
-    x: Array,
+    x: T,
     weight: Array,
     bias: Array | None = None,
     *,
@@ -222,7 +293,7 @@ def conv2d(
     layout: str = "NHWC",
     backend: str | None = None,
     device: str | None = None,
-) -> Array:
+) -> T:
     """The true 2-D convolution, which the others are compared with.
 
     Args:
@@ -238,6 +309,13 @@ def conv2d(
         backend: for NumPy arrays, who computes it; by default torch.
         device: for NumPy arrays, where.
 
+    Returns:
+        (N, H', W', out), or (N, out, H', W'), of the type and dtype of ``x``.
+
+    Raises:
+        ArgumentError: an argument does not fit.
+        BackendError: the backend is not there.
+
     >>> import numpy as np, xconv
     >>> image = np.ones((1, 5, 5, 1), "float32")
     >>> xconv.conv2d(image, np.ones((3, 3, 1, 1), "float32"), padding="same")[0, :2, :3, 0]
@@ -250,7 +328,7 @@ def conv2d(
 
 @unconverted
 def conv1d_transpose(
-    x: Array,
+    x: T,
     weight: Array,
     bias: Array | None = None,
     *,
@@ -264,7 +342,7 @@ def conv1d_transpose(
     formulation: str = "auto",
     backend: str | None = None,
     device: str | None = None,
-) -> Array:
+) -> T:
     """Transposed 1-D convolution (upsampling): the adjoint of :func:`conv1d` with respect to its input.
 
     Args:
@@ -288,6 +366,11 @@ def conv1d_transpose(
     Returns:
         (N, W', out) or (N, out, W'), with ``W' = (W - 1) * stride - low - high + (kernel - 1) * dilation + 1 +
         output_padding`` (Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", section 4).
+
+    Raises:
+        ArgumentError: an argument does not fit.
+        UnsupportedError: the named formulation cannot compute this problem.
+        BackendError: the backend is not there.
 
     >>> import numpy as np, xconv
     >>> x = np.array([1, 2, 3], dtype="float32").reshape(1, 3, 1)

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from xconv.calls import dispatch
 from xconv.calls.arguments import Arguments, collect
 from xconv.core.backend import Backend
 from xconv.core.call import Call, resolve, resolve_all
-from xconv.core.formulation import Array
 from xconv.core.lowering import Lowered, lower
 from xconv.core.operations import OPERATIONS
 from xconv.core.target import CHANNELS_FIRST, CHANNELS_LAST, Target
 from xconv.planning.planner import plan_call
 
+T = TypeVar("T")
+"""The type of ``x``, and so of the result."""
+
 
 def run(
     operation: str,
-    x: Any,
+    x: T,
     weight: Any,
     bias: Any,
     formulation: str,
     backend: str | None,
     device: str | None,
     options: tuple[Any, ...],
-) -> Array:
+) -> T:
     """Run an operation with one weight. Its options come in the order of ``Operation.options``."""
     key = dispatch.key(operation, x, weight, bias, formulation, backend, device, options)
     if key is not None:
         kept = dispatch.find(key)
         if kept is not None:
-            return kept(x, weight, bias)  # what it raises is for the caller: arrays of this signature fit
+            found: T = kept(x, weight, bias)  # what it raises is for the caller: arrays of this signature fit
+            return found
     arguments = collect(operation, {"x": x, "weight": weight, "bias": bias}, backend, device)
     shapes = arguments.shape("x") or (), arguments.shape("weight") or (), arguments.shape("bias")
     named = dict(zip(OPERATIONS[operation].options, options, strict=True))
@@ -39,19 +42,20 @@ def run(
     lowered = _lowered(call, arguments, owner, formulation)
     dispatch.keep(operation, lowered, owner, (x, weight, bias), formulation, backend, device, options)
     given = arguments.arrays
-    return arguments.close(lowered(given["x"], given["weight"], given["bias"]))
+    result: T = arguments.close(lowered(given["x"], given["weight"], given["bias"]))
+    return result
 
 
 def run_steps(
     operation: str,
-    x: Any,
+    x: T,
     weights: tuple[Any, ...],
     bias: Any,
     formulation: str,
     backend: str | None,
     device: str | None,
     options: tuple[Any, ...],
-) -> Array:
+) -> T:
     """Run an operation that is made of others: its steps are all resolved before one is computed."""
     row = OPERATIONS[operation]
     arrays = {"x": x, **dict(zip(row.weights, weights, strict=True)), "bias": bias}
@@ -66,7 +70,8 @@ def run_steps(
     y = given["x"]
     for step, name in zip(steps, row.weights, strict=True):
         y = step(y, given[name], given["bias"] if step is steps[-1] else None)
-    return arguments.close(y)
+    result: T = arguments.close(y)
+    return result
 
 
 def _lowered(

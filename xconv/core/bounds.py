@@ -42,6 +42,15 @@ LAMBDA = 9.0
 def gamma(terms: int, dtype: str = "float32", independent: bool = False) -> float:
     """The factor before ``sum |x| |w|`` for a sum of that many products.
 
+    Args:
+        terms: how many products are summed.
+        dtype: in which they are computed.
+        independent: whether rounding errors may be taken as independent, with mean zero: a smaller factor, which holds
+            with a probability.
+
+    Returns:
+        The factor, without a unit; ``inf`` where there is no bound.
+
     >>> gamma(15, "float32") == 15 * 2**-24 / (1 - 15 * 2**-24)
     True
     >>> [round(gamma(10_000, "float32", independent) / 2**-24) for independent in (False, True)]
@@ -59,6 +68,12 @@ def gamma(terms: int, dtype: str = "float32", independent: bool = False) -> floa
 def sums(dtype: str) -> str:
     """The dtype in which sums of a dtype are computed.
 
+    Args:
+        dtype: of the operands.
+
+    Returns:
+        "float32" or "float64".
+
     >>> sums("bfloat16"), sums("float64")
     ('float32', 'float64')
     """
@@ -67,6 +82,13 @@ def sums(dtype: str) -> str:
 
 def round_to(dtype: str, values: npt.ArrayLike) -> Floats:
     """The nearest numbers of a dtype, ties to even, as float64.
+
+    Args:
+        dtype: "float32", "float64", "float16" or "bfloat16".
+        values: of any shape.
+
+    Returns:
+        A float64 array of the same shape.
 
     >>> round_to("bfloat16", [1 + 2**-8, 1 + 3 * 2**-8]).tolist()
     [1.0, 1.015625]
@@ -83,6 +105,10 @@ def round_to(dtype: str, values: npt.ArrayLike) -> Floats:
 class Enclosure:
     """An exact value in float64, and for each element how far a computed one may be from it.
 
+    Attributes:
+        value: float64, of any shape.
+        error: of the same shape, 0 or more.
+
     >>> Enclosure(np.array([3.0]), np.array([0.5])).largest
     array([3.5])
     """
@@ -92,7 +118,14 @@ class Enclosure:
 
     @staticmethod
     def exact(value: npt.ArrayLike) -> Enclosure:
-        """A value that is known exactly."""
+        """A value that is known exactly.
+
+        Args:
+            value: of any shape.
+
+        Returns:
+            The value with errors of zero.
+        """
         array = np.asarray(value, np.float64)
         return Enclosure(array, np.zeros_like(array))
 
@@ -122,6 +155,9 @@ def enclose(
         dtype: of the result. float16 and bfloat16 are summed in float32 and rounded once.
         bias: added to the sum; it broadcasts to the result's shape.
         independent: whether rounding errors may be taken as independent, with mean zero.
+
+    Returns:
+        The exact sums, of the shape that ``product`` returns, and how far a computed one may be from each.
 
     With exact operands the error is ``gamma(terms) |a| * |b|``, and one rounding to the dtype. With inexact ones, what
     ``(|a| + error_a) * (|b| + error_b)`` exceeds ``|a| * |b|`` by comes on top.

@@ -46,6 +46,14 @@ class Call:
 
     ``axis`` is the sliding axis of the channels-last input; the ``*_axes`` permute arrays to channels last.
 
+    Attributes:
+        operation: its name: "conv1d_rows".
+        layout: the axes of the caller's arrays.
+        problem: what is computed along the axis that slides; for ``conv2d`` along W.
+        axis: the one that slides, of the channels-last input.
+        direction: "forward", or "input_gradient" for a transposed convolution, which is the adjoint of its problem.
+        vertical: for ``conv2d`` the problem along H; else None.
+
     >>> call = resolve("conv1d_columns", (8, 32, 100, 3), (5, 3, 16))
     >>> call.axis, call.problem.length, call.problem.inner
     (1, 32, 100)
@@ -60,6 +68,12 @@ class Call:
 
     def result_shape(self, x_shape: Sequence[Size]) -> tuple[Size, ...]:
         """The shape of the result in the caller's layout.
+
+        Args:
+            x_shape: of x, in the caller's layout.
+
+        Returns:
+            A size for each axis, in the caller's layout.
 
         >>> resolve("conv1d", (2, 3, 100), (8, 3, 5), layout="NCW").result_shape((2, 3, 100))
         (2, 8, 96)
@@ -99,6 +113,25 @@ def resolve(
 
     An integer may be of any type that has ``__index__`` (and no bool); where one axis slides, a tuple of one is that
     integer, as in the attributes of ``nn.Conv1d``.
+
+    Args:
+        operation: the name of one with one kernel: "conv1d".
+        x_shape: of x, in the layout.
+        weight_shape: (kernel, in/groups, out), of ``conv2d`` (kh, kw, in/groups, out), of ``conv1d_transpose`` (kernel,
+            out/groups, in); with channels first (out, in/groups, kernel), and so on.
+        bias_shape: (out,), or None.
+        dtype: "float32", "float64", "float16" or "bfloat16".
+        layout: "NWC" or "NHWC" by default, "NCW", "NCHW".
+        stride: elements between neighbouring outputs; for ``conv2d`` an integer or (height, width), as are all of
+            these.
+        padding: a name, an integer, or (low, high) in elements.
+        padding_mode: what the pads hold.
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        output_padding: of ``conv1d_transpose``: elements added on the high side.
+
+    Returns:
+        The call; its ``result_shape(x_shape)`` is the shape of the result.
 
     Raises:
         ArgumentError: the shapes or options do not fit; the text names the argument and what would fit.

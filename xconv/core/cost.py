@@ -19,6 +19,11 @@ LANES = 16
 class Cost:
     """Counts of one forward pass. ``bytes`` is the least that must be moved: each array once.
 
+    Attributes:
+        parameters: numbers in the weight and the bias.
+        macs: multiply-accumulates.
+        bytes: x, the weight, the bias and the result, each once.
+
     >>> both = Cost(parameters=192, macs=1000, bytes=4000) + Cost(parameters=8, macs=500, bytes=1000)
     >>> both.flops, both.intensity
     (3000, 0.6)
@@ -45,6 +50,13 @@ class Cost:
 def cost(call: Call, bias: bool = False) -> Cost:
     """The cost of a resolved call.
 
+    Args:
+        call: one whose sizes are known.
+        bias: whether there is one.
+
+    Returns:
+        The counts of the whole batch; products with padding are counted.
+
     >>> from xconv.core.call import resolve
     >>> cost(resolve("conv1d", (128, 8000, 1), (5, 1, 32)), bias=True)
     Cost(parameters=192, macs=163758080, bytes=135103232)
@@ -67,6 +79,12 @@ def receptive_field(layers: Iterable[tuple[int, int, int]]) -> int:
 
     Each layer is (kernel, stride, dilation); a pooling layer counts as one (Araujo, Norris and Sim 2019, "Computing
     receptive fields of convolutional neural networks", Distill).
+
+    Args:
+        layers: (kernel, stride, dilation) of each, from the input on.
+
+    Returns:
+        A number of elements along the axis.
 
     >>> receptive_field([(3, 1, 1), (2, 2, 1), (3, 1, 1), (2, 2, 1)])
     10

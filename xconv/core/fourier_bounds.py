@@ -34,6 +34,9 @@ def fourier_error(
         dtype: that is computed in, "float32" or "float64".
         axis: of ``a`` that slides.
 
+    Returns:
+        A float64 array with 1 for the sizes of the result along which the bound is the same.
+
     In 2-norms, with ``e`` of :func:`transform_error`: a block ``x`` has the computed spectrum ``X + dX``,
     ``|dX| <= e |X|``, ``|X| = sqrt(n) |x|``; the kernel ``w`` alike. A product of spectra, summed over M channels (or
     blocks), is off by ``g = sqrt(2) gamma(2 M)`` of the sum of magnitudes, for its parts are sums of 2 M real products.
@@ -88,6 +91,13 @@ def transform_error(length: int, dtype: str) -> float:
     ``t eta / (1 - t eta)`` for ``t = log2 n`` stages, ``eta = u + gamma(4) (sqrt(2) + u)``, with roots of unity that
     are off by u at most. A stage of radix 3 is counted as two, one of radix 5 as three: more than their direct
     evaluation can err. A real transform is a complex one of half the length and a stage more.
+
+    Args:
+        length: n, elements of a transform.
+        dtype: "float32" or "float64".
+
+    Returns:
+        The error over the 2-norm of the transform, without a unit.
 
     >>> round(transform_error(1024, "float32") / 2**-24)
     67

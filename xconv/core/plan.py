@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from xconv.core.call import Call
 from xconv.core.epilogue import Epilogue
@@ -15,6 +15,9 @@ from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.core.registry import get_backend
 from xconv.core.target import Target
 from xconv.system.autograph import unconverted
+
+T = TypeVar("T")
+"""The type of ``x``, and so of the result."""
 
 AUTO, LOCAL = "auto", "local"
 """Names that leave the choice of a formulation to the planner: among all, or among those whose results depend on the
@@ -47,6 +50,21 @@ class Choice:
         """The others that can compute it, the fastest first."""
         seconds = self.seconds
         return tuple(sorted((name for name in seconds if name != self.formulation), key=seconds.__getitem__))
+
+
+class PackedPlan(Protocol):
+    """A plan with its weight: what :meth:`Plan.pack` returns."""
+
+    def __call__(self, x: T, bias: Array | None = None) -> T:
+        """Compute the call.
+
+        Args:
+            x: in the layout, the shape and the dtype that were planned.
+            bias: (out,), or None.
+
+        Returns:
+            The result in the same layout: ``plan.call.result_shape(x.shape)``.
+        """
 
 
 class Planner(Protocol):
@@ -125,15 +143,33 @@ class Plan:
         )
 
     @unconverted
-    def __call__(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
-        """Compute the call."""
-        return self._lowered(x, weight, bias)
+    def __call__(self, x: T, weight: Array, bias: Array | None = None) -> T:
+        """Compute the call.
 
-    def pack(self, weight: Array) -> Callable[..., Array]:
+        Args:
+            x: in the layout, the shape and the dtype that were planned; an array of the target's framework.
+            weight: (kernel, in/groups, out), or (out, in/groups, kernel) in a layout with channels first.
+            bias: (out,), or None.
+
+        Returns:
+            The result in the same layout: ``call.result_shape(x.shape)``.
+        """
+        result: T = self._lowered(x, weight, bias)
+        return result
+
+    def pack(self, weight: Array) -> PackedPlan:
         """The plan with a weight that will not change, for inference: a function of ``(x, bias=None)``.
 
         Where the framework has a layout of its own for weights, the weight is brought to it once. No gradient flows
         to the weight, and a change of it has no effect.
+
+        Args:
+            weight: (kernel, in/groups, out), or (out, in/groups, kernel) in a layout with channels first; an array of
+                the target's framework.
+
+        Returns:
+            A function of x, in the layout that was planned, and a bias (out,) or None. It returns the result in that
+            layout.
 
         >>> import torch, xconv
         >>> x, w = torch.ones(1, 3, 2), torch.ones(2, 2, 4)
@@ -146,13 +182,21 @@ class Plan:
             return packed
         ready = self._lowered
 
-        def with_weight(x: Array, bias: Array | None = None) -> Array:
-            return ready(x, weight, bias)
+        def with_weight(x: T, bias: Array | None = None) -> T:
+            result: T = ready(x, weight, bias)
+            return result
 
         return with_weight
 
     def executed(self, execution: str) -> Plan:
-        """The plan of the same call for another way of execution."""
+        """The plan of the same call for another way of execution.
+
+        Args:
+            execution: "eager", "graph", "inductor", "xla" or "export".
+
+        Returns:
+            A plan, chosen anew by the planner that chose this one.
+        """
         assert self.planner is not None, "a plan that nobody chose"
         return self.planner(self.call, replace(self.target, execution=execution), self.asked)
 

@@ -32,6 +32,20 @@ class ConvProblem:
 
     Sizes count elements, dilation counts from 1, ``padding`` is ``(low, high)`` in elements.
 
+    Attributes:
+        outer: independent signals before the axis that slides: N, or N * H for rows.
+        length: elements of the axis that slides.
+        inner: elements behind that axis and before the channels: 1, or W for columns.
+        in_channels: channels of x.
+        out_channels: channels of y.
+        kernel: taps.
+        stride: elements between neighbouring outputs.
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        padding: (low, high) in elements; a negative one crops.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        dtype: of x, the weight and y: "float32", "float64", "float16" or "bfloat16".
+
     >>> p = ConvProblem(outer=128, length=8000, inner=1, in_channels=1, out_channels=32, kernel=5)
     >>> p.output_length, p.macs
     (7996, 163758080)
@@ -114,6 +128,14 @@ class ConvProblem:
     def result_sizes(self, direction: str, sizes: Sequence[Size], axis: int) -> tuple[Size, ...]:
         """The shape of the result of a direction, of a first operand of these sizes that slides along an axis.
 
+        Args:
+            direction: "forward", "input_gradient" or "weight_gradient".
+            sizes: of the first operand, channels last.
+            axis: the one that slides.
+
+        Returns:
+            The shape, channels last; for "weight_gradient" (kernel, in/groups, out).
+
         >>> ConvProblem(2, 10, 1, 3, 4, kernel=5).result_sizes("forward", (2, 10, 3), axis=1)
         (2, 6, 4)
         """
@@ -130,7 +152,14 @@ class ConvProblem:
         return self.outer * self.output_length * self.inner * self.out_channels * self.kernel * self.group_in
 
     def terms(self, direction: str = "forward") -> Size:
-        """The most products that are summed into one element of the result of a direction."""
+        """The most products that are summed into one element of the result of a direction.
+
+        Args:
+            direction: "forward", "input_gradient" or "weight_gradient".
+
+        Returns:
+            A number of products.
+        """
         if direction == "forward":
             return self.kernel * self.group_in
         if direction == "input_gradient":
@@ -172,6 +201,9 @@ class ConvProblem:
         Its weight is the flipped kernel with input and output channels swapped in each group. A pad may be negative: it
         crops.
 
+        Returns:
+            A problem of the length, the channels and the pads of that convolution.
+
         >>> p = ConvProblem(1, 10, 1, 2, 3, kernel=4, padding=(3, 0)).transposed()
         >>> p.padding, p.in_channels, p.output_length
         ((0, 3), 3, 10)
@@ -186,11 +218,18 @@ class ConvProblem:
         )
 
     def padded(self) -> ConvProblem:
-        """The same convolution of an input that has been padded already."""
+        """The same convolution of an input that has been padded already.
+
+        Returns:
+            The problem with ``padded_length`` elements, and no padding.
+        """
         return replace(self, length=self.padded_length, padding=(0, 0), padding_mode="zeros")
 
     def decimated(self) -> ConvProblem:
         """For kernel 1, the same convolution of every stride-th element of the padded input.
+
+        Returns:
+            The problem with ``output_length`` elements, stride 1 and no padding.
 
         >>> p = ConvProblem(1, 10, 1, 2, 3, kernel=1, stride=3).decimated()
         >>> p.stride, p.length, p.output_length

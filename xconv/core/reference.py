@@ -24,6 +24,16 @@ def forward(
 ) -> Floats:
     """``y[o] = sum_j x[o * stride + j * dilation - low] w[j] + bias`` along an axis, each group of channels alone.
 
+    Args:
+        problem: what is computed.
+        axis: the one of ``x`` that slides.
+        x: (N, W, in), or (N, H, W, in); computed in float64.
+        weight: (kernel, in/groups, out).
+        bias: (out,), or None.
+
+    Returns:
+        ``x`` with ``problem.output_length`` elements along ``axis`` and ``out`` channels, in float64.
+
     >>> p = ConvProblem(outer=1, length=4, inner=1, in_channels=1, out_channels=1, kernel=2)
     >>> forward(p, 1, [[[1], [2], [3], [4]]], [[[1]], [[10]]]).ravel()
     array([21., 32., 43.])
@@ -43,6 +53,15 @@ def forward(
 def input_gradient(problem: ConvProblem, axis: int, dy: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
     """The adjoint of :func:`forward` with respect to ``x``: each product goes back where it came from.
 
+    Args:
+        problem: that of :func:`forward`.
+        axis: the one of ``dy`` that slides.
+        dy: of the shape of what :func:`forward` returns.
+        weight: (kernel, in/groups, out).
+
+    Returns:
+        ``dy`` with ``problem.length`` elements along ``axis`` and ``in`` channels, in float64.
+
     >>> p = ConvProblem(outer=1, length=4, inner=1, in_channels=1, out_channels=1, kernel=2)
     >>> input_gradient(p, 1, [[[1], [1], [1]]], [[[1]], [[10]]]).ravel()
     array([ 1., 11., 11., 10.])
@@ -59,6 +78,15 @@ def input_gradient(problem: ConvProblem, axis: int, dy: npt.ArrayLike, weight: n
 
 def weight_gradient(problem: ConvProblem, axis: int, x: npt.ArrayLike, dy: npt.ArrayLike) -> Floats:
     """The adjoint of :func:`forward` with respect to the weight.
+
+    Args:
+        problem: that of :func:`forward`.
+        axis: the one of ``x`` that slides.
+        x: (N, W, in), or (N, H, W, in).
+        dy: of the shape of what :func:`forward` returns.
+
+    Returns:
+        (kernel, in/groups, out), in float64.
 
     >>> p = ConvProblem(outer=1, length=4, inner=1, in_channels=1, out_channels=1, kernel=2)
     >>> weight_gradient(p, 1, [[[1], [2], [3], [4]]], [[[1], [1], [1]]]).ravel()
@@ -83,6 +111,16 @@ def conv2d(
 ) -> Floats:
     """The true 2-D convolution of (N, H, W, C) with (kh, kw, in/groups, out).
 
+    Args:
+        vertical: the problem along H.
+        horizontal: the problem along W, with the same channels and groups.
+        x: (N, H, W, in).
+        weight: (kh, kw, in/groups, out).
+        bias: (out,), or None.
+
+    Returns:
+        (N, H', W', out), in float64.
+
     >>> p = ConvProblem(outer=1, length=3, inner=1, in_channels=1, out_channels=1, kernel=2)
     >>> conv2d(p, p, np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1))).ravel()
     array([4., 4., 4., 4.])
@@ -100,6 +138,15 @@ def conv2d(
 
 def apply(call: Call, x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None = None) -> Floats:
     """What an operation must give, in the caller's layout.
+
+    Args:
+        call: of an operation with one kernel.
+        x: of the shape and in the layout that were resolved.
+        weight: in the same layout.
+        bias: (out,), or None.
+
+    Returns:
+        ``call.result_shape(x.shape)``, in float64.
 
     >>> from xconv.core.call import resolve
     >>> call = resolve("conv1d", (1, 1, 4), (1, 1, 2), layout="NCW", padding="same")
@@ -121,6 +168,14 @@ def apply(call: Call, x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLi
 def input_adjoint(call: Call, dy: npt.ArrayLike, weight: npt.ArrayLike) -> Floats:
     """The gradient of an operation with respect to ``x``, in the caller's layout, from the gradient of its result.
 
+    Args:
+        call: of an operation with one kernel.
+        dy: of the shape of what :func:`apply` returns.
+        weight: in the caller's layout.
+
+    Returns:
+        The shape of x in the caller's layout, in float64.
+
     >>> from xconv.core.call import resolve
     >>> call = resolve("conv1d", (1, 1, 4), (1, 1, 2), layout="NCW")
     >>> input_adjoint(call, [[[1, 1, 1]]], [[[1, 10]]])
@@ -139,6 +194,14 @@ def input_adjoint(call: Call, dy: npt.ArrayLike, weight: npt.ArrayLike) -> Float
 
 def weight_adjoint(call: Call, x: npt.ArrayLike, dy: npt.ArrayLike) -> Floats:
     """The gradient of an operation with respect to its weight, in the caller's layout.
+
+    Args:
+        call: of an operation with one kernel.
+        x: in the caller's layout.
+        dy: of the shape of what :func:`apply` returns.
+
+    Returns:
+        The shape of the weight in the caller's layout, in float64.
 
     >>> from xconv.core.call import resolve
     >>> call = resolve("conv1d", (1, 1, 4), (1, 1, 2), layout="NCW")
@@ -206,6 +269,14 @@ def _seen(problem: ConvProblem, axis: int, padded: Floats, tap: int) -> Floats:
 
 def bordered(problem: ConvProblem, axis: int, x: Floats) -> Floats:
     """``x`` with both pads, of zeros or of border values.
+
+    Args:
+        problem: with the pads and their mode.
+        axis: the one that is padded.
+        x: of any rank, with ``problem.length`` elements along ``axis``.
+
+    Returns:
+        ``x`` with ``problem.padded_length`` elements along ``axis``.
 
     >>> p = ConvProblem(1, 3, 1, 1, 1, kernel=1, padding=(2, 1), padding_mode="reflect")
     >>> bordered(p, 1, np.array([[[1.0], [2.0], [3.0]]])).ravel()

@@ -23,9 +23,13 @@ DEFAULT = "torch"
 class BackendSpec:
     """What the core knows of a backend before its framework is imported.
 
-    ``array_modules`` are the top-level modules in which the framework defines its array types, ``requires`` is the
-    module that must be importable, and ``install`` the command that makes it so. ``load`` returns the one
-    :class:`Backend`; written as ``from ... import BACKEND; return BACKEND`` it can run inside ``torch.compile``.
+    Attributes:
+        name: as an argument ``backend`` takes it.
+        array_modules: the top-level modules in which the framework defines its array types.
+        requires: the module that must be importable.
+        install: the command that makes it so.
+        load: returns the one :class:`Backend`; written as ``from ... import BACKEND; return BACKEND`` it can run
+            inside ``torch.compile``.
     """
 
     name: str
@@ -37,7 +41,11 @@ class BackendSpec:
     """The top-level modules in which the framework defines its models; its backend knows their convolutions."""
 
     def installed(self) -> bool:
-        """Whether the framework is there (it is not imported to find out)."""
+        """Whether the framework is there (it is not imported to find out).
+
+        Returns:
+            Whether the module that it requires is found.
+        """
         return importlib.util.find_spec(self.requires) is not None
 
 
@@ -59,6 +67,9 @@ _OF_MODULE = {module: name for name, spec in _SPECS.items() for module in spec.a
 
 def backends() -> list[str]:
     """The names of the backends that are installed and whose framework is there.
+
+    Returns:
+        Names in the order of the alphabet.
 
     >>> "torch" in backends() or "tensorflow" in backends()
     True
@@ -86,6 +97,12 @@ def known(name: str) -> BackendSpec:
 
 def get_backend(name: str) -> Backend:
     """The backend of that name; its framework is imported if it was not.
+
+    Args:
+        name: "torch", "tensorflow", "jax", or another one that is registered.
+
+    Returns:
+        The one instance of the backend.
 
     Raises:
         BackendError: no such backend, or its framework is missing or fails to load; the text says what to install.

@@ -42,8 +42,20 @@ class Planned:
 class Explanation:
     """An operation on arrays of some shapes, explained. Prints as a text.
 
-    ``calls`` are the problems it is made of (two for the separable one), ``windows`` the axes along which a kernel
-    slides. ``cost`` counts one forward pass of all of them, a bias included if ``bias`` is set.
+    Attributes:
+        operation: its name.
+        layout: "NWC", "NCW", "NHWC" or "NCHW"; all shapes are in it.
+        input_shape: of x, with the batch.
+        weight_shapes: of the kernel, or of both.
+        output_shape: of the result.
+        bias: whether there is one.
+        options: those that are not the default's.
+        calls: the problems that it is made of: one, or two for the separable one.
+        windows: the axes along which a kernel slides.
+        cost: of one forward pass of all calls.
+        limits: the fastest arithmetic and copies of this machine, if they were asked for.
+        plans: how a backend would compute each call, if one was named.
+        device: on which.
     """
 
     operation: str
@@ -148,6 +160,13 @@ class Explanation:
         along both becomes one along its own axis. The separable operation goes over ``middle`` channels, by default as
         many as come out.
 
+        Args:
+            operation: the name of the other one.
+            middle: of the separable one: channels between the rows and the columns.
+
+        Returns:
+            The explanation of the other one.
+
         Raises:
             ArgumentError: the operation fits no such data.
 
@@ -162,7 +181,11 @@ class Explanation:
         return explain(operation, *shapes, **options)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON has it."""
+        """All of it as JSON has it.
+
+        Returns:
+            Numbers, texts, lists and dictionaries.
+        """
         least = self.least_seconds
         return {
             "operation": self.operation,
@@ -189,7 +212,11 @@ class Explanation:
         }
 
     def to_json(self) -> str:
-        """All of it as JSON."""
+        """All of it as JSON.
+
+        Returns:
+            A text in one line.
+        """
         return json.dumps(self.to_dict())
 
     def __str__(self) -> str:
@@ -222,6 +249,9 @@ def explain(
             backend, or without one by NumPy); or what was measured before.
         options: as the operation takes them (stride, padding, padding_mode, dilation, groups, layout, output_padding),
             and ``dtype``.
+
+    Returns:
+        Shapes, costs, windows, and what was asked for beside.
 
     Raises:
         ArgumentError: the shapes or options do not fit.

@@ -19,6 +19,12 @@ class SeparableCost:
     ``break_even`` is the middle width up to which the separable one is the cheaper one. ``exact_from`` is the one from
     which any 2-D kernel can be written as rows, then columns without an error: the largest rank of the ``(kh * out,
     kw * in)`` matrix that the kernel is; a given kernel may need less.
+
+    Attributes:
+        kernel: (height, width).
+        in_channels: channels that go in.
+        out_channels: channels that come out.
+        middle: channels between the rows and the columns.
     """
 
     kernel: tuple[int, int]
@@ -98,6 +104,9 @@ def separable_cost(
         in_channels: channels that go in.
         out_channels: channels that come out.
         middle: channels between the rows and the columns; by default as many as come out.
+
+    Returns:
+        Numbers of weights, and the middle widths at which they are equal.
 
     Raises:
         ArgumentError: a size is no integer >= 1.

@@ -13,12 +13,20 @@ from xconv.system.errors import ArgumentError
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Variants in columns: a number is followed by its ratio to the first variant's. Prints as a table."""
+    """Variants in columns: a number is followed by its ratio to the first variant's. Prints as a table.
+
+    Attributes:
+        variants: the explanations, one a column.
+    """
 
     variants: tuple[Explanation, ...]
 
     def to_json(self) -> str:
-        """All variants as JSON."""
+        """All variants as JSON.
+
+        Returns:
+            A list of :meth:`Explanation.to_dict`, in one line.
+        """
         return json.dumps([variant.to_dict() for variant in self.variants])
 
     def __str__(self) -> str:
@@ -60,6 +68,12 @@ class SideBySide:
 
 def side_by_side(*explanations: Explanation) -> SideBySide:
     """Explanations as a table, with ratios to the first.
+
+    Args:
+        explanations: one or more; the ratios are to the first.
+
+    Returns:
+        The table.
 
     Raises:
         ArgumentError: there is none, or one is no explanation.

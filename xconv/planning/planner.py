@@ -59,6 +59,9 @@ def plan(
         max_workspace: bytes that a formulation may hold beside its operands and its result; by default as many as
             those take, and at least 64 MiB.
 
+    Returns:
+        The plan; call it with (x, weight, bias=None), or print it.
+
     Raises:
         ArgumentError: there is no such formulation or way of execution.
         UnsupportedError: the named formulation cannot compute this problem.

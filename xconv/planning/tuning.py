@@ -46,7 +46,17 @@ LEAST_TURNS, TURN_SECONDS = 7, 0.01
 
 @dataclass(frozen=True)
 class Tuned:
-    """What was measured of one direction of a problem: median seconds of each candidate that computed it right."""
+    """What was measured of one direction of a problem: median seconds of each candidate that computed it right.
+
+    Attributes:
+        problem: what was measured.
+        direction: "forward", "input_gradient" or "weight_gradient".
+        layout: of the caller's arrays.
+        formulation: the fastest.
+        own: the one that is the framework's own op.
+        seconds: the median seconds of one run, by formulation.
+        wrong: formulations whose result was wrong.
+    """
 
     problem: ConvProblem
     direction: str
@@ -80,6 +90,9 @@ def tune(
         device: "cpu", "cuda:0", ...
         directions: which of the three.
         progress: whether to show a progress bar where somebody looks.
+
+    Returns:
+        One for each problem and direction that was measured.
 
     >>> import xconv
     >>> [found] = xconv.tune(xconv.ConvProblem(1, 300, 1, 8, 8, kernel=3), backend="torch", directions=["forward"])

@@ -47,17 +47,35 @@ _version = 0
 
 
 def find(key: Key) -> Entry | None:
-    """What is known of a problem on a device, or None. There is never anything known of symbolic sizes."""
+    """What is known of a problem on a device, or None. There is never anything known of symbolic sizes.
+
+    Args:
+        key: backend, version, device, threads, problem, direction, layout and so on.
+
+    Returns:
+        The entry, or None.
+    """
     return _entries.get(key) if key.problem.is_static else None
 
 
 def knows(problem: ConvProblem) -> bool:
-    """Whether anything was measured of a problem whose sizes are known, in any direction, layout or framework."""
+    """Whether anything was measured of a problem whose sizes are known, in any direction, layout or framework.
+
+    Args:
+        problem: one whose sizes are known.
+
+    Returns:
+        Whether there is an entry.
+    """
     return problem in _problems
 
 
 def remember(key: Key, entry: Entry) -> None:
     """Keep a measurement in memory; it replaces what was known, whatever the dates say.
+
+    Args:
+        key: what was measured, and where.
+        entry: what came out.
 
     Raises:
         ArgumentError: a value that could not have been measured, and could not be saved.
@@ -77,6 +95,9 @@ def remember(key: Key, entry: Entry) -> None:
 def entries() -> dict[Key, Entry]:
     """A copy of all that is known in memory.
 
+    Returns:
+        What was measured, and what came out.
+
     >>> type(entries())
     <class 'dict'>
     """
@@ -85,6 +106,9 @@ def entries() -> dict[Key, Entry]:
 
 def version() -> int:
     """A number that grows with every change of what is known, for those who keep what they made of it.
+
+    Returns:
+        A number of this process.
 
     >>> version() <= version()
     True
@@ -107,6 +131,9 @@ def forget(
         problem: forget only what is of this problem.
         file: also forget it in a file: True for the default one, or its name. With no other argument the file is
             deleted, so that ``forget(file=True)`` is the state in which nothing was ever measured.
+
+    Returns:
+        How many entries were forgotten.
 
     Raises:
         WisdomError: the file cannot be changed; then nothing is forgotten in memory either.
@@ -147,6 +174,9 @@ def load(path: PathName | None = None) -> int:
 
     Args:
         path: the file; by default :func:`default_file`.
+
+    Returns:
+        How many entries were taken.
     """
     file = _where(path)
     try:
@@ -174,6 +204,9 @@ def save(path: PathName | None = None) -> Path:
     Args:
         path: the file; by default :func:`default_file`.
 
+    Returns:
+        The file.
+
     Raises:
         WisdomError: the file cannot be written; it is left as it was.
 
@@ -197,6 +230,9 @@ def save(path: PathName | None = None) -> Path:
 
 def default_file() -> Path:
     """Where wisdom is kept: what ``XCONV_WISDOM`` says, or ``wisdom.json`` in the user's cache folder for xconv.
+
+    Returns:
+        A path; the file need not be there.
 
     >>> default_file().suffix
     '.json'

@@ -34,7 +34,11 @@ _kept: list[KeptMemory] = []
 
 
 def unavailable() -> str | None:
-    """Why freed memory cannot be kept in this process, or None if it can."""
+    """Why freed memory cannot be kept in this process, or None if it can.
+
+    Returns:
+        The reason, or None.
+    """
     if sys.platform != "linux":
         return f"it is glibc's malloc that can be told to, and this is {sys.platform}"
     try:
@@ -65,8 +69,12 @@ def keep_freed_memory(limit: int | None = 1 << 30) -> KeptMemory:
     Args:
         limit: how many bytes of free memory are kept, less than 2 GiB, and the largest block that is; None: no limit.
 
+    Returns:
+        The handle, a context manager.
+
     Raises:
         UnsupportedError: not glibc's malloc, see :func:`xconv.system.allocator.unavailable`.
+        ArgumentError: a limit that is no such number of bytes.
 
     >>> import xconv
     >>> if xconv.system.allocator.unavailable() is None:
@@ -89,7 +97,11 @@ def keep_freed_memory(limit: int | None = 1 << 30) -> KeptMemory:
 
 
 class KeptMemory:
-    """What :func:`keep_freed_memory` returns; ``restore()`` ends it, and so does the end of ``with``."""
+    """What :func:`keep_freed_memory` returns; ``restore()`` ends it, and so does the end of ``with``.
+
+    Args:
+        limit: bytes, or None for no limit.
+    """
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit

@@ -51,7 +51,15 @@ class ArgumentError(XconvError, ValueError):
         return f"{operation}: {argument}: got {got}, expected {expected}.{tail}"
 
     def renamed(self, operation: str, arguments: dict[str, str]) -> ArgumentError:
-        """The same error in the words of an operation that is made of this one."""
+        """The same error in the words of an operation that is made of this one.
+
+        Args:
+            operation: the name of the other operation.
+            arguments: the other names of arguments by the ones that they have here.
+
+        Returns:
+            A new error.
+        """
         renamed: ArgumentError = ArgumentError(operation, arguments.get(self.argument, self.argument), *self.args[2:])
         return renamed
 
