@@ -62,7 +62,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def xconv_backend(request: pytest.FixtureRequest) -> Backend:
-    """A backend that was asked for; the test runs once for each."""
+    """A backend that was asked for; the test runs once for each.
+
+    Args:
+        request: pytest's; its parameter is the name.
+
+    Returns:
+        The backend.
+    """
     import xconv
 
     return xconv.get_backend(request.param)
@@ -70,7 +77,15 @@ def xconv_backend(request: pytest.FixtureRequest) -> Backend:
 
 @pytest.fixture
 def xconv_device(request: pytest.FixtureRequest, xconv_backend: Backend) -> str:
-    """A device that was asked for; a backend without it is an error."""
+    """A device that was asked for; a backend without it is an error.
+
+    Args:
+        request: pytest's; its parameter is the device.
+        xconv_backend: the backend that is to have it.
+
+    Returns:
+        The device: "cpu", "cuda:0".
+    """
     if request.param not in xconv_backend.devices():
         known = ", ".join(xconv_backend.devices())
         pytest.fail(f"backend {xconv_backend.name} has no device {request.param}; it has {known}", pytrace=False)
@@ -79,7 +94,14 @@ def xconv_device(request: pytest.FixtureRequest, xconv_backend: Backend) -> str:
 
 @pytest.fixture
 def assert_parity(record_property: Callable[[str, object], None]) -> Callable[..., Parity]:
-    """:func:`xconv.testing.assert_parity`; bound, ratio, versions and settings become properties in the JUnit file."""
+    """:func:`xconv.testing.assert_parity`; bound, ratio, versions and settings become properties in the JUnit file.
+
+    Args:
+        record_property: pytest's.
+
+    Returns:
+        A function of the same arguments and result.
+    """
     from xconv import testing
 
     def checked(f: Any, g: Any, *inputs: Any, **options: Any) -> Parity:

@@ -61,11 +61,21 @@ class Option:
 
 @dataclass(frozen=True)
 class Advice:
-    """Which convolution fits, and the evidence.
+    """Which convolution fits, and the evidence. Prints as a text.
 
-    ``detectable`` is the smallest correlation of neighbours that would have been found with probability 0.9; without
-    a finding, ``enough_data`` is False if that is above 0.5. ``shares`` is there if both axes of a map are local;
-    ``laws_p`` and ``together_p`` if a kernel for all lines was considered.
+    Attributes:
+        recommendation: "conv1d", "rows", "columns", "separable", "conv2d" or "none".
+        reason: why, in a sentence.
+        enough_data: False if nothing was found and ``detectable`` is above 0.5.
+        detectable: the smallest correlation of neighbours that would have been found with probability 0.9.
+        axes: a letter for each axis of the data: N, L, H, W, C.
+        shape: of the data.
+        evidence: what is known of each axis.
+        options: operations that could be taken, with their costs.
+        shares: of the dependence, if both axes of a map are local.
+        laws_p: p of the test whether all lines follow one law, if a kernel for all lines was considered.
+        together_p: p of the test of all lines together, likewise.
+        notes: what else is to be known.
     """
 
     recommendation: Recommendation
@@ -87,7 +97,11 @@ class Advice:
         return OPERATIONS.get(self.recommendation)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in plain types."""
+        """Everything in plain types.
+
+        Returns:
+            Numbers, texts, lists and dictionaries; of correlations the first 64 lags.
+        """
         packed = asdict(self)
         for axis in packed["evidence"]:
             if axis["tested"] is not None:
@@ -96,11 +110,18 @@ class Advice:
         return {**packed, "operation": self.operation}
 
     def to_json(self) -> str:
-        """The same as JSON text; a number that is not known is null."""
+        """The same as JSON text; a number that is not known is null.
+
+        Returns:
+            A text in one line.
+        """
         return json.dumps(_finite(self.to_dict()), allow_nan=False)
 
     def plot(self, path: str | Path) -> None:
         """Write a picture of the evidence; what its name ends with says which format.
+
+        Args:
+            path: the file: ``evidence.png``, ``evidence.svg``, ...
 
         Raises:
             BackendError: matplotlib is not installed.

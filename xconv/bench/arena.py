@@ -106,9 +106,15 @@ class Sample:
 class Measurement:
     """What a subject took, or why it has no number.
 
-    Sample i is of round i, for each subject of a group; None where every attempt was disturbed. ``rejected`` counts
-    blocks by cause. ``error`` is the reason that there is no number; with ``cannot`` it is a limitation, no failure.
-    ``facts`` is whatever else the worker told. ``twin`` marks the second arm of A/A.
+    Attributes:
+        subject: what was measured.
+        rounds: sample i is of round i, for each subject of a group; None where every attempt was disturbed.
+        facts: whatever else the worker told.
+        rejected: how many blocks were left out, by cause.
+        error: the reason that there is no number.
+        cannot: whether that reason is a limitation, and no failure.
+        twin: whether it is the second arm of A/A.
+        use_cpu_time: whether times are CPU time, not wall time.
     """
 
     subject: Any
@@ -146,7 +152,14 @@ class Measurement:
         return len(self.kept) >= FEWEST and sum(sample.wall for sample in self.kept) > ENOUGH_S
 
     def is_hopeless(self, fastest: float) -> bool:
-        """Whether it is known to be far slower than the fastest, and more samples would take time."""
+        """Whether it is known to be far slower than the fastest, and more samples would take time.
+
+        Args:
+            fastest: seconds of the fastest subject of its group; 0 if there is none yet.
+
+        Returns:
+            Whether to measure it no more.
+        """
         if not fastest or not self.kept or self.seconds <= HOPELESS * fastest:
             return False
         taken = sum(sample.wall for sample in self.kept)
@@ -158,6 +171,13 @@ class Arena:
 
     A worker that takes longer than ``limit_s`` seconds for one answer is ended, and started again for the next.
     Ctrl-C ends the group that is being measured, with the samples that it has: ``interrupted`` is then true.
+
+    Args:
+        threads: that each worker computes with.
+        device: on which it computes: "cpu", "cuda:0".
+        rounds: samples of each subject.
+        seed: of the order in each round.
+        limit_s: seconds for one answer of a worker.
     """
 
     def __init__(
@@ -186,11 +206,23 @@ class Arena:
         return self.threads == 1 and self.device == "cpu"
 
     def about(self) -> dict[str, Any]:
-        """What the workers that have run say of themselves: versions, threads; also after they were closed."""
+        """What the workers that have run say of themselves: versions, threads; also after they were closed.
+
+        Returns:
+            What each worker said, by its name.
+        """
         return dict(self._about)
 
     def ask(self, subject: Subject, **request: Any) -> dict[str, Any]:
-        """Ask the worker of a subject for something else than a time."""
+        """Ask the worker of a subject for something else than a time.
+
+        Args:
+            subject: whose worker is asked.
+            request: what its worker understands.
+
+        Returns:
+            The worker's answer.
+        """
         return self._worker(subject.place(self.threads, self.device)).ask(**request)
 
     def measure(
@@ -202,6 +234,14 @@ class Arena:
         """Prepare all subjects, then time them interleaved; one measurement each, in the order given.
 
         With ``twin_of``, that subject is measured in a second process too; its measurement comes last.
+
+        Args:
+            subjects: that are compared with each other.
+            progress: is called with a text at each step.
+            twin_of: the index of the subject that is measured twice, or None.
+
+        Returns:
+            A measurement for each subject, and behind them that of the twin.
         """
         found = [Measurement(subject, use_cpu_time=self.use_cpu_time) for subject in subjects]
         if twin_of is not None:

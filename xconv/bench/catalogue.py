@@ -17,7 +17,19 @@ TIERS = ("smoke", "default", "full")
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of a known model. Shapes are channels last; ``chosen`` says which sizes are not the model's own."""
+    """A layer of a known model. Shapes are channels last; ``chosen`` says which sizes are not the model's own.
+
+    Attributes:
+        name: of the layer.
+        domain: what the model is for.
+        source: where the sizes are from.
+        operation: the name of the operation.
+        x_shape: of the input with the batch.
+        weight_shapes: of the kernel, or of both.
+        options: as the operation takes them.
+        tier: the smallest tier that it is in: "smoke", "default" or "full".
+        chosen: which sizes are not the model's own.
+    """
 
     name: str
     domain: str

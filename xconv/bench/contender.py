@@ -51,7 +51,11 @@ class Contender:
         return json.dumps([self.label, self.backend, self.request()], sort_keys=True)
 
     def cost(self) -> Cost:
-        """Operations and bytes of one call: a backward pass is two more convolutions."""
+        """Operations and bytes of one call: a backward pass is two more convolutions.
+
+        Returns:
+            Parameters, multiply-accumulates and bytes.
+        """
         once = Cost(0, 0, 0)
         for call in self.layer.calls:
             once += cost(call)
@@ -63,6 +67,13 @@ class Contender:
         """A process for each framework, xconv or peer, and mode; formulations and layouts of the same share one.
 
         So do opt-ins, which leave the allocator in another state.
+
+        Args:
+            threads: that the process computes with.
+            device: "cpu", "cuda:0", ...
+
+        Returns:
+            The process, and the environment that it starts with.
         """
         who = self.way or ("xconv" if self.mode == "eager" else f"xconv {self.mode}")
         who += " with opt-ins" if self.opt_ins else ""
@@ -71,7 +82,11 @@ class Contender:
         return Place(f"{self.backend} {who}", "xconv.bench.worker", arguments, settings)
 
     def request(self) -> dict[str, Any]:
-        """What the worker prepares."""
+        """What the worker prepares.
+
+        Returns:
+            What can be written as JSON.
+        """
         described = asdict(self)
         del described["label"], described["backend"]
         return described

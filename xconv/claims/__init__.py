@@ -108,7 +108,15 @@ CLAIMS = {claim.id: claim for claim in _ALL}
 
 
 def check(claim: Claim, asked: Asked) -> Finding:
-    """Try a claim; what raises is a finding too, with the verdict "failed"."""
+    """Try a claim; what raises is a finding too, with the verdict "failed".
+
+    Args:
+        claim: one of ``CLAIMS``, or one of your own.
+        asked: on which backends, and whether to measure.
+
+    Returns:
+        The trials and the verdict.
+    """
     try:
         return claim.check(asked)
     except Exception as error:  # noqa: BLE001 - one claim that cannot be tried must not hide the others

@@ -13,9 +13,13 @@ SOURCE = "an article on Conv1D against Conv2D in Keras"
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting in which a claim is tried: what it says there, and what was found.
+    """One setting in which a claim is tried.
 
-    ``holds`` is None where the measurement decides nothing.
+    Attributes:
+        setting: shapes and options, in words.
+        claimed: what the claim says there.
+        found: what came out.
+        holds: whether they are the same; None where the measurement decides nothing.
     """
 
     setting: str
@@ -26,7 +30,13 @@ class Trial:
 
 @dataclass(frozen=True)
 class Finding:
-    """What came out: trials, the verdict that follows from them, and a sentence with the numbers."""
+    """What came out: trials, the verdict that follows from them, and a sentence with the numbers.
+
+    Attributes:
+        trials: each setting that was tried.
+        sentence: what came out, with the numbers.
+        error: why the claim could not be tried, or "".
+    """
 
     trials: tuple[Trial, ...]
     sentence: str
@@ -46,7 +56,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which backends a claim is tried on, and whether what takes long is measured."""
+    """Which backends a claim is tried on, and whether what takes long is measured.
+
+    Attributes:
+        backends: their names; none: what takes no framework.
+        measure: whether to run the benchmarks, which take minutes.
+        progress: is called with a text at each step, or None.
+    """
 
     backends: tuple[str, ...] = ()
     measure: bool = False
@@ -57,7 +73,12 @@ class Asked:
 class Claim:
     """A claim in our words, where it is from, and the function that tries it.
 
-    ``measured`` is set if it takes a benchmark.
+    Attributes:
+        id: the name that ``--only`` takes.
+        statement: a sentence.
+        check: the function that tries it.
+        source: where it is from.
+        measured: whether it takes a benchmark.
     """
 
     id: str
@@ -72,7 +93,14 @@ class Claim:
         return f"xconv claims --only {self.id}{' --measure' if self.measured else ''}"
 
     def to_dict(self, finding: Finding) -> dict[str, Any]:
-        """The claim and its finding as JSON has them."""
+        """The claim and its finding as JSON has them.
+
+        Args:
+            finding: what came out of it.
+
+        Returns:
+            Texts, lists and dictionaries.
+        """
         return {
             "id": self.id,
             "statement": self.statement,

@@ -12,7 +12,11 @@ FOUND, NOTHING = 0, 1
 
 
 def add(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the command to a parser's.
+
+    Args:
+        commands: what ``ArgumentParser.add_subparsers`` returned.
+    """
     advise = commands.add_parser(
         "advise",
         help="which convolution fits the data in a file: 1-D, rows, columns, separable, 2-D, or none",
@@ -45,7 +49,17 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read, test, and print."""
+    """Read, test, and print.
+
+    Args:
+        arguments: what was read of the command line.
+
+    Returns:
+        The exit code: 0 if a convolution fits, 1 if none does or there is not enough data.
+
+    Raises:
+        ArgumentError: an option or the file does not fit.
+    """
     from tqdm import tqdm
 
     from xconv.advice import advise

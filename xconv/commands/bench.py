@@ -29,7 +29,11 @@ ROUNDS, ROUNDS_OF_OWN = 16, 12
 
 
 def add(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the command to a parser's.
+
+    Args:
+        commands: what ``ArgumentParser.add_subparsers`` returned.
+    """
     bench = commands.add_parser(
         "bench",
         help="measure what is fastest here, and how sure that is",
@@ -72,7 +76,18 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print, write the files that were asked for, and compare."""
+    """Measure, print, write the files that were asked for, and compare.
+
+    Args:
+        arguments: what was read of the command line.
+
+    Returns:
+        The exit code: 0 if all was measured; 1 if a result is wrong, or something is slower than in ``--compare``; 130
+            if it was interrupted.
+
+    Raises:
+        ArgumentError: an option does not fit.
+    """
     _needs("scipy", "jsonschema", *(("plotly",) if arguments.html else ()))
     from xconv.bench import regressions, run_files
     from xconv.bench.running import Settings, described_machine
@@ -114,7 +129,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def written(name: str, run: Run) -> str:
-    """A run in one of the formats."""
+    """A run in one of the formats.
+
+    Args:
+        name: "html", "markdown" or "json".
+        run: what was measured.
+
+    Returns:
+        The whole text of the file.
+    """
     if name == "html":
         from xconv.bench.page import to_html
 
@@ -183,7 +206,17 @@ def _merge(files: Sequence[Path]) -> int:
 
 
 def backends_of(asked: Sequence[str] | None) -> list[str]:
-    """Those that were asked for, which must be there, or all that are."""
+    """Those that were asked for, which must be there, or all that are.
+
+    Args:
+        asked: names; None or none: all that are installed.
+
+    Returns:
+        Names; of all that are installed torch comes first.
+
+    Raises:
+        BackendError: one is not there.
+    """
     for name in asked or ():
         xconv.core.registry.known(name)
         if name not in xconv.backends():
@@ -192,7 +225,15 @@ def backends_of(asked: Sequence[str] | None) -> list[str]:
 
 
 def look_at(settings: Settings, files: Mapping[str, Path | None]) -> None:
-    """Find out now what would be lost after minutes: numbers that are none, files that cannot be written."""
+    """Find out now what would be lost after minutes: numbers that are none, files that cannot be written.
+
+    Args:
+        settings: of the benchmark.
+        files: the file that each option names, or None.
+
+    Raises:
+        ArgumentError: a number or a file does not fit.
+    """
     for name in ("threads", "rounds"):
         if getattr(settings, name) < 1:
             raise ArgumentError("bench", f"--{name}", str(getattr(settings, name)), "a number, 1 or more")

@@ -16,7 +16,11 @@ DECIDED, UNDECIDED = 0, 1
 
 
 def add(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the command to a parser's.
+
+    Args:
+        commands: what ``ArgumentParser.add_subparsers`` returned.
+    """
     claims = commands.add_parser(
         "claims",
         help="what is said of Conv1D against Conv2D in articles, tried here: true, false, or it depends",
@@ -38,7 +42,17 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Try the claims, and print."""
+    """Try the claims, and print.
+
+    Args:
+        arguments: what was read of the command line.
+
+    Returns:
+        The exit code: 0 if all is decided or left out, 1 if a claim could not be tried or decided.
+
+    Raises:
+        ArgumentError: an option does not fit.
+    """
     from tqdm import tqdm
 
     from xconv.claims import CLAIMS, Asked, check

@@ -9,7 +9,11 @@ WELL, NOT_WELL = 0, 1
 
 
 def add(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the command to a parser's.
+
+    Args:
+        commands: what ``ArgumentParser.add_subparsers`` returned.
+    """
     doctor = commands.add_parser(
         "doctor",
         help="what is installed here, how it is set, and what each framework can do",
@@ -29,7 +33,14 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Examine, and print."""
+    """Examine, and print.
+
+    Args:
+        arguments: what was read of the command line.
+
+    Returns:
+        The exit code: 0 if all is well, 1 if not.
+    """
     from tqdm import tqdm
 
     from xconv.doctor import examine

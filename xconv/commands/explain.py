@@ -15,7 +15,11 @@ DONE = 0
 
 
 def add(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the command to a parser's.
+
+    Args:
+        commands: what ``ArgumentParser.add_subparsers`` returned.
+    """
     parser = commands.add_parser(
         "explain",
         help="what a convolution of some shapes gives: output, parameters, cost, receptive field, plan",
@@ -57,7 +61,17 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Explain, and print."""
+    """Explain, and print.
+
+    Args:
+        arguments: what was read of the command line.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        ArgumentError: the shapes or an option do not fit.
+    """
     from xconv.explanation.variants import side_by_side
 
     names = ("stride", "dilation", "groups", "padding", "padding_mode", "layout", "dtype")

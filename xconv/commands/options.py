@@ -9,6 +9,15 @@ from typing import Any
 def sizes(text: str) -> tuple[int, ...]:
     """A shape: sizes with commas between.
 
+    Args:
+        text: integers with commas between.
+
+    Returns:
+        The sizes.
+
+    Raises:
+        ArgumentTypeError: a part is no integer.
+
     >>> sizes("8,1000,3")
     (8, 1000, 3)
     """
@@ -21,6 +30,15 @@ def sizes(text: str) -> tuple[int, ...]:
 def step(text: str) -> int | tuple[int, ...]:
     """A stride or a dilation: a number, or HEIGHT,WIDTH.
 
+    Args:
+        text: one integer, or several with commas between.
+
+    Returns:
+        An integer, or a tuple.
+
+    Raises:
+        ArgumentTypeError: a part is no integer.
+
     >>> step("2"), step("1,2")
     (2, (1, 2))
     """
@@ -30,6 +48,12 @@ def step(text: str) -> int | tuple[int, ...]:
 
 def padding(text: str) -> Any:
     """A name, a number, or a pair of either.
+
+    Args:
+        text: one part, or several with commas between.
+
+    Returns:
+        An integer or a name, or a tuple of these.
 
     >>> padding("same"), padding("3"), padding("2,0"), padding("same,valid")
     ('same', 3, (2, 0), ('same', 'valid'))

@@ -14,7 +14,11 @@ FORMATS = ("json", "junit", "markdown", "html")
 
 
 def add(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the command to a parser's.
+
+    Args:
+        commands: what ``ArgumentParser.add_subparsers`` returned.
+    """
     parity = commands.add_parser(
         "parity",
         help="check that the backends compute the same",
@@ -47,7 +51,18 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check, print a summary, and write the files that were asked for."""
+    """Check, print a summary, and write the files that were asked for.
+
+    Args:
+        arguments: what was read of the command line.
+
+    Returns:
+        The exit code: 0 if all agree, 1 if something differs, 130 if it was interrupted.
+
+    Raises:
+        ArgumentError: an option does not fit.
+        BackendError: a backend is not there.
+    """
     from tqdm import tqdm
 
     from xconv import parity

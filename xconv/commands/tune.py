@@ -18,7 +18,11 @@ from xconv.system.errors import ArgumentError
 
 
 def add(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the command to a parser's.
+
+    Args:
+        commands: what ``ArgumentParser.add_subparsers`` returned.
+    """
     tune = commands.add_parser(
         "tune",
         help="measure which formulation is fastest here, and remember it",
@@ -51,7 +55,14 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, save, and print a table."""
+    """Measure, save, and print a table.
+
+    Args:
+        arguments: what was read of the command line.
+
+    Returns:
+        The exit code.
+    """
     from tabulate import tabulate
 
     from xconv.planning.tuning import tune

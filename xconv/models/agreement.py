@@ -96,6 +96,9 @@ def agree(
         runs: pairs of runs on moved numbers, at least 3.
         seed: of inputs, labels, weights and moves.
 
+    Returns:
+        The losses, and a row for each array.
+
     A difference is a "MISMATCH". Agreement is "mistrusted" where it proves nothing: a loss that does not fall, a weight
     that does not move or has no gradient, a result that is the same for all examples.
 
@@ -125,7 +128,16 @@ def agree(
 def training_agreement(
     networks: Iterable[str | Network] = names, optimizers: Sequence[Optimizer] = OPTIMIZERS, **options: Any
 ) -> list[Agreement]:
-    """Each network with each optimiser; the options are those of :func:`agree`."""
+    """Each network with each optimiser; the options are those of :func:`agree`.
+
+    Args:
+        networks: networks, or names of :data:`xconv.models.names`; by default all of these.
+        optimizers: each of them trains each network.
+        options: those of :func:`agree`.
+
+    Returns:
+        For each network what came out with each optimiser.
+    """
     chosen = [named(one) if isinstance(one, str) else one for one in networks]
     return [agree(network, optimizer, **options) for network in chosen for optimizer in optimizers]
 

@@ -18,6 +18,9 @@ def convolutions(model: Any, x_shape: Sequence[int]) -> list[Call]:
         model: a ``torch.nn.Module`` or a Keras model. It is run once on zeros, for inference, and left as it was.
         x_shape: shape of its input with the batch, in the model's own layout.
 
+    Returns:
+        A call for each time that such a layer runs; those of transposed ones are of ``conv1d_transpose``.
+
     Raises:
         ArgumentError: it is no model of an installed backend.
 

@@ -89,7 +89,15 @@ class ReceptiveField:
 
 @dataclass
 class Report:
-    """All steps of a conversion, in the order in which the layers run. Prints as a table."""
+    """All steps of a conversion, in the order in which the layers run. Prints as a table.
+
+    Attributes:
+        options: that were asked for.
+        steps: one a layer or function.
+        warnings: what else is to be known.
+        prove: runs both models, or None.
+        receptive_field: of the 1-D model, if it was looked into.
+    """
 
     options: Options
     steps: list[Step]
@@ -98,7 +106,11 @@ class Report:
     receptive_field: ReceptiveField | None = None
 
     def counts(self) -> dict[Verdict, int]:
-        """How many steps of each verdict."""
+        """How many steps of each verdict.
+
+        Returns:
+            A number for each of "exact", "exact if", "heuristic" and "refused".
+        """
         verdicts: tuple[Verdict, ...] = ("exact", "exact if", "heuristic", "refused")
         return {verdict: sum(step.verdict == verdict for step in self.steps) for verdict in verdicts}
 
@@ -122,6 +134,9 @@ class Report:
 
         Copies of both are run, of the weights that they have now. See :class:`xconv.models.proof.Proof`.
 
+        Returns:
+            The proof; it is true if both agree.
+
         Raises:
             UnsupportedError: the report is not of a conversion that was made here.
         """
@@ -137,7 +152,18 @@ class Report:
         heuristics: Sequence[str],
         detail: str,
     ) -> Proof:
-        """The proof of two programs on random signals that the conversion is for; what it takes is as for ``prove``."""
+        """The proof of two programs on random signals that the conversion is for; what it takes is as for ``prove``.
+
+        Args:
+            original: takes float64 signals of shape (signals, *input_shape), in the 1-D model's layout, and returns its
+                results.
+            converted: the same of the 1-D model.
+            heuristics: what is known to differ.
+            detail: what else is to be told.
+
+        Returns:
+            The proof; it is true if both agree.
+        """
         signals = np.random.default_rng(0).standard_normal((SIGNALS, *self.options.input_shape))
         return prove(original, converted, signals, self.conditions, heuristics, detail)
 
@@ -160,7 +186,12 @@ def _said(step: Step) -> str:
 
 @dataclass(frozen=True)
 class Conversion:
-    """The 1-D model, and the report on how it came about."""
+    """The 1-D model, and the report on how it came about.
+
+    Attributes:
+        model: of the same framework as the original.
+        report: each step, and the means to prove it.
+    """
 
     model: Any
     report: Report

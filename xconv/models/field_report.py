@@ -26,10 +26,15 @@ class LayerField:
 class ReceptiveField:
     """What one output of a model sees of its input. Prints as a table.
 
-    ``axes`` are the spatial axes, ("length",) or ("height", "width"), and ``lengths`` how long the input is along
-    them; ``layers`` those that change the field, in the order in which they run; ``fields`` those of the output. For a
-    1-D model :attr:`size`, :attr:`stride` and :attr:`start` are numbers, for a 2-D one pairs (height, width).
-    ``notes`` says what could not be looked into; it is taken to see all that reaches it.
+    For a 1-D model :attr:`size`, :attr:`stride` and :attr:`start` are numbers of elements, for a 2-D one pairs
+    (height, width).
+
+    Attributes:
+        axes: the spatial axes: ("length",) or ("height", "width").
+        lengths: elements of the input along them.
+        layers: those that change the field, in the order in which they run.
+        fields: those of the output, one an axis.
+        notes: what could not be looked into; it is taken to see all that reaches it.
     """
 
     axes: tuple[str, ...]
@@ -62,7 +67,14 @@ class ReceptiveField:
         return all(_everything(*each) for each in zip(self.fields, self.lengths, strict=True))
 
     def view(self, *position: int) -> Any:
-        """The first and last element that the output at a position sees, without the padding; None if there is none."""
+        """The first and last element that the output at a position sees, without the padding; None if there is none.
+
+        Args:
+            position: the index of the output along each axis.
+
+        Returns:
+            (first, last), or None; for a 2-D model one for each axis.
+        """
         views = []
         for field, length, at in zip(self.fields, self.lengths, position, strict=True):
             seen = field.at(at)
@@ -100,6 +112,9 @@ def receptive_field(model: Any, input_shape: Sequence[int]) -> ReceptiveField:
         model: a ``torch.nn.Module`` (run once on zeros, for inference, and left as it was) or a built or unbuilt Keras
             model (nothing is run).
         input_shape: of the input with the batch, in the model's own layout: 3 axes for a 1-D model, 4 for a 2-D one.
+
+    Returns:
+        The fields of the output, and of each layer.
 
     Raises:
         ArgumentError: it is no model of an installed backend, or the shape is no signal's and no feature map's.

@@ -23,6 +23,14 @@ def initial_weights(network: Network, seed: int = 0, dtype: str = "float32") -> 
     uniform within ``sqrt(6 / (fan_in + fan_out))``, a fan being the channels times the taps of the kernel. Each weight
     has a generator of its own, so that a layer more or less leaves those before it as they were.
 
+    Args:
+        network: whose ``weight_shapes`` are filled.
+        seed: of the kernels.
+        dtype: "float32" or "float64".
+
+    Returns:
+        Arrays by the names and in the shapes of ``network.weight_shapes``.
+
     >>> from xconv.models import Conv1D
     >>> weights = initial_weights(Network("one", (20, 1), (Conv1D(32, 3),)))
     >>> {name: array.shape for name, array in weights.items()}

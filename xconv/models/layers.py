@@ -27,10 +27,24 @@ ANY_LENGTH = 2**62
 class LayerOptions:
     """The options of a layer in xconv's words, checked.
 
-    ``in_channels`` is None where a framework learns them from the first input. ``kernel_size``, ``stride`` and
-    ``dilation`` are integers (a tuple of one is its element, as it is for the frameworks), ``padding`` is a name, an
-    integer or (low, high). Of the separable layer each is one for both axes or a pair (height, width), and
-    ``middle_channels`` come out of the rows (None: ``out_channels``).
+    Of the separable layer, ``kernel_size``, ``stride``, ``dilation`` and ``padding`` are each one for both axes or
+    a pair (height, width). A tuple of one integer is that integer, as it is for the frameworks.
+
+    Args:
+        layer: the name of its class: "Conv1DRows".
+        in_channels: channels of the input; None where a framework learns them from the first input.
+        out_channels: channels of the result.
+        kernel_size: taps.
+        layout: "NWC", "NCW", "NHWC" or "NCHW".
+        middle_channels: of the separable layer: channels that come out of the rows; None: ``out_channels``.
+        stride: elements between neighbouring outputs.
+        padding: a name, an integer, or (low, high) in elements.
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        bias: whether there is one.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        output_padding: of the transposed layer: elements added on the high side.
+        formulation: how it is computed: "auto", "local", or a name.
 
     Raises:
         ArgumentError: an option does not fit; its operation is the name of the layer.
@@ -120,6 +134,12 @@ class LayerOptions:
     def kernels(self, in_channels: int | None = None) -> dict[str, tuple[int, int, int]]:
         """The shapes of the operation's kernels, channels last: (kernel, in/groups, out), transposed (.., out/.., in).
 
+        Args:
+            in_channels: channels of the input, where the options do not say them.
+
+        Returns:
+            A shape for each weight of the operation, by its name.
+
         >>> LayerOptions("SpatiallySeparableConv2D", 6, 8, (3, 5), "NHWC", middle_channels=4).kernels()
         {'weight_rows': (5, 6, 4), 'weight_columns': (3, 4, 8)}
         """
@@ -144,6 +164,12 @@ class LayerOptions:
         """The shapes in which a layer keeps its kernels: Keras' (channels last) or torch's (channels first).
 
         On signals they are those of a ``Conv1D``, on feature maps those of a ``Conv2D`` with one row or one column.
+
+        Args:
+            channels_last: True for Keras' shapes, False for torch's.
+
+        Returns:
+            A shape for each kernel, by its name.
         """
         shapes: dict[str, tuple[int, ...]] = {}
         for part, (name, (size, inner, outer)) in zip(self.row.parts, self.kernels().items(), strict=True):
@@ -169,6 +195,13 @@ class LayerOptions:
     def calls(self, x_shape: Sequence[int], dtype: str = "float32") -> list[Call]:
         """What the layer computes on an input of a shape, with its batch: one call, or rows and columns.
 
+        Args:
+            x_shape: of the input with the batch, in the layout.
+            dtype: of the input and the weights.
+
+        Returns:
+            The resolved calls, in the order in which they run.
+
         Raises:
             ArgumentError: the input does not fit.
         """
@@ -186,6 +219,12 @@ class LayerOptions:
     def output_shape(self, x_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """The shape of the result for an input of a shape, with its batch; None is a size that is not known.
 
+        Args:
+            x_shape: of the input with the batch, in the layout.
+
+        Returns:
+            A size for each axis, None where it follows from one that is not known.
+
         Raises:
             ArgumentError: the input does not fit.
         """
@@ -202,6 +241,9 @@ class LayerOptions:
 
     def check_formulation(self, known: Collection[str]) -> None:
         """Refuse a formulation that a backend does not have.
+
+        Args:
+            known: the names of the backend's formulations.
 
         Raises:
             ArgumentError: it is neither "auto" nor "local" nor one of these.

@@ -78,6 +78,12 @@ names = tuple(network.name for network in _NETWORKS)
 def network(name: str) -> Network:
     """A network by its name; ``network(name).source`` says where it comes from.
 
+    Args:
+        name: one of :data:`xconv.models.names`.
+
+    Returns:
+        The network.
+
     Raises:
         ArgumentError: an unknown name.
 

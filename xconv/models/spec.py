@@ -28,7 +28,16 @@ Pads: TypeAlias = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Conv1D:
-    """A convolution along W. ``padding`` is "valid", "same" or "causal"; the kernel has shape (kernel, in, filters).
+    """A convolution along W of (W, in); the kernel has shape (kernel, in, filters).
+
+    Args:
+        filters: channels that come out.
+        kernel: taps.
+        activation: "linear", "relu", "sigmoid", "softmax" or another one of :data:`xconv.models.spec.ACTIVATIONS`.
+        stride: elements between neighbouring outputs.
+        padding: "valid", "same" or "causal".
+        dilation: elements between neighbouring taps, from 1.
+        bias: whether there is one.
 
     >>> Network("one", (100, 3), (Conv1D(8, 5, stride=2, padding="same"),)).output_shape
     (50, 8)
@@ -46,7 +55,16 @@ class Conv1D:
 
 @dataclass(frozen=True)
 class Conv2D:
-    """A convolution along H and W, of shape (kh, kw, in, filters). An integer counts for both axes.
+    """A convolution along H and W of (H, W, in); the kernel has shape (kh, kw, in, filters).
+
+    Args:
+        filters: channels that come out.
+        kernel: taps; an integer counts for both axes, here and in stride and dilation.
+        activation: as for :class:`Conv1D`.
+        stride: elements between neighbouring outputs.
+        padding: "valid" or "same".
+        dilation: elements between neighbouring taps, from 1.
+        bias: whether there is one.
 
     >>> Network("one", (32, 32, 3), (Conv2D(8, (3, 5)),)).output_shape
     (30, 28, 8)
@@ -64,7 +82,11 @@ class Conv2D:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """The largest of each window, along W or along H and W as the input is; the stride is the window by default.
+    """The largest of each window, along W or along H and W as the input is.
+
+    Args:
+        window: elements along each axis.
+        stride: elements between neighbouring windows; None: the window.
 
     >>> Network("one", (32, 32, 3), (MaxPool(2),)).output_shape
     (16, 16, 3)
@@ -78,6 +100,10 @@ class MaxPool:
 @dataclass(frozen=True)
 class AveragePool:
     """The mean of each window, as :class:`MaxPool`.
+
+    Args:
+        window: elements along each axis.
+        stride: elements between neighbouring windows; None: the window.
 
     >>> Network("one", (100, 3), (AveragePool(3, stride=1),)).output_shape
     (98, 3)
@@ -116,6 +142,11 @@ class Flatten:
 class Dense:
     """A matrix (in, units) and a bias.
 
+    Args:
+        units: numbers that come out.
+        activation: as for :class:`Conv1D`.
+        bias: whether there is one.
+
     >>> Network("one", (100, 3), (Flatten(), Dense(10))).parameters
     3010
     """
@@ -128,9 +159,13 @@ class Dense:
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Batch normalisation of the channels; ``momentum`` is the share of the old statistics that is kept.
+    """Batch normalisation of the channels.
 
     The running variance is of the biased one, as in Keras (torch's own layer takes the unbiased one).
+
+    Args:
+        epsilon: added to the variance.
+        momentum: the share of the old statistics that is kept.
 
     >>> Network("one", (100, 3), (BatchNorm(),)).parameters
     6
@@ -144,6 +179,9 @@ class BatchNorm:
 @dataclass(frozen=True)
 class Dropout:
     """Elements set to zero at random while training, and the others divided by ``1 - rate``.
+
+    Args:
+        rate: the probability with which an element is set to zero.
 
     >>> Network("one", (100, 3), (Dropout(0.5),)).output_shape
     (100, 3)
@@ -185,6 +223,12 @@ class Resolved:
 @dataclass(frozen=True)
 class Network:
     """A chain of layers on inputs of one shape, (W, C) or (H, W, C).
+
+    Args:
+        name: of the network.
+        input_shape: (W, C) or (H, W, C), without the batch.
+        layers: in the order in which they run.
+        source: where it is from.
 
     Raises:
         ArgumentError: the layers do not fit each other; the text names the layer.

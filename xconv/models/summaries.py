@@ -42,6 +42,13 @@ def summary(network: Network, other: Network | None = None) -> Summary:
 
     A receptive field is how many input elements along each axis one output element sees; a dense layer sees all.
 
+    Args:
+        network: whose layers are listed.
+        other: shown beside it, or None.
+
+    Returns:
+        A table to print.
+
     >>> from xconv.models import Conv1D, Dense, Flatten
     >>> print(summary(Network("single", (20, 1), (Conv1D(32, 3, "relu"), Flatten(), Dense(10)))))
     single, input (20, 1)

@@ -46,6 +46,10 @@ class SGD:
     Torch keeps ``b = momentum b + g`` and takes ``w - learning_rate b``: the same for a rate that never changes.
     Hyper-parameters are rounded to float32, in which Keras keeps the learning rate whatever the model computes in.
 
+    Args:
+        learning_rate: the step over the gradient.
+        momentum: the share of the last step that is kept.
+
     >>> SGD(0.5, momentum=0.75)
     SGD(learning_rate=0.5, momentum=0.75)
     """
@@ -68,6 +72,12 @@ class Adam:
     ``sqrt(1 - b2^t)``, that is the above with ``epsilon = e / sqrt(1 - b2^t)``, 32 e in the first step (b2 = 0.999)
     and e in the end. So Keras is given ``e = epsilon sqrt(1 - b2^t)``, another one at each step. The defaults differ
     too: 1e-7 in Keras, 1e-8 in torch. Hyper-parameters are rounded to float32, as in :class:`SGD`.
+
+    Args:
+        learning_rate: the length of a step.
+        beta_1: the share of the mean of gradients that is kept.
+        beta_2: the share of the mean of their squares that is kept.
+        epsilon: added to the root of that mean.
 
     >>> Adam(learning_rate=0.5).learning_rate
     0.5
@@ -137,6 +147,10 @@ def train(
         form: of cross-entropies, "logits" or "probabilities" (the module says what they are).
         seed: of the order of the examples.
 
+    Returns:
+        The loss before each step (steps,), the gradients of the first step, and the weights after the last; arrays in
+        the dtype of x, by the names of ``network.weight_shapes``.
+
     Raises:
         ArgumentError: something does not fit.
         UnsupportedError: the backend builds no networks.
@@ -163,6 +177,15 @@ def predict(
     network: Network, weights: Mapping[str, npt.NDArray[Any]], x: npt.NDArray[Any], backend: str = "torch"
 ) -> npt.NDArray[Any]:
     """What a network returns for inputs ``(N, *network.input_shape)``, channels last, in inference.
+
+    Args:
+        network: what is run.
+        weights: arrays by the names and in the shapes of ``network.weight_shapes``.
+        x: ``(N, *network.input_shape)``, channels last, float32 or float64.
+        backend: the framework.
+
+    Returns:
+        ``(N, *network.output_shape)``, of the dtype of ``x``.
 
     Raises:
         ArgumentError: the inputs or weights do not fit the network.

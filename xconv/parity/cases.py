@@ -29,6 +29,15 @@ CHANNELS_FIRST = {"NWC": "NCW", "NHWC": "NCHW"}
 class Case:
     """An operation on arrays of some shapes, given in channels last; ``layout`` says how they are really passed.
 
+    Attributes:
+        name: of the case; the inputs are drawn by it.
+        operation: the name of the operation.
+        x_shape: of x, channels last.
+        weight_shapes: of the kernel, or of both, channels last.
+        options: as the operation takes them.
+        bias: whether there is one.
+        layout: in which the arrays are passed.
+
     >>> case = Case("mine", "conv1d", (2, 17, 3), ((3, 3, 5),), {"stride": 2, "padding": "same"})
     >>> [x.shape for x in case.inputs("integers", "float32")]
     [(2, 17, 3), (3, 3, 5), (5,), (2, 9, 5)]
@@ -58,15 +67,25 @@ class Case:
         return find(self.operation, "Case")
 
     def calls(self) -> list[Call]:
-        """The resolved calls that it is made of: one, or two for the separable operation."""
+        """The resolved calls that it is made of: one, or two for the separable operation.
+
+        Returns:
+            The calls, in the order in which they run.
+        """
         x_shape, *weights = self.passed_shapes()
         return resolve_all(self.operation, x_shape, weights, self._shape_of_bias(), **self.options, layout=self.layout)
 
     def inputs(self, kind: str, dtype: str, seed: int = 0) -> list[Floats]:
-        """x, the weights, the bias if any, and a gradient for the result: float64 values that the dtype holds exactly.
+        """x, the weights, the bias if any, and a gradient for the result.
 
-        ``kind`` is "integers" (small: every partial sum is exact, so any order of summation gives the same bits) or
-        "normal".
+        Args:
+            kind: "integers" (small: every partial sum is exact, so any order of summation gives the same bits) or
+                "normal".
+            dtype: in which they are computed with.
+            seed: of the generator, beside the name.
+
+        Returns:
+            float64 arrays, in the case's layout, of values that the dtype holds exactly.
         """
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         calls = self.calls()
@@ -81,11 +100,28 @@ class Case:
         return [round_to(dtype, rng.standard_normal(shape)) for shape in shapes]
 
     def run(self, *arrays: Any, **how: Any) -> Any:
-        """Call the operation on x, the weights and the bias if any."""
+        """Call the operation on x, the weights and the bias if any.
+
+        Args:
+            arrays: x, the weights and the bias if any, in the case's layout.
+            how: formulation, backend, device.
+
+        Returns:
+            The result, of the type of x.
+        """
         return getattr(xconv, self.operation)(*arrays, **self.options, layout=self.layout, **how)
 
     def script(self, backend: str = "torch", seed: int = 0, kind: str = "integers") -> str:
-        """A few lines that check this case alone."""
+        """A few lines that check this case alone.
+
+        Args:
+            backend: its name.
+            seed: of the inputs.
+            kind: "integers" or "normal".
+
+        Returns:
+            A Python program.
+        """
         return "\n".join(
             [
                 "import xconv",
@@ -103,7 +139,11 @@ class Case:
         return (self.weight_shapes[-1][-1],)
 
     def passed_shapes(self) -> list[tuple[int, ...]]:
-        """The shapes of x and the weights as they are passed, in the case's own layout."""
+        """The shapes of x and the weights as they are passed, in the case's own layout.
+
+        Returns:
+            The shape of x, and of each weight.
+        """
         if self.layout[-1] == "C":
             return [self.x_shape, *self.weight_shapes]
         n, *spatial, channels = self.x_shape

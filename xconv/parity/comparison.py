@@ -15,8 +15,14 @@ from xconv.core.reference import Floats
 class Finding:
     """One array of a case, compared.
 
-    ``error`` is the largest distance from the reference, ``ratio`` the largest one over its own bound (0 where every
-    bit agrees, inf where it must agree and does not), ``place`` the index of the worst element.
+    Attributes:
+        array: "y", "dx", "dweight", "dbias", ...
+        verdict: "exact", "within bound", "MISMATCH", "error" or "mistrusted".
+        error: the largest distance from the reference.
+        ratio: the largest distance over its own bound: 0 where every bit agrees, inf where it must agree and does not.
+        place: the index of the worst element.
+        detail: what is to be told beside.
+        diagnosis: what would explain a mismatch.
     """
 
     array: str

@@ -17,7 +17,14 @@ SHOWN = 20
 
 @dataclass
 class ParityReport:
-    """All rows, backend by backend, in the order of the cases. Prints as a summary, the worst first."""
+    """All rows, backend by backend, in the order of the cases. Prints as a summary, the worst first.
+
+    Attributes:
+        versions: of the frameworks, by backend.
+        seed: of the inputs.
+        rows: one an array of a task.
+        interrupted: whether the run was ended before its end.
+    """
 
     versions: dict[str, str]
     seed: int
@@ -55,7 +62,11 @@ class ParityReport:
         return dict(Counter(row.verdict for row in self.rows))
 
     def worst(self) -> dict[tuple[str, str, str], float]:
-        """The largest ratio to the bound of each backend, formulation and dtype, among the rows that agree."""
+        """The largest ratio to the bound of each backend, formulation and dtype, among the rows that agree.
+
+        Returns:
+            A ratio for each (backend, formulation, dtype).
+        """
         found: dict[tuple[str, str, str], float] = {}
         for row in self.rows:
             if row.ok:
@@ -64,7 +75,11 @@ class ParityReport:
         return found
 
     def summary(self) -> list[list[Any]]:
-        """A line of cells for each backend, device, dtype, mode and formulation; see ``HEADERS``."""
+        """A line of cells for each backend, device, dtype, mode and formulation; see ``HEADERS``.
+
+        Returns:
+            Lines, those with most mismatches first, and then those nearest to their bounds.
+        """
         groups: dict[tuple[str, ...], list[Row]] = {}
         for row in self.rows:
             if row.verdict != "unsupported":
@@ -81,7 +96,11 @@ class ParityReport:
         return [cells for _, _, cells in sorted(lines, key=lambda line: (-line[0], -line[1]))]
 
     def conclusion(self) -> str:
-        """One sentence."""
+        """One sentence.
+
+        Returns:
+            A text in one line.
+        """
         count, agreed = self.counts, sum(row.ok for row in self.rows)
         checked = len(self.rows) - count.get("unsupported", 0)
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())

@@ -65,6 +65,9 @@ def run(
         limit_s: seconds for one case under one setting.
         progress: called with the number of checks that are done, and of all.
 
+    Returns:
+        The rows of all backends.
+
     Raises:
         BackendError: a backend that was asked for is not there.
         ArgumentError: an unknown mode, direction, dtype or device.

@@ -24,7 +24,20 @@ INFINITE = float("inf")
 
 @dataclass(frozen=True)
 class Task:
-    """A case, and how it is to be computed. ``label`` is its name in the report."""
+    """A case, and how it is to be computed. ``label`` is its name in the report.
+
+    Attributes:
+        case: operation, shapes and options.
+        backend: its name.
+        device: "cpu", "cuda:0", ...
+        dtype: in which it is computed.
+        mode: "eager", or the name of one of the framework's compilers.
+        formulation: a name, "auto" or "local".
+        gradients: whether they are checked too.
+        seed: of the inputs.
+        view: how the arrays lie in memory.
+        kinds: of inputs: "integers", "normal".
+    """
 
     case: Case
     backend: str
@@ -38,16 +51,34 @@ class Task:
     kinds: tuple[str, ...] = KINDS
 
     def to_json(self) -> dict[str, Any]:
-        """For another process."""
+        """For another process.
+
+        Returns:
+            What can be written as JSON.
+        """
         return asdict(self)
 
     @staticmethod
     def from_json(said: dict[str, Any]) -> Task:
-        """The way back."""
+        """The way back.
+
+        Args:
+            said: what :meth:`to_json` returned, after JSON made lists of tuples.
+
+        Returns:
+            The same task.
+        """
         return Task(**{**said, "case": Case(**said["case"]), "kinds": as_tuples(said["kinds"])})
 
     def script(self, kind: str) -> str:
-        """A few lines that check this alone."""
+        """A few lines that check this alone.
+
+        Args:
+            kind: "integers" or "normal".
+
+        Returns:
+            A Python program.
+        """
         settings = {
             "kind": kind,
             "dtype": self.dtype,
@@ -73,9 +104,20 @@ class Task:
 class Row:
     """One array of a task: how far it is from the reference, over how far it may be.
 
-    ``verdict`` is "exact" (every bit), "within bound", "MISMATCH", "error" (the backend raised, hung or aborted),
-    "unsupported" (a named formulation cannot do it) or "mistrusted" (it agrees, and that proves nothing). ``took`` is
-    the formulation that "auto" took; ``diagnosis`` is what would explain a mismatch.
+    Attributes:
+        case: its name.
+        backend, device, dtype, mode, formulation, view: how it was computed, as in :class:`Task`.
+        inputs: "integers" or "normal".
+        array: "y", "dx", "dweight", "dbias", ...
+        verdict: "exact" (every bit), "within bound", "MISMATCH", "error" (the backend raised, hung or aborted),
+            "unsupported" (a named formulation cannot do it) or "mistrusted" (it agrees, and that proves nothing).
+        error: the largest distance from the reference.
+        ratio: the largest distance over its own bound.
+        place: the index of the worst element.
+        detail: what is to be told beside.
+        took: the formulation that "auto" took.
+        diagnosis: what would explain a mismatch.
+        script: a program that shows it alone.
     """
 
     case: str

@@ -18,7 +18,12 @@ from xconv.testing.tolerance import moved
 
 @dataclass(frozen=True)
 class On:
-    """A callable, and the framework whose arrays it takes."""
+    """A callable, and the framework whose arrays it takes.
+
+    Attributes:
+        framework: "torch", "tensorflow", "keras", "jax", "numpy" or "onnx".
+        function: the callable.
+    """
 
     framework: str
     function: Any
@@ -31,6 +36,9 @@ def on(framework: str, function: Any) -> On:
         framework: "torch", "tensorflow" (and Keras, where it computes), "keras" (where another one does), "jax",
             "numpy" or "onnx".
         function: the callable.
+
+    Returns:
+        What :func:`compare` and :func:`assert_parity` take in place of the function.
 
     Raises:
         ArgumentError: an unknown framework.

@@ -17,9 +17,15 @@ from xconv.testing.expectations import Expectations
 
 @dataclass(frozen=True)
 class Conformance:
-    """What a backend does of what it should. ``failed`` and ``closed`` are names of tests with what they said.
+    """What a backend does of what it should.
 
-    ``gaps`` are known to fail and do; ``closed`` are gaps that no longer fail, which is worth a look too.
+    Attributes:
+        backend: its name.
+        passed: how many tests passed.
+        skipped: how many were skipped.
+        gaps: how many are known to fail, and do.
+        failed: the names of tests that failed, with what they said.
+        closed: the names of gaps that no longer fail, with the reasons that were given for them.
     """
 
     backend: str
@@ -63,6 +69,9 @@ def conformance(
         exclude: patterns of the tests to leave out, each with the reason.
         gaps: patterns of the tests that are known to fail, each with the reason; one that passes is reported.
         options: more for pytest.
+
+    Returns:
+        The counts, and what failed.
 
     Raises:
         BackendError: no backend of that name, or the suite could not run; the text says why.

@@ -22,6 +22,15 @@ from xconv.testing.tolerance import FALSE_ALARM, RUNS
 def assert_parity(f: Any, g: Any, *inputs: Any, **options: Any) -> Parity:
     """Check that two callables compute the same; the options and the result are those of :func:`compare`.
 
+    Args:
+        f: a callable, as for :func:`compare`.
+        g: another.
+        inputs: NumPy arrays, in f's layout.
+        options: those of :func:`compare`.
+
+    Returns:
+        The comparison.
+
     Raises:
         ParityError: they differ, one raises, or their agreement proves nothing; its text says what, where and why.
         ArgumentError: as :func:`compare`.
@@ -68,6 +77,9 @@ def compare(
             rounding of the inputs and parameters: such as a constant in float32 makes, which TensorFlow's gelu has.
         allow_mistrusted: whether agreement that proves nothing is enough.
         walk: whether two models that differ are searched layer by layer.
+
+    Returns:
+        A row for each result and each gradient.
 
     Nothing of the user's is changed: weights, modes and random states are as they were.
 

@@ -12,6 +12,9 @@ OK = ("exact", "within bound")
 class ParityError(AssertionError):
     """Two callables do not agree, or their agreement proves nothing. ``parity`` holds what was found.
 
+    Args:
+        parity: what was found.
+
     >>> import numpy as np
     >>> from xconv.testing import assert_parity
     >>> x = np.random.default_rng(0).standard_normal((4, 9)).astype("float32")
@@ -32,10 +35,17 @@ class ParityError(AssertionError):
 
 @dataclass(frozen=True)
 class Row:
-    """One array, compared: the largest error, and where it is largest over its bound.
+    """One array, compared.
 
-    ``verdict`` is "exact", "within bound", "MISMATCH", "error" (it could not be computed) or "mistrusted" (it agrees,
-    and that proves nothing). ``bound`` is at ``place``.
+    Attributes:
+        array: the result, or the gradient of which input.
+        verdict: "exact", "within bound", "MISMATCH", "error" (it could not be computed) or "mistrusted" (it agrees, and
+            that proves nothing).
+        error: the largest distance between the two.
+        bound: how far they may be apart at ``place``.
+        ratio: the largest distance over its own bound.
+        place: the index of the element with that ratio.
+        detail: what is to be told beside.
     """
 
     array: str
@@ -56,8 +66,16 @@ class Row:
 class Parity:
     """All arrays of a comparison. Prints as a table, and what is wrong under it.
 
-    ``method`` says how the bounds were derived, ``versions`` and ``flags`` what computed, ``layers`` where two models
-    depart, ``notes`` what could not be done.
+    Attributes:
+        f, g: the names of the two.
+        rows: one an array.
+        method: how the bounds were derived.
+        versions: of the frameworks that computed.
+        flags: their settings.
+        seed: of the moved numbers and the cotangents.
+        notes: what could not be done.
+        layers: where two models depart.
+        mistrusted_allowed: whether "mistrusted" passes.
     """
 
     f: str
@@ -79,6 +97,9 @@ class Parity:
 
     def properties(self) -> dict[str, str]:
         """Names and values for a test report, for example for pytest's ``record_property``.
+
+        Returns:
+            Texts by names.
 
         >>> Parity("a", "b", [Row("result", "exact")]).properties()["result verdict"]
         'exact'

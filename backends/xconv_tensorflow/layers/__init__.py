@@ -47,6 +47,13 @@ def from_options(options: LayerOptions, **own: Any) -> keras.layers.Layer:
 
     It is built if they say the input channels.
 
+    Args:
+        options: of one layer; without ``in_channels`` it is not built.
+        own: what else its constructor takes, as ``name`` and initializers.
+
+    Returns:
+        The layer.
+
     >>> from xconv.models.layers import LayerOptions
     >>> layer = from_options(LayerOptions("Conv1D", 3, 8, 5, layout="NWC"), name="first")
     >>> layer.built, layer.name, layer.count_params()

@@ -124,5 +124,9 @@ class SpatiallySeparableConv2D(Convolution):
         super().__init__(options, data_format, activation, of_weights, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """All that the constructor takes."""
+        """All that the constructor takes.
+
+        Returns:
+            Arguments by their names, in plain types.
+        """
         return {**super().get_config(), "middle_filters": self.options.middle_channels}

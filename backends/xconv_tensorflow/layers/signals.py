@@ -127,5 +127,9 @@ class Conv1DTranspose(Convolution):
             self.options = replace(self.options, output_padding=least)
 
     def get_config(self) -> dict[str, Any]:
-        """All that the constructor takes."""
+        """All that the constructor takes.
+
+        Returns:
+            Arguments by their names, in plain types.
+        """
         return {**super().get_config(), "output_padding": self.output_padding}

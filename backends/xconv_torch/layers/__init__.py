@@ -45,6 +45,13 @@ KINDS = (Conv1D, Conv2DAs1D, Conv1DRows, Conv1DColumns, SpatiallySeparableConv2D
 def from_options(options: LayerOptions, **own: Any) -> nn.Module:
     """The layer of some options, which say nothing of a framework; ``own`` is what else its constructor takes.
 
+    Args:
+        options: of one layer, with ``in_channels``.
+        own: what else its constructor takes: ``device``, ``dtype``.
+
+    Returns:
+        The layer.
+
     Raises:
         ArgumentError: the options are of a layer that learns its input channels later.
 

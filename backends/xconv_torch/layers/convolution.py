@@ -69,6 +69,12 @@ class Convolution(nn.Module):
     def calls(self, x_shape: Sequence[int]) -> list[Call]:
         """What it computes on an input of a shape, with the batch: for ``xconv.plan``, ``xconv.cost`` and the like.
 
+        Args:
+            x_shape: of the input with the batch, in the layer's layout.
+
+        Returns:
+            One call, or of the separable layer the rows' and the columns'.
+
         Raises:
             ArgumentError: the input does not fit.
         """

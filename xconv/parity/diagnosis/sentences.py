@@ -38,6 +38,10 @@ class Diagnosis:
     "unexplained"           nothing that is tried gives them
     ======================  ==========================================================================================
 
+    Attributes:
+        sentences: what was found.
+        certainties: how certain each sentence is.
+
     >>> diagnosis = diagnose_arrays(np.array([[1, 2, 3], [4, 5, 6]]), np.array([[1, 4], [2, 5], [3, 6]]))
     >>> print(diagnosis)
     matches exactly if the axes are in the order (1, 0)
@@ -77,6 +81,9 @@ def diagnose_case(
         dtype: in which it was computed.
         kind: "integers" to compare bit for bit, anything else within the bound of :mod:`xconv.bounds`.
         lengths: of the Fourier transforms of each call (:func:`xconv.parity.check.transforms`), if there are any.
+
+    Returns:
+        What explains the difference.
 
     Raises:
         ArgumentError: an array that the case does not have, a number of inputs that it does not take, or a dtype that
@@ -134,6 +141,9 @@ def diagnose_arrays(
         got: what came.
         bound: how far they may be apart: a number, or an array that broadcasts to ``wanted``. 0 compares every bit.
         variances: of the channels of a batch norm, shape (C,), to find the epsilons of two batch norms.
+
+    Returns:
+        What explains the difference.
 
     Raises:
         ArgumentError: a bound that does not fit the expected array, or is negative.
