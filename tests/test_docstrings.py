@@ -5,7 +5,8 @@ The rule, read from the source of each function of the reference (methods of its
 - it has an `Args:` section that names every parameter, unless it takes none;
 - it has a `Returns:` or `Yields:` section, unless it returns None or is a property, whose summary says it;
 - it has a `Raises:` section that names every class of error that its own body raises;
-- a class names the parameters of its constructor: in `Args:`, in `Attributes:`, or by docstrings behind its fields.
+- a class names the parameters of its constructor, or those in which a layer differs from Keras': in `Args:`, in
+  `Attributes:`, or by docstrings behind its fields.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from tests.test_docs import MODULES, documented, public
 DOCS = Path(__file__).parent.parent / "docs"
 COMMANDS = tuple(f"xconv.commands.{module.name}" for module in pkgutil.iter_modules(xconv.commands.__path__))
 PROTOCOLS = ("xconv.core.arrays.Arrays", "xconv.core.backend.Backend", "xconv.core.formulation.Formulation")
+BESIDE = "Args beside those that mean what they do in Keras:"
+"""The heading of a layer whose other arguments are those of the layer of Keras."""
 HEADINGS = ("Args", "Attributes", "Returns", "Yields", "Raises")
 
 
@@ -37,7 +40,7 @@ def sections(text: str) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     lines: list[str] | None = None
     for line in text.splitlines():
-        heading = line.removesuffix(":")
+        heading = "Args" if line == BESIDE else line.removesuffix(":")
         if line.endswith(":") and heading in HEADINGS:
             lines = found.setdefault(heading, [])
         elif line and not line.startswith(" "):
@@ -53,14 +56,13 @@ def entries(section: str) -> set[str]:
     return {name.strip().lstrip("*").rpartition(".")[2] for start in starts for name in start.split(",")}
 
 
-class Source(ast.NodeVisitor):
-    """What the body of one function raises, without that of the functions that it defines."""
+class Raised(ast.NodeVisitor):
+    """The classes of errors that the body of a function raises, without those of the functions that it defines."""
 
     def __init__(self, function: FunctionType) -> None:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+        self.names: set[str] = set()
+        [tree] = ast.parse(textwrap.dedent(inspect.getsource(function))).body
         assert isinstance(tree, ast.FunctionDef)
-        self.raised: set[str] = set()
-        self.caught: list[str] = []
         for statement in tree.body:
             self.visit(statement)
 
@@ -70,8 +72,8 @@ class Source(ast.NodeVisitor):
     def visit_Raise(self, node: ast.Raise) -> None:
         made = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         name = made.attr if isinstance(made, ast.Attribute) else made.id if isinstance(made, ast.Name) else ""
-        if name[:1].isupper():
-            self.raised.add(name)
+        if name[:1].isupper():  # no variable
+            self.names.add(name)
 
 
 def faults_of_function(name: str, function: FunctionType, is_property: bool = False) -> list[str]:
@@ -84,22 +86,24 @@ def faults_of_function(name: str, function: FunctionType, is_property: bool = Fa
     gives = signature.return_annotation not in (None, "None", "NoReturn")
     if gives and not is_property and not {"Returns", "Yields"} & set(found):
         faults.append(f"{name}: no Returns")
-    raised = Source(function).raised - entries(found.get("Raises", ""))
+    raised = Raised(function).names - entries(found.get("Raises", ""))
     return faults + [f"{name}: Raises has no {error}" for error in sorted(raised)]
 
 
-def faults_of_class(name: str, thing: type, members: bool) -> list[str]:
+def faults_of_class(name: str, thing: type) -> list[str]:
     faults: list[str] = []
-    found = sections(inspect.cleandoc(thing.__doc__ or ""))
+    text = inspect.cleandoc(thing.__doc__ or "")
+    found = sections(text)
     said = entries(found.get("Args", "")) | entries(found.get("Attributes", "")) | behind(thing)
     if dataclasses.is_dataclass(thing):
         taken = [each.name for each in dataclasses.fields(thing) if not each.name.startswith("_")]
     else:
-        constructor = vars(thing).get("__init__")
-        taken = [p for p in inspect.signature(constructor).parameters if p != "self"] if constructor else []
-        said |= entries(sections(inspect.cleandoc(constructor.__doc__ or "")).get("Args", "")) if constructor else set()
+        taken = constructor(thing)
+    if BESIDE in text:
+        faults += [f"{name}: Args has {each}, which it does not take" for each in sorted(said - set(taken))]
+        taken = []
     faults += [f"{name}: neither Args nor Attributes has {each}" for each in taken if each not in said]
-    for own, member in vars(thing).items() if members else ():
+    for own, member in vars(thing).items():
         if own.startswith("_"):
             continue
         inner = inspect.unwrap(getattr(member, "__func__", member)) if not isinstance(member, property) else member.fget
@@ -108,6 +112,14 @@ def faults_of_class(name: str, thing: type, members: bool) -> list[str]:
         if isinstance(inner, FunctionType) and (inner.__doc__ or not inherited(thing, own)):
             faults += faults_of_function(f"{name}.{own}", inner, is_property)
     return faults
+
+
+def constructor(thing: type) -> list[str]:
+    """The parameters of the constructor that a class of the project has, its own or a base's."""
+    owner = next((base for base in thing.__mro__ if "__init__" in vars(base)), object)
+    if not owner.__module__.startswith("xconv") or not isinstance(vars(owner)["__init__"], FunctionType):
+        return []
+    return [name for name in inspect.signature(vars(owner)["__init__"]).parameters if name != "self"]
 
 
 def inherited(thing: type, method: str) -> bool:
@@ -145,7 +157,7 @@ def all_faults() -> list[str]:
     found: list[str] = []
     for name, thing in things():
         if isinstance(thing, type):
-            found += faults_of_class(name, thing, members=True)
+            found += faults_of_class(name, thing)
         else:
             inner = inspect.unwrap(getattr(thing, "__wrapped__", thing))
             if isinstance(inner, FunctionType):

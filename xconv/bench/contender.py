@@ -20,12 +20,19 @@ LAYOUTS = ("last", "first")
 class Contender:
     """A layer, who computes it, and how.
 
-    ``direction`` is "forward" or "forward+backward"; ``activation`` is "" or "relu", applied to the result; ``signal``
-    names a real input instead of random numbers (:mod:`xconv.bench.signals`). ``backend`` names an xconv backend, or
-    with a ``way`` the framework of a peer, and then xconv takes no part (:mod:`xconv.bench.peers`). For xconv:
-    ``formulation``; ``mode`` is "eager" or "compiled" (``torch.compile``, ``tf.function``, ``jax.jit``); ``channels``
-    is where the caller's arrays have them, "last" or "first"; ``opt_ins`` gives it what a user must ask for: kept
-    memory, and where the weight is constant a plan with a packed weight.
+    Attributes:
+        label: its name in the tables.
+        backend: the name of an xconv backend, or with a ``way`` of the framework of a peer.
+        layer: shapes and options.
+        direction: "forward" or "forward+backward".
+        activation: "" or "relu", applied to the result.
+        signal: the name of a real input instead of random numbers (:mod:`xconv.bench.signals`), or "".
+        formulation: of xconv.
+        way: of a peer, which xconv takes no part in (:mod:`xconv.bench.peers`); "" for xconv.
+        opt_ins: whether xconv gets what a user must ask for: kept memory, and where the weight is constant a plan with
+            a packed weight.
+        mode: of xconv: "eager" or "compiled" (``torch.compile``, ``tf.function``, ``jax.jit``).
+        channels: where the caller's arrays have them: "last" or "first".
     """
 
     label: str

@@ -71,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         ArgumentError: the shapes or an option do not fit.
+        BackendError: the backend is not there.
     """
     from xconv.explanation.variants import side_by_side
 

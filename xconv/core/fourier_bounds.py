@@ -35,7 +35,7 @@ def fourier_error(
         axis: of ``a`` that slides.
 
     Returns:
-        A float64 array with 1 for the sizes of the result along which the bound is the same.
+        A float64 array, 0 or more; it has size 1 along axes of the result on which the bound does not depend.
 
     In 2-norms, with ``e`` of :func:`transform_error`: a block ``x`` has the computed spectrum ``X + dX``,
     ``|dX| <= e |X|``, ``|X| = sqrt(n) |x|``; the kernel ``w`` alike. A product of spectra, summed over M channels (or

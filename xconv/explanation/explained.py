@@ -49,7 +49,7 @@ class Explanation:
         weight_shapes: of the kernel, or of both.
         output_shape: of the result.
         bias: whether there is one.
-        options: those that are not the default's.
+        options: those that were given.
         calls: the problems that it is made of: one, or two for the separable one.
         windows: the axes along which a kernel slides.
         cost: of one forward pass of all calls.

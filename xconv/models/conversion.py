@@ -157,9 +157,9 @@ class Report:
         Args:
             original: takes float64 signals of shape (signals, *input_shape), in the 1-D model's layout, and returns its
                 results.
-            converted: the same of the 1-D model.
-            heuristics: what is known to differ.
-            detail: what else is to be told.
+            converted: the same, with outputs of the same shapes.
+            heuristics: reasons for which a difference is expected.
+            detail: what else to say.
 
         Returns:
             The proof; it is true if both agree.

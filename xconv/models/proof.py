@@ -71,6 +71,9 @@ def prove(
         heuristics: reasons for which a difference is expected.
         detail: what else to say.
 
+    Returns:
+        The largest differences, their bounds, and the verdict.
+
     >>> x = np.random.default_rng(0).standard_normal((3, 50))
     >>> bool(prove(lambda x: [x.sum(1)], lambda x: [x[:, ::-1].sum(1)], x))
     True

@@ -33,7 +33,7 @@ class Conv1D:
     Args:
         filters: channels that come out.
         kernel: taps.
-        activation: "linear", "relu", "sigmoid", "softmax" or another one of :data:`xconv.models.spec.ACTIVATIONS`.
+        activation: "linear", "relu", "sigmoid", "softmax" or "tanh".
         stride: elements between neighbouring outputs.
         padding: "valid", "same" or "causal".
         dilation: elements between neighbouring taps, from 1.

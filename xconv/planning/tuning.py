@@ -92,7 +92,10 @@ def tune(
         progress: whether to show a progress bar where somebody looks.
 
     Returns:
-        One for each problem and direction that was measured.
+        One for each problem and direction, in this order.
+
+    Raises:
+        BackendError: the backend is not there.
 
     >>> import xconv
     >>> [found] = xconv.tune(xconv.ConvProblem(1, 300, 1, 8, 8, kernel=3), backend="torch", directions=["forward"])

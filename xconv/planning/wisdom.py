@@ -50,7 +50,7 @@ def find(key: Key) -> Entry | None:
     """What is known of a problem on a device, or None. There is never anything known of symbolic sizes.
 
     Args:
-        key: backend, version, device, threads, problem, direction, layout and so on.
+        key: backend, version, device, threads, layout, direction and problem.
 
     Returns:
         The entry, or None.

@@ -25,7 +25,7 @@ class Conformance:
         skipped: how many were skipped.
         gaps: how many are known to fail, and do.
         failed: the names of tests that failed, with what they said.
-        closed: the names of gaps that no longer fail, with the reasons that were given for them.
+        closed: the names of gaps that no longer fail, with what pytest says of them.
     """
 
     backend: str
