@@ -115,11 +115,12 @@ def faults_of_class(name: str, thing: type) -> list[str]:
 
 
 def constructor(thing: type) -> list[str]:
-    """The parameters of the constructor that a class of the project has, its own or a base's."""
+    """The parameters of the constructor of a class, its own or that of a base in the project; a protocol has none."""
     owner = next((base for base in thing.__mro__ if "__init__" in vars(base)), object)
-    if not owner.__module__.startswith("xconv") or not isinstance(vars(owner)["__init__"], FunctionType):
+    function = vars(owner)["__init__"]
+    if getattr(thing, "_is_protocol", False) or not owner.__module__.startswith("xconv"):
         return []
-    return [name for name in inspect.signature(vars(owner)["__init__"]).parameters if name != "self"]
+    return [name for name in inspect.signature(function).parameters if name not in ("self", "args", "kwargs")]
 
 
 def inherited(thing: type, method: str) -> bool:

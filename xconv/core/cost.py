@@ -19,7 +19,7 @@ LANES = 16
 class Cost:
     """Counts of one forward pass. ``bytes`` is the least that must be moved: each array once.
 
-    Attributes:
+    Args:
         parameters: numbers in the weight and the bias.
         macs: multiply-accumulates.
         bytes: x, the weight, the bias and the result, each once.

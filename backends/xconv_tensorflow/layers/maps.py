@@ -13,8 +13,20 @@ from xconv_tensorflow.layers.convolution import Convolution, OneAxis
 class Conv1DRows(OneAxis):
     """:func:`xconv.conv1d_rows` as a layer: one kernel along W, in each row alone.
 
-    Args as for :class:`Conv1D`. ``kernel`` is (1, kernel_size, in/groups, filters), that of ``keras.layers.Conv2D(...,
-    (1, kernel_size))``.
+    ``kernel`` is (1, kernel_size, in/groups, filters), that of ``keras.layers.Conv2D(..., (1, kernel_size))``, and
+    ``bias`` (filters,), with either data format.
+
+    Args beside those that mean what they do in Keras:
+        kernel_size: taps.
+        strides: elements between neighbouring outputs.
+        padding: "valid", "same", "same_lower", "causal", "full", an integer, or (low, high).
+        dilation_rate: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        formulation: how it is computed: "auto", "local", or a name, as for :class:`Conv1D`.
+
+    Raises:
+        ArgumentError: an option does not fit.
 
     >>> Conv1DRows(8, 5, padding="same", strides=2).compute_output_shape((None, None, 9, 3))
     (None, None, 5, 8)
@@ -27,8 +39,20 @@ class Conv1DRows(OneAxis):
 class Conv1DColumns(OneAxis):
     """:func:`xconv.conv1d_columns` as a layer: one kernel along H, in each column alone.
 
-    Args as for :class:`Conv1D`. ``kernel`` is (kernel_size, 1, in/groups, filters), that of ``keras.layers.Conv2D(...,
-    (kernel_size, 1))``.
+    ``kernel`` is (kernel_size, 1, in/groups, filters), that of ``keras.layers.Conv2D(..., (kernel_size, 1))``, and
+    ``bias`` (filters,), with either data format.
+
+    Args beside those that mean what they do in Keras:
+        kernel_size: taps.
+        strides: elements between neighbouring outputs.
+        padding: "valid", "same", "same_lower", "causal", "full", an integer, or (low, high).
+        dilation_rate: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        formulation: how it is computed: "auto", "local", or a name, as for :class:`Conv1D`.
+
+    Raises:
+        ArgumentError: an option does not fit.
 
     >>> Conv1DColumns(8, 5).compute_output_shape((None, 9, None, 3))
     (None, 5, None, 8)

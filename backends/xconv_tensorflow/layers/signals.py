@@ -39,7 +39,19 @@ class Conv1D(OneAxis):
 class Conv2DAs1D(OneAxis):
     """:func:`xconv.conv2d_as_1d` as a layer: :class:`Conv1D` by the 2-D convolution of a height-one image.
 
-    Args and weights as for :class:`Conv1D`; it has one formulation.
+    Its weights are those of :class:`Conv1D`.
+
+    Args beside those that mean what they do in Keras:
+        kernel_size: taps.
+        strides: elements between neighbouring outputs.
+        padding: "valid", "same", "same_lower", "causal", "full", an integer, or (low, high).
+        dilation_rate: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        formulation: "auto"; it has no other.
+
+    Raises:
+        ArgumentError: an option does not fit.
 
     >>> Conv2DAs1D(4, 3).compute_output_shape((2, 9, 2))
     (2, 7, 4)

@@ -50,8 +50,26 @@ class _OnMaps(Convolution):
 class Conv1DRows(_OnMaps):
     """:func:`xconv.conv1d_rows` as a module: one kernel along W, in each row alone.
 
-    Args as for :class:`Conv1D`, with ``layout`` "NCHW" or "NHWC". ``weight`` is (out_channels, in_channels/groups, 1,
-    kernel_size), that of ``nn.Conv2d(..., (1, kernel_size))``.
+    ``weight`` is (out_channels, in_channels/groups, 1, kernel_size), that of ``nn.Conv2d(..., (1, kernel_size))``, and
+    ``bias`` (out_channels,), in any layout.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the result.
+        kernel_size: taps.
+        stride: elements between neighbouring outputs.
+        padding: "valid", "same", "same_lower", "causal", "full", an integer, or (low, high).
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        bias: whether there is one.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        device: of the parameters.
+        dtype: of the parameters: float32, float64, float16 or bfloat16.
+        layout: "NCHW" or "NHWC".
+        formulation: how it is computed: "auto", "local", or a name, as for :class:`Conv1D`.
+
+    Raises:
+        ArgumentError: an option does not fit.
 
     >>> Conv1DRows(3, 8, 5, padding="same", stride=2)(torch.ones(1, 3, 4, 9)).shape
     torch.Size([1, 8, 4, 5])
@@ -63,8 +81,26 @@ class Conv1DRows(_OnMaps):
 class Conv1DColumns(_OnMaps):
     """:func:`xconv.conv1d_columns` as a module: one kernel along H, in each column alone.
 
-    Args as for :class:`Conv1D`, with ``layout`` "NCHW" or "NHWC". ``weight`` is (out_channels, in_channels/groups,
-    kernel_size, 1), that of ``nn.Conv2d(..., (kernel_size, 1))``.
+    ``weight`` is (out_channels, in_channels/groups, kernel_size, 1), that of ``nn.Conv2d(..., (kernel_size, 1))``, and
+    ``bias`` (out_channels,), in any layout.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the result.
+        kernel_size: taps.
+        stride: elements between neighbouring outputs.
+        padding: "valid", "same", "same_lower", "causal", "full", an integer, or (low, high).
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        bias: whether there is one.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        device: of the parameters.
+        dtype: of the parameters: float32, float64, float16 or bfloat16.
+        layout: "NCHW" or "NHWC".
+        formulation: how it is computed: "auto", "local", or a name, as for :class:`Conv1D`.
+
+    Raises:
+        ArgumentError: an option does not fit.
 
     >>> Conv1DColumns(3, 8, 5, padding="causal")(torch.ones(1, 3, 9, 4)).shape
     torch.Size([1, 8, 9, 4])

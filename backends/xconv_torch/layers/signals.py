@@ -79,7 +79,25 @@ class Conv1D(_OnSignals):
 class Conv2DAs1D(_OnSignals):
     """:func:`xconv.conv2d_as_1d` as a module: :class:`Conv1D` by the 2-D convolution of a height-one image.
 
-    Args and parameters as for :class:`Conv1D`; it has one formulation.
+    Its parameters are those of :class:`Conv1D`.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the result.
+        kernel_size: taps.
+        stride: elements between neighbouring outputs.
+        padding: "valid", "same", "same_lower", "causal", "full", an integer, or (low, high).
+        dilation: elements between neighbouring taps, from 1.
+        groups: channel groups.
+        bias: whether there is one.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        device: of the parameters.
+        dtype: of the parameters: float32, float64, float16 or bfloat16.
+        layout: "NCW" or "NWC".
+        formulation: "auto"; it has no other.
+
+    Raises:
+        ArgumentError: an option does not fit.
 
     >>> as_image, as_signal = Conv2DAs1D(2, 4, 3), Conv1D(2, 4, 3)
     >>> loaded = as_image.load_state_dict(as_signal.state_dict())
