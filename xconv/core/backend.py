@@ -370,7 +370,8 @@ class Backend(Arrays):
 
         Returns:
             A tensor of shape ``problem.result_sizes(direction, a.shape, axis)`` and the dtype of ``a``. Where the
-            framework would sum a narrow dtype in itself, it is summed in the wider dtype of :meth:`~xconv.core.arrays.Arrays.accumulator` and rounded once.
+            framework would sum a narrow dtype in itself, it is summed in the wider one that
+            :meth:`~xconv.core.arrays.Arrays.accumulator` names, and rounded once.
         """
         wide = self.accumulator(a)
         if wide is not None:

@@ -155,7 +155,7 @@ class Report:
         """The proof of two programs on random signals that the conversion is for; what it takes is as for ``prove``.
 
         Args:
-            original: takes float64 signals of shape ``(signals, *input_shape)``, and returns the outputs, the batch first.
+            original: takes float64 signals of shape ``(signals, *input_shape)``, and returns the outputs, batch first.
             converted: the same, with outputs of the same shapes.
             heuristics: reasons for which a difference is expected.
             detail: what else to say.
