@@ -123,8 +123,15 @@ def _fourier_underflow(length: int, terms: int, dtype: str, largest: Callable[[f
     multiplied by a spectrum below ``n 2^(t + 1)``; what is scaled is scaled back by ``2^-2 t`` of the product of the
     largest numbers. What is not scaled is above ``2^(-t / 2)``, and products of two above ``2^-t``. A scaled operand
     beside one that is not is scaled back by ``2^-t`` of its own largest number, at most ``2^(-t / 2)`` of the product.
-    ``largest`` gives that product, of magnitudes that are at least as large as its argument: what is smaller counts as
-    that.
+
+    Args:
+        length: n, elements of a transform.
+        terms: products of spectra that are summed.
+        dtype: in which the transforms are computed.
+        largest: that product, of magnitudes that are at least as large as its argument: what is smaller counts as that.
+
+    Returns:
+        Of the shape that ``largest`` returns.
     """
     top, stages = headroom(length, terms, dtype), max(length.bit_length(), 1)
     operands = 64.0 * terms * float(length) ** 2 * stages * math.pow(2.0, top / 2)
@@ -142,7 +149,16 @@ def _norm(x: Floats, axes: int | tuple[int, ...]) -> Floats:
 
 
 def _norms(problem: ConvProblem, length: int, x: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
-    """2-norms of what a block around an output may hold, for groups of outputs, and the group of each output."""
+    """2-norms of what a block around an output may hold, for groups of outputs, and the group of each output.
+
+    Args:
+        problem: of stride 1 and dilation 1.
+        length: n, elements of a transform.
+        x: (..., length of the signal, in).
+
+    Returns:
+        Norms (..., groups of outputs, in), and (outputs,) the index of each output's group.
+    """
     low, high = problem.padding
     x = x[..., max(-low, 0) : x.shape[-2] - max(-high, 0), :]
     x = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(max(low, 0), max(high, 0) + length), (0, 0)])
@@ -157,7 +173,16 @@ def _norms(problem: ConvProblem, length: int, x: Floats) -> tuple[Floats, npt.ND
 
 
 def _over_groups(problem: ConvProblem, norms: Floats, kernel: Floats) -> Floats:
-    """``sum_m norms[..., m] kernel[m, c]``, with m over the input channels of the group of c."""
+    """``sum_m norms[..., m] kernel[m, c]``, with m over the input channels of the group of c.
+
+    Args:
+        problem: with the channels and their groups.
+        norms: (..., in).
+        kernel: (in/groups, out).
+
+    Returns:
+        (..., out).
+    """
     groups, group_in = problem.groups, problem.group_in
     grouped = norms.reshape(*norms.shape[:-1], groups, group_in)
     total: Floats = np.einsum("...gi,igo->...go", grouped, kernel.reshape(group_in, groups, problem.group_out))
@@ -165,6 +190,18 @@ def _over_groups(problem: ConvProblem, norms: Floats, kernel: Floats) -> Floats:
 
 
 def _fourier_weight_error(problem: ConvProblem, length: int, x: Floats, dy: Floats, dtype: str) -> Floats:
+    """:func:`fourier_error` of the weight gradient.
+
+    Args:
+        problem: of stride 1 and dilation 1.
+        length: n, elements of a transform.
+        x: (N, W, in), or (N, H, W, in).
+        dy: of the same rank, with ``problem.output_length`` elements along the axis that slides, and out channels.
+        dtype: in which the transforms are computed.
+
+    Returns:
+        (1, in/groups, out): the same for each tap.
+    """
     positions = tuple(range(x.ndim - 1))
     norm_x, norm_dy = _norm(x, positions), _norm(dy, positions)
     grouped = norm_x.reshape(problem.groups, problem.group_in, 1) * norm_dy.reshape(problem.groups, 1, -1)

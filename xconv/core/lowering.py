@@ -53,7 +53,16 @@ class Lowering:
         return Lowering(self.plan.executed(self.backend.without_memory), self.backend)
 
     def __call__(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        """Compute the call, in the caller's layout."""
+        """Compute the call, in the caller's layout.
+
+        Args:
+            x: of the shape, the dtype and the layout that were planned.
+            weight: in the same layout.
+            bias: (out,), or None.
+
+        Returns:
+            The result in the same layout: ``plan.call.result_shape(x.shape)``.
+        """
         backend, call = self.backend, self.plan.call
         x, weight = backend.prepare(x), backend.prepare(weight)
         bias = None if bias is None else backend.prepare(bias)

@@ -12,6 +12,7 @@ from xconv.core.problem import ConvProblem, Size, dilated_extent
 def of_rank(shape: Sequence[Size], where: Layout) -> str:
     """A hint for an ``x`` with the wrong number of axes.
 
+    >>> from xconv.core.layouts import LAYOUTS
     >>> of_rank((2, 1, 100, 3), LAYOUTS["NWC"])
     'an axis of size 1 makes it a signal: x[:, 0] has 3 axes'
     """

@@ -201,6 +201,16 @@ class _Side:
         self.output: npt.NDArray[Any] = np.zeros(0)
 
     def __call__(self, x: npt.NDArray[Any], *arrays: npt.NDArray[Any]) -> dict[str, Any]:
+        """One run.
+
+        Args:
+            x: ``(examples, *network.input_shape)``; all is computed in its dtype.
+            arrays: the weights, in the order and the shapes of ``network.weight_shapes``.
+
+        Returns:
+            The output before and after, (examples, *network.output_shape); the loss (steps,); and the first gradient
+            and the change of each weight, of its shape.
+        """
         dtype = x.dtype.name
         if dtype not in self._made:
             model = self._module.build(self.network, self._weights(arrays), dtype)
@@ -226,7 +236,15 @@ class _Side:
 
 
 def _proves_nothing(found: Agreement, output: npt.NDArray[Any]) -> list[Row]:
-    """What agreement on the arrays does not see: that a training was no training."""
+    """What agreement on the arrays does not see: that a training was no training.
+
+    Args:
+        found: the comparison.
+        output: ``(examples, *network.output_shape)``, before the first step.
+
+    Returns:
+        A row for each reason for which nothing is proven.
+    """
     rows, losses = [], np.asarray(found.losses, np.float64)
     if losses.size and np.isfinite(losses).all():
         bound = found.worst("loss", float32=True).bound
@@ -246,7 +264,19 @@ def _proves_nothing(found: Agreement, output: npt.NDArray[Any]) -> list[Row]:
 def _explained(
     found: Agreement, x: npt.NDArray[Any], y: npt.NDArray[Any], weights: Weights, loss: str, form: str
 ) -> str:
-    """Where the models depart, or which step an optimiser took."""
+    """Where the models depart, or which step an optimiser took.
+
+    Args:
+        found: the comparison.
+        x: ``(examples, *network.input_shape)``.
+        y: ``(examples, *network.output_shape)``.
+        weights: by the names and in the shapes of ``network.weight_shapes``.
+        loss: its name.
+        form: of the loss.
+
+    Returns:
+        A text, or "".
+    """
     bad = {_part(row) for row in found.parity.rows if row.verdict == "MISMATCH"}
     modules = [get_backend(name).module("models.networks") for name in found.backends]
     if bad & {"output", "gradient"}:

@@ -169,7 +169,18 @@ def factorize(
 
 
 def _values(weight: Any) -> tuple[npt.NDArray[Any], str, Callable[[Floats], Array]]:
-    """The numbers of an array, its dtype, and how numbers of that dtype become an array of its kind again."""
+    """The numbers of an array, its dtype, and how numbers of that dtype become an array of its kind again.
+
+    Args:
+        weight: a NumPy array or a tensor of an installed framework, of any shape.
+
+    Returns:
+        A NumPy array of its shape (of float32 for bfloat16); the dtype that it has; and a function from a float64 array
+        of any shape to an array of the weight's kind and dtype.
+
+    Raises:
+        ArgumentError: it is no array.
+    """
     owner = name_of_array(weight)
     if owner is None:
         raise ArgumentError(

@@ -139,7 +139,16 @@ def _index(shape: tuple[int, ...], axis: int) -> Whole:
 
 
 def _positions(sender: Seen, axis: int, send: Pass) -> dict[int, Floats]:
-    """For each feature of each layer its position along an axis, or the mean of some."""
+    """For each feature of each layer its position along an axis, or the mean of some.
+
+    Args:
+        sender: the layer whose result is replaced; ``gave`` is the shape of that.
+        axis: of that shape.
+        send: from a float64 array of that shape to what each layer behind it gets, by its index.
+
+    Returns:
+        For each layer that gets them whole a float64 array of the shape that it gets.
+    """
     shape = sender.gave
     base = BASES.get(sender.dtype, BASES["bfloat16"])[axis < len(shape) - 1]
     digits = max(math.ceil(math.log(max(shape[axis], 2), base)), 1)

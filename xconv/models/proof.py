@@ -122,6 +122,17 @@ class _Found(NamedTuple):
         got: npt.NDArray[Any],
         runs: Sequence[Sequence[tuple[Arrays, Arrays]]],
     ) -> _Found:
+        """Compare one output of both programs.
+
+        Args:
+            i: which output.
+            wanted: the original's, (batch, ...), float64.
+            got: the converted one's, of the same shape.
+            runs: for each program the pairs of runs on moved signals, each with all outputs.
+
+        Returns:
+            The largest numbers of all elements.
+        """
         if not wanted.size:
             return cls(0.0, 0.0, 0.0, 0.0)
         deviations = [deviation([(up[i], down[i]) for up, down in side], "float64") for side in runs]

@@ -42,6 +42,17 @@ def decided_anew(rows: Sequence[Row], sides: Sequence[Side], inputs: Arrays, see
 
 
 def _judged(side: Side, inputs: Arrays, rows: dict[str, Row], seed: int) -> Iterator[tuple[str, Row]]:
+    """Judge the rows of one side by the root mean square of runs on moved inputs.
+
+    Args:
+        side: from the inputs to arrays by their names.
+        inputs: float32 arrays of any shapes.
+        rows: the rows to judge again, by the names of their arrays.
+        seed: of the moves.
+
+    Yields:
+        The name and the new row of each.
+    """
     plain, wide = side(*inputs), side(*(array.astype("float64") for array in inputs))
     squares: dict[str, Floats] = {name: np.zeros(plain[name].shape) for name in rows}
     for run in range(RUNS):

@@ -213,7 +213,19 @@ def check_inputs(operation: str, network: Network, x: npt.NDArray[Any]) -> None:
 def check_training(
     operation: str, network: Network, x: npt.NDArray[Any], y: npt.NDArray[Any], loss: str, form: str
 ) -> None:
-    """Refuse data, a loss or a form of it that do not fit the network."""
+    """Refuse data, a loss or a form of it that do not fit the network.
+
+    Args:
+        operation: whose error it is.
+        network: what is trained.
+        x: must be ``(N, *network.input_shape)``, float32 or float64.
+        y: must be ``(N, *network.output_shape)``, of the same dtype.
+        loss: its name.
+        form: of cross-entropies: "logits" or "probabilities".
+
+    Raises:
+        ArgumentError: one of them does not fit.
+    """
     check_inputs(operation, network, x)
     if loss not in LOSSES:
         known = ", ".join(map(repr, LOSSES))

@@ -120,6 +120,20 @@ def compute(
 ) -> dict[str, Floats]:
     """The result of a case on a backend and its gradients, by name, as float64.
 
+    Args:
+        backend: what computes.
+        case: operation, shapes and options.
+        inputs: float64: x, the weights, the bias if the case has one, and the gradient for the result, in the shapes of
+            :meth:`Case.inputs`.
+        dtype: in which they are computed.
+        device: on which.
+        run: what is called in place of the operation, such as what a compiler made of it.
+        gradients: whether they are computed too.
+        view: how the arrays lie in memory.
+
+    Returns:
+        "y", "dx", "dweight" and so on, each of the shape of its array.
+
     Raises:
         TypeError: an array came back with another dtype.
     """

@@ -40,7 +40,18 @@ class Finding:
 
 
 def compare(name: str, computed: Floats, wanted: Enclosure, dtype: str, *, exactly: bool) -> Finding:
-    """An array against its enclosure; NaN and infinity must be in the same places."""
+    """An array against its enclosure; NaN and infinity must be in the same places.
+
+    Args:
+        name: of the array.
+        computed: float64, of any shape.
+        wanted: of the same shape.
+        dtype: in which it was computed.
+        exactly: whether every bit must agree.
+
+    Returns:
+        The verdict, and where the worst element is.
+    """
     if computed.shape != wanted.value.shape:
         detail = f"shape {computed.shape} instead of {wanted.value.shape}"
         return Finding(name, "MISMATCH", np.inf, np.inf, (), detail)

@@ -34,6 +34,18 @@ def expected(
     With ``kind="integers"`` values in between are rounded to the dtype, as they are when computed. ``lengths`` are the
     Fourier transforms of each call (:func:`transforms`): what they compute is exact for no input.
 
+    Args:
+        case: operation, shapes and options.
+        inputs: float64: x, the weights, the bias if the case has one, and the gradient for the result, in the shapes of
+            :meth:`Case.inputs`.
+        dtype: in which the result is computed.
+        gradients: whether they are wanted too.
+        kind: "integers" or "normal".
+        lengths: of the Fourier transforms of each call, by direction.
+
+    Returns:
+        "y", "dx", "dweight" and so on, each of the shape of its array.
+
     Raises:
         ValueError: the integers are too large for exact sums, so that comparing bits would mean nothing.
     """
@@ -94,7 +106,19 @@ def _along_channels(call: Call, bias: Floats) -> Enclosure:
 
 
 def _spread(call: Call, array: str, a: Enclosure, b: Enclosure, dtype: str, lengths: dict[str, int]) -> Floats | float:
-    """How far the Fourier transforms of a call put an array from a sum of products, in the caller's layout."""
+    """How far the Fourier transforms of a call put an array from a sum of products, in the caller's layout.
+
+    Args:
+        call: what is computed.
+        array: "y", "dx" or "dweight".
+        a: the first operand, in the caller's layout: x, or for "dx" the gradient of the result.
+        b: the second one: the weight, or for "dweight" the gradient of the result.
+        dtype: in which it is computed.
+        lengths: of the Fourier transforms, by direction.
+
+    Returns:
+        What broadcasts to the array; 0 without a transform.
+    """
     forward = call.direction == "forward"
     direction = {"y": "forward", "dx": "input_gradient"}.get(array, "weight_gradient")
     if not forward and array != "dweight":

@@ -16,6 +16,12 @@ MOST_ZEROS = 0.9
 def distrust(values: Floats) -> str:
     """Why agreement on these values would prove nothing, or an empty text.
 
+    Args:
+        values: of any shape.
+
+    Returns:
+        The reason, or "".
+
     >>> import numpy as np
     >>> distrust(np.r_[np.zeros(95), np.ones(5)]), distrust(np.arange(100.0))
     ('95% of the elements are zero', '')

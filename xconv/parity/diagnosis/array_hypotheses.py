@@ -130,7 +130,15 @@ def _shuffled(difference: Difference) -> Iterator[Prediction | None]:
 
 
 def fitted(difference: Difference, variances: Floats | None = None) -> Iterator[list[Match]]:
-    """Constants found from the numbers, and permuted channels: one number to fit first, then one for each channel."""
+    """Constants found from the numbers, and permuted channels: one number to fit first, then one for each channel.
+
+    Args:
+        difference: what came and what was expected, of the same shape.
+        variances: of the channels of a batch norm, (C,), or None.
+
+    Yields:
+        Matches of one kind.
+    """
     if difference.shape != difference.got.shape or not difference.got.size:
         return
     ranks = tuple(range(len(difference.shape)))
@@ -220,7 +228,15 @@ def _shown(number: float) -> str:
 
 
 def _epsilons(difference: Difference, variances: Floats) -> Iterator[Match]:
-    """Batch norms: what is added to the variance is another number; the shift of each channel is free."""
+    """Batch norms: what is added to the variance is another number; the shift of each channel is free.
+
+    Args:
+        difference: what came and what was expected, of the same shape.
+        variances: of the channels, (C,).
+
+    Yields:
+        A match for each pair of epsilons that explains the numbers.
+    """
     got, wanted, bound = difference.got, difference.target, difference.wanted.error
     u = UNIT_ROUNDOFF[difference.dtype] + 4 * UNIT_ROUNDOFF["float64"]
     for axis, size in enumerate(difference.shape):

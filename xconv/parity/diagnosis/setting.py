@@ -117,7 +117,16 @@ class Setting:
         return Prediction(condition, value, bound, self.far(altered, operands))
 
     def value(self, calls: Sequence[Call], operands: dict[str, Floats]) -> Floats:
-        """The array by the reference; on integers what is passed between calls is rounded to the dtype."""
+        """The array by the reference; on integers what is passed between calls is rounded to the dtype.
+
+        Args:
+            calls: that the operation is made of.
+            operands: "x", the weights, "bias" if there is one, and "y", the gradient for the result, in the caller's
+                layout.
+
+        Returns:
+            float64, of the shape of the array that is explained.
+        """
         between: Map = partial(round_to, self.dtype) if self.kind == "integers" else np.asarray
         weights = [operands[name] for name in self.case.weight_names]
         number = self.case.weight_names.index(self.own) if self.own in self.case.weight_names else 0
@@ -159,7 +168,15 @@ class Setting:
         return Prediction(condition, value, lambda: Enclosure(value, error))
 
     def far(self, calls: Sequence[Call], operands: dict[str, Floats]) -> float:
-        """No element of the bound is larger: that of as many products of the largest operands, call after call."""
+        """No element of the bound is larger: that of as many products of the largest operands, call after call.
+
+        Args:
+            calls: that the operation is made of.
+            operands: as for :meth:`value`.
+
+        Returns:
+            A number in the units of the array; inf with Fourier transforms.
+        """
         if any(self.lengths):
             return math.inf  # Fourier transforms have a bound of another kind
         largest = {name: Enclosure.exact(_largest(array)) for name, array in operands.items()}

@@ -141,6 +141,13 @@ def _precision(difference: Difference, sums: Callable[[], tuple[Floats, int]] | 
 
     Rounding a number errs by 0.41 u in the root mean square over mantissas, and by u at most; a sum of n products that
     is rounded at each step by up to sqrt(n) u of what it is. A quarter of u is taken for the least.
+
+    Args:
+        difference: what came and what was expected, of the same shape.
+        sums: returns the sum of magnitudes of each element, of that shape, and the number of products in it; or None.
+
+    Yields:
+        A sentence for each type that it may be.
     """
     got, target = difference.got, difference.target
     if not (np.isfinite(got).all() and np.isfinite(target).all()):
