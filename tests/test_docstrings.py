@@ -94,8 +94,9 @@ def faults_of_class(name: str, thing: type) -> list[str]:
     faults: list[str] = []
     text = inspect.cleandoc(thing.__doc__ or "")
     found = sections(text)
-    said = entries(found.get("Args", "")) | entries(found.get("Attributes", "")) | behind(thing)
+    said = entries(found.get("Args", "")) | entries(found.get("Attributes", ""))
     if dataclasses.is_dataclass(thing):
+        said |= behind(thing)
         taken = [each.name for each in dataclasses.fields(thing) if not each.name.startswith("_")]
     else:
         taken = constructor(thing)

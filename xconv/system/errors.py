@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+PUBLIC = "xconv.errors"
+"""The module that users name the errors by: tracebacks and pickles say it too."""
+
 
 class XconvError(Exception):
     """The base of every error that xconv raises on purpose.
@@ -19,6 +22,8 @@ class XconvError(Exception):
     ArgumentError
     """
 
+    __module__ = PUBLIC
+
 
 class ArgumentError(XconvError, ValueError):
     """An argument that no backend could use, found before a framework is reached.
@@ -31,6 +36,7 @@ class ArgumentError(XconvError, ValueError):
     """
 
     __init__ = Exception.__init__
+    __module__ = PUBLIC
 
     @property
     def operation(self) -> str:
@@ -74,6 +80,7 @@ class BackendError(XconvError, ImportError):
     """
 
     __init__ = Exception.__init__
+    __module__ = PUBLIC
 
 
 class UnsupportedError(XconvError, NotImplementedError):
@@ -88,12 +95,14 @@ class UnsupportedError(XconvError, NotImplementedError):
     """
 
     __init__ = Exception.__init__
+    __module__ = PUBLIC
 
 
 class WisdomError(XconvError, OSError):
     """A file of wisdom that cannot be written; what was there before is left as it was."""
 
     __init__ = Exception.__init__
+    __module__ = PUBLIC
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -55,6 +55,7 @@ def from_options(options: LayerOptions, **own: Any) -> nn.Module:
     Raises:
         ArgumentError: the options are of a layer that learns its input channels later.
 
+    >>> import torch
     >>> from xconv.models.layers import LayerOptions
     >>> from_options(LayerOptions("Conv1D", 3, 8, 5, layout="NWC", padding=2), dtype=torch.float64)
     Conv1D(3, 8, kernel_size=(5,), stride=(1,), padding=(2,), layout=NWC)
