@@ -94,7 +94,7 @@ def test_a_hook_that_raises_is_called_once(case: Case, kind: type[BaseException]
             case.run(*leaves, **how)
 
 
-class At(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class At(TorchDispatchMode):
     """Counts torch's ops, and raises at one of them."""
 
     def __init__(self, number: int, raised: BaseException) -> None:
