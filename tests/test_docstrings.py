@@ -20,15 +20,15 @@ import re
 import textwrap
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
+
+import pytest
 
 import xconv.commands
 from tests.test_docs import MODULES, documented, public
 
-DOCS = Path(__file__).parent.parent / "docs"
-COMMANDS = tuple(f"xconv.commands.{module.name}" for module in pkgutil.iter_modules(xconv.commands.__path__))
+COMMANDS = ("xconv.cli", *(f"xconv.commands.{each.name}" for each in pkgutil.iter_modules(xconv.commands.__path__)))
 PROTOCOLS = ("xconv.core.arrays.Arrays", "xconv.core.backend.Backend", "xconv.core.formulation.Formulation")
 BESIDE = "Args beside those that mean what they do in Keras:"
 """The heading of a layer whose other arguments are those of the layer of Keras."""
@@ -169,3 +169,54 @@ def all_faults() -> list[str]:
 
 def test_public_functions_say_what_they_take_give_and_raise() -> None:
     assert all_faults() == []
+
+
+def vague(first: int, second: int) -> int:
+    """A function whose docstring lacks what the rule asks for.
+
+    Args:
+        first: it is named.
+        third: it is no parameter.
+    """
+    if first < second:
+        raise ValueError(first)
+
+    def inside() -> None:
+        raise TypeError(second)
+
+    inside()
+    return first
+
+
+class Vague:
+    """A class whose constructor takes what is not said."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+@dataclasses.dataclass
+class HalfVague:
+    """A class whose fields are named here, behind the field, or nowhere.
+
+    Attributes:
+        first, second: named here.
+    """
+
+    first: int
+    second: int
+    third: int
+    """Said here."""
+    fourth: int
+
+
+def test_the_rule_sees_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert faults_of_function("vague", cast(FunctionType, vague)) == [
+        "vague: Args has no second",
+        "vague: Args has third, which it does not take",
+        "vague: no Returns",
+        "vague: Raises has no ValueError",
+    ]
+    assert faults_of_class("HalfVague", HalfVague) == ["HalfVague: neither Args nor Attributes has fourth"]
+    monkeypatch.setattr(Vague, "__module__", "xconv.somewhere")
+    assert faults_of_class("Vague", Vague) == ["Vague: neither Args nor Attributes has size"]

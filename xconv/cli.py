@@ -15,7 +15,14 @@ DONE, WRONG_USE = 0, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0 for yes, 1 for no, 2 for wrong use."""
+    """Run a command, and print what it finds.
+
+    Args:
+        argv: the words behind ``xconv``; by default those of the process.
+
+    Returns:
+        The exit code: 0 for yes, 1 for no, 2 for wrong use, 130 if it was interrupted.
+    """
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:

@@ -73,8 +73,8 @@ class Advice:
         evidence: what is known of each axis.
         options: operations that could be taken, with their costs.
         shares: of the dependence, if both axes of a map are local.
-        laws_p: p that all lines follow one law, if a kernel for all lines was considered; else None.
-        together_p: p that lines far apart do not move together, likewise.
+        laws_p: the p-value of lines that follow one law, if a kernel for all lines was considered; else None.
+        together_p: the p-value of lines that are independent of each other, likewise.
         notes: what else is to be known.
     """
 

@@ -175,7 +175,7 @@ class Arena:
     Args:
         threads: that each worker computes with.
         device: on which it computes: "cpu", "cuda:0".
-        rounds: samples of each subject.
+        rounds: how many samples each subject gets at most.
         seed: of the order in each round.
         limit_s: seconds for one answer of a worker.
     """

@@ -59,7 +59,7 @@ class Asked:
     """Which backends a claim is tried on, and whether what takes long is measured.
 
     Attributes:
-        backends: their names; none: what takes no framework.
+        backends: their names.
         measure: whether to run the benchmarks, which take minutes.
         progress: is called with a text at each step, or None.
     """

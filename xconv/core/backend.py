@@ -32,7 +32,7 @@ class Backend(Arrays):
 
     Attributes:
         name: under which it is registered: "torch".
-        formulations: all that it has, in the order in which equals are tried.
+        formulations: all that it has; each has a name of its own.
     """
 
     name: str

@@ -17,11 +17,9 @@ class Formulation:
     """One way to compute the directions of a problem in one framework.
 
     Arrays are channels last, rank 3 ``(N, W, C)`` or rank 4 ``(N, H, W, C)``; ``axis`` is the one that slides; the
-    weight is ``(kernel, in / groups, out)``. All arrays of a call have the dtype of the problem, float32 or
-    float64, and
-    float16 or bfloat16 only where the framework sums them in float32. They may be views with any strides. The
-    padding
-    mode is always "zeros": other borders are in the array already.
+    weight is ``(kernel, in / groups, out)``. All arrays of a call have one dtype: float32, float64, or float16 and
+    bfloat16 where the framework sums these in float32 (:meth:`xconv.core.arrays.Arrays.accumulator`). They may be
+    views with any strides. The padding mode is always "zeros": other borders are in the array already.
     """
 
     name: str
@@ -70,7 +68,7 @@ class Formulation:
             problem: one whose sizes are known.
 
         Returns:
-            Numbers whose count and meaning are the formulation's own; empty if the sizes of the problem say it all.
+            Numbers, always as many; what each one counts is the formulation's own.
         """
         del direction, problem
         return ()
