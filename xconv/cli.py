@@ -22,6 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 for yes, 1 for no, 2 for wrong use, 130 if it was interrupted.
+
+    Raises:
+        SystemExit: the words are no command and its options (2), or ask for help or the version (0).
     """
     parser = _parser()
     arguments = parser.parse_args(argv)

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments: what was read of the command line.
 
     Returns:
-        The exit code.
+        The exit code: 0.
     """
     from tabulate import tabulate
 
