@@ -30,7 +30,7 @@ class Case:
     """An operation on arrays of some shapes, given in channels last; ``layout`` says how they are really passed.
 
     Attributes:
-        name: of the case; the inputs are drawn by it.
+        name: of the case; it is part of the seed of the inputs.
         operation: the name of the operation.
         x_shape: of x, channels last.
         weight_shapes: of the kernel, or of both, channels last.
@@ -81,7 +81,7 @@ class Case:
         Args:
             kind: "integers" (small: every partial sum is exact, so any order of summation gives the same bits) or
                 "normal".
-            dtype: in which they are computed with.
+            dtype: in which the case is computed.
             seed: of the generator, beside the name.
 
         Returns:
