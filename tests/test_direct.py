@@ -18,21 +18,25 @@ from xconv.core import reference
 from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.direct import functions
 from xconv.direct.availability import unavailable
-from xconv.direct.dense import Dense, DenseForGood
-from xconv.direct.depthwise import Depthwise
-from xconv.direct.depthwise_weights import DepthwiseWeights
-from xconv.direct.groups import is_repeated
-from xconv.direct.machine import LINE, Machine, here
-from xconv.direct.method import streams
-from xconv.direct.narrow import Narrow
-from xconv.direct.prepared import Known, Prepared, Repeated, method, prepared
-from xconv.direct.routes import Along, Inner, Lines, Room, route
-from xconv.direct.sweeps import Walk
-from xconv.direct.team import pool
+from xconv.direct.dense import DenseMethod, ConstantWeightDenseMethod
+from xconv.direct.depthwise import DepthwiseMethod
+from xconv.direct.depthwise_weights import DepthwiseWeightMethod
+from xconv.direct.groups import has_repeated_input
+from xconv.direct.processor import LINE_BYTES, Processor, detect_processor
+from xconv.direct.method import is_streamed
+from xconv.direct.narrow import NarrowMethod
+from xconv.direct.prepared import AnyComputation, Computation, RepeatedComputation, choose_method, prepare
+from xconv.direct.grouping import AlongSignal, AlongRow, AcrossLines, TileRegisters, route
+from xconv.direct.phases import DirectionGeometry
+from xconv.direct.team import run_in_pool
 from xconv.direct.transposed import transpose
-from xconv.direct.weights import Weights
+from xconv.direct.weights import WeightMethod
 
-MACHINES = [here(), Machine(32, 16, "x86-64-v3"), Machine(16, 16)] if here().vector > 16 else [here()]
+PROCESSORS = (
+    [detect_processor(), Processor(32, 16, "x86-64-v3"), Processor(16, 16)]
+    if detect_processor().vector > 16
+    else [detect_processor()]
+)
 """This processor, and what older ones have: their code runs here too."""
 
 LARGEST = 3
@@ -63,34 +67,41 @@ def integers(shape: tuple[int, ...], dtype: str, seed: int = 0) -> Any:
 
 def aligned(shape: tuple[int, ...], dtype: str) -> Any:
     """An array of nothing yet, that begins with a line of memory, as a framework's does."""
-    memory = np.empty(int(np.prod(shape)) * np.dtype(dtype).itemsize + LINE, np.uint8)
-    start = -memory.ctypes.data % LINE
-    array = memory[start : memory.size - LINE + start].view(dtype).reshape(shape)
+    memory = np.empty(int(np.prod(shape)) * np.dtype(dtype).itemsize + LINE_BYTES, np.uint8)
+    start = -memory.ctypes.data % LINE_BYTES
+    array = memory[start : memory.size - LINE_BYTES + start].view(dtype).reshape(shape)
     array[...] = np.nan
     return array
 
 
-def compute(ready: Known, a: Any, b: Any, bias: Any, result: Any) -> Any:
+def compute(ready: AnyComputation, a: Any, b: Any, bias: Any, result: Any) -> Any:
     """A direction by arrays, as a formulation does it by addresses."""
-    if ready.sums:
-        return ready.weight_gradient(a.ctypes.data, b.ctypes.data, pool)
-    kernel = ready.method.pack(b) if ready.packs else b
+    if ready.sum_count:
+        return ready.weight_gradient(a.ctypes.data, b.ctypes.data, run_in_pool)
+    kernel = ready.method.pack(b) if ready.packs_weight else b
     begin = None if bias is None else ready.method.pack_bias(bias)
-    ready.run(a.ctypes.data, kernel.ctypes.data, None if begin is None else begin.ctypes.data, result.ctypes.data, pool)
+    ready.run(
+        a.ctypes.data, kernel.ctypes.data, None if begin is None else begin.ctypes.data, result.ctypes.data, run_in_pool
+    )
     return result
 
 
 def check(
-    problem: ConvProblem, direction: str, machine: Machine, threads: int, biased: bool, for_good: bool = False
+    problem: ConvProblem,
+    direction: str,
+    processor: Processor,
+    threads: int,
+    biased: bool,
+    constant_weight: bool = False,
 ) -> type:
     x, dy = integers(problem.input_shape, problem.dtype), integers(problem.output_shape, problem.dtype, 1)
     weight = integers(problem.weight_shape, problem.dtype, 2)
     a, b = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
     wanted = getattr(reference, direction)(problem, 1, a, b)
-    takes_bias = direction == "forward" or (direction == "input_gradient" and not is_repeated(problem))
+    takes_bias = direction == "forward" or (direction == "input_gradient" and not has_repeated_input(problem))
     bias = integers(wanted.shape[-1:], problem.dtype, 3) if biased and takes_bias else None
-    kind = Repeated if is_repeated(problem) else Prepared
-    ready = kind(direction, problem, threads, machine, for_good)
+    kind = RepeatedComputation if has_repeated_input(problem) else Computation
+    ready = kind(direction, problem, threads, processor, constant_weight)
     got = compute(ready, a, b, bias, aligned(wanted.shape, problem.dtype))
     assert got.shape == wanted.shape
     assert np.array_equal(got, wanted if bias is None else wanted + bias)
@@ -98,20 +109,22 @@ def check(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-@given(problems(), st.sampled_from(MACHINES), st.sampled_from([1, 2, 3]), st.booleans(), st.booleans())
-@example(ConvProblem(1, 40, 1, 8, 70, kernel=3, stride=2, dilation=2, padding=(3, 1)), MACHINES[0], 2, True, True)
-@example(ConvProblem(9, 8, 1, 20, 70, kernel=3, padding=(1, 1)), MACHINES[0], 1, True, True)
-@example(ConvProblem(2, 30, 3, 1, 1, kernel=5, groups=1, padding=(4, 0)), MACHINES[0], 3, True, True)
-@example(ConvProblem(2, 0, 1, 5, 20, kernel=3, stride=2, padding=(3, 3)), MACHINES[0], 1, True, True)
-@example(ConvProblem(2, 0, 1, 1, 1, kernel=3, padding=(3, 3)), MACHINES[0], 1, False, False)
-@example(ConvProblem(2, 60, 1, 33, 1, kernel=7, dilation=3, padding=(9, 9)), MACHINES[0], 2, False, False)
-def test_every_bit_is_right(problem: ConvProblem, machine: Machine, threads: int, biased: bool, for_good: bool) -> None:
+@given(problems(), st.sampled_from(PROCESSORS), st.sampled_from([1, 2, 3]), st.booleans(), st.booleans())
+@example(ConvProblem(1, 40, 1, 8, 70, kernel=3, stride=2, dilation=2, padding=(3, 1)), PROCESSORS[0], 2, True, True)
+@example(ConvProblem(9, 8, 1, 20, 70, kernel=3, padding=(1, 1)), PROCESSORS[0], 1, True, True)
+@example(ConvProblem(2, 30, 3, 1, 1, kernel=5, groups=1, padding=(4, 0)), PROCESSORS[0], 3, True, True)
+@example(ConvProblem(2, 0, 1, 5, 20, kernel=3, stride=2, padding=(3, 3)), PROCESSORS[0], 1, True, True)
+@example(ConvProblem(2, 0, 1, 1, 1, kernel=3, padding=(3, 3)), PROCESSORS[0], 1, False, False)
+@example(ConvProblem(2, 60, 1, 33, 1, kernel=7, dilation=3, padding=(9, 9)), PROCESSORS[0], 2, False, False)
+def test_every_bit_is_right(
+    problem: ConvProblem, processor: Processor, threads: int, biased: bool, constant_weight: bool
+) -> None:
     if problem.output_length < 1:
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xconv.direct.prepared.SHARE", 0.01)  # threads have something to do in small problems too
         for direction in DIRECTIONS:
-            check(problem, direction, machine, threads, biased, for_good)
+            check(problem, direction, processor, threads, biased, constant_weight)
 
 
 @st.composite
@@ -126,47 +139,54 @@ def small_groups(draw: st.DrawFn) -> ConvProblem:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-@given(small_groups(), st.sampled_from(MACHINES), st.sampled_from([1, 2, 3]), st.sampled_from([1, 1 << 18]))
-@example(ConvProblem(7, 40, 1, 600, 1200, kernel=3, groups=300, padding=(1, 1)), MACHINES[0], 2, 1)
-@example(ConvProblem(2, 0, 1, 6, 8, kernel=3, groups=2, padding=(3, 3)), MACHINES[0], 1, 1)
-@example(ConvProblem(2, 40, 5, 4, 32, kernel=3, groups=2, padding=(3, 0), stride=2), MACHINES[0], 1, 1)
-def test_small_groups_are_channels_alone(problem: ConvProblem, machine: Machine, threads: int, cached: int) -> None:
+@given(small_groups(), st.sampled_from(PROCESSORS), st.sampled_from([1, 2, 3]), st.sampled_from([1, 1 << 18]))
+@example(ConvProblem(7, 40, 1, 600, 1200, kernel=3, groups=300, padding=(1, 1)), PROCESSORS[0], 2, 1)
+@example(ConvProblem(2, 0, 1, 6, 8, kernel=3, groups=2, padding=(3, 3)), PROCESSORS[0], 1, 1)
+@example(ConvProblem(2, 40, 5, 4, 32, kernel=3, groups=2, padding=(3, 0), stride=2), PROCESSORS[0], 1, 1)
+def test_small_groups_are_channels_alone(problem: ConvProblem, processor: Processor, threads: int, cached: int) -> None:
     """In one piece, or a line at a time."""
-    if problem.output_length < 1 or not is_repeated(problem):
+    if problem.output_length < 1 or not has_repeated_input(problem):
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xconv.direct.prepared.SHARE", 0.01)
         patch.setattr("xconv.direct.prepared.CACHED", cached)
         for direction in DIRECTIONS:
-            check(problem, direction, machine, threads, biased=True)
+            check(problem, direction, processor, threads, biased=True)
 
 
 def test_each_kind_of_layer_has_its_method() -> None:
     dense, depthwise = ConvProblem(1, 40, 1, 16, 32, kernel=3), ConvProblem(1, 40, 1, 16, 16, kernel=3, groups=16)
     to_one, single = ConvProblem(1, 40, 1, 32, 1, kernel=3), ConvProblem(1, 40, 1, 1, 1, kernel=3)
-    kinds = {(problem, each): method(each, problem, here()) for problem in (dense, depthwise, to_one, single)
+    kinds = {(problem, each): choose_method(each, problem, detect_processor()) for problem in (dense, depthwise, to_one, single)
              for each in DIRECTIONS}  # fmt: skip
-    assert [kinds[dense, each] for each in DIRECTIONS] == [Dense, Dense, Weights]
-    assert [kinds[to_one, each] for each in DIRECTIONS] == [Narrow, Dense, Weights]
+    assert [kinds[dense, each] for each in DIRECTIONS] == [DenseMethod, DenseMethod, WeightMethod]
+    assert [kinds[to_one, each] for each in DIRECTIONS] == [NarrowMethod, DenseMethod, WeightMethod]
     for problem in (depthwise, single):
-        assert [kinds[problem, each] for each in DIRECTIONS] == [Depthwise, Depthwise, DepthwiseWeights]
+        assert [kinds[problem, each] for each in DIRECTIONS] == [
+            DepthwiseMethod,
+            DepthwiseMethod,
+            DepthwiseWeightMethod,
+        ]
 
 
 def test_weights_are_brought_into_order_where_that_is_worth_it() -> None:
     few, many, far = (96, 512, 3), (2000, 512, 3), (96, 768, 16)
     for (length, channels, kernel), packs in ((few, False), (many, True), (far, True)):
         problem = ConvProblem(1, length, 1, 512, channels, kernel=kernel)
-        assert Dense("forward", problem, here()).packs == packs
-        assert DenseForGood("forward", problem, here()).packs
-        assert Dense("input_gradient", problem, here()).packs
+        assert DenseMethod("forward", problem, detect_processor()).packs_weight == packs
+        assert ConstantWeightDenseMethod("forward", problem, detect_processor()).packs_weight
+        assert DenseMethod("input_gradient", problem, detect_processor()).packs_weight
 
 
 def test_each_way_through_the_places_is_taken() -> None:
     signal = ConvProblem(1, 400, 1, 16, 64, kernel=3, padding=(1, 1))
     rows = ConvProblem(60, 7, 1, 16, 64, kernel=7, padding=(3, 3))  # a third of the taps would be padding
     columns = ConvProblem(1, 20, 60, 16, 64, kernel=3, padding=(1, 1))
-    taken = [type(route(Walk("forward", problem), Room(4, range(1, 7), 64))) for problem in (signal, rows, columns)]
-    assert taken == [Along, Lines, Inner]
+    taken = [
+        type(choose_grouping(DirectionGeometry("forward", problem), TileRegisters(4, range(1, 7), 64)))
+        for problem in (signal, rows, columns)
+    ]
+    assert taken == [AlongSignal, AcrossLines, AlongRow]
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -179,28 +199,28 @@ def test_threads_and_batch_do_not_change_a_bit(direction: str, monkeypatch: pyte
     a, b = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
     shape = {"forward": problem.output_shape, "input_gradient": problem.input_shape}.get(direction, ())
     by_threads = [
-        compute(Prepared(direction, problem, threads, here()), a, b, None, np.empty(shape, "float32"))
+        compute(Computation(direction, problem, threads, detect_processor()), a, b, None, np.empty(shape, "float32"))
         for threads in (1, 2, 5)
     ]
     assert all(np.array_equal(by_threads[0], other) for other in by_threads[1:])
     if direction != "weight_gradient":
-        alone = Prepared(direction, replace(problem, outer=1), 1, here())
+        alone = Computation(direction, replace(problem, outer=1), 1, detect_processor())
         found = compute(alone, a[2:3].copy(), b, None, np.empty((1, *shape[1:]), "float32"))
         assert np.array_equal(found, by_threads[0][2:3])
 
 
 def test_large_results_are_written_past_the_caches() -> None:
     problem = ConvProblem(3, 50_000, 1, 2, 64, kernel=3)  # 38 MB
-    assert streams(Dense("forward", problem, here()), 64) == (here().vector == 64)
-    assert not streams(Dense("forward", replace(problem, outer=1), here()), 64)
-    assert not streams(Dense("forward", replace(problem, out_channels=65), here()), 65)
-    assert check(problem, "forward", here(), 2, biased=False) is Dense
-    if here().vector == LINE:
-        ready = Prepared("forward", problem, 1, here())
+    assert is_streamed(DenseMethod("forward", problem, detect_processor()), 64) == (detect_processor().vector == 64)
+    assert not is_streamed(DenseMethod("forward", replace(problem, outer=1), detect_processor()), 64)
+    assert not is_streamed(DenseMethod("forward", replace(problem, out_channels=65), detect_processor()), 65)
+    assert check(problem, "forward", detect_processor(), 2, biased=False) is DenseMethod
+    if detect_processor().vector == LINE_BYTES:
+        ready = Computation("forward", problem, 1, detect_processor())
         with pytest.raises(ValueError, match="a multiple of 64"):
-            ready.run(0, 0, None, LINE + 4, pool)
+            ready.run(0, 0, None, LINE_BYTES + 4, run_in_pool)
     wide = ConvProblem(1, 5000, 1, 2048, 2048, kernel=2, groups=2048, padding=(1, 0))
-    assert check(wide, "forward", here(), 2, biased=True) is Depthwise
+    assert check(wide, "forward", detect_processor(), 2, biased=True) is DepthwiseMethod
 
 
 def test_a_layer_is_compiled_once_for_all_lengths_and_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,11 +228,11 @@ def test_a_layer_is_compiled_once_for_all_lengths_and_batches(monkeypatch: pytes
         return ConvProblem(outer, length, 1, 11, 23, kernel=9, stride=2, dilation=3)
 
     for direction in DIRECTIONS:
-        prepared(direction, layer(2, 500), 1)
+        prepare(direction, layer(2, 500), 1)
     monkeypatch.setattr(functions, "machine_code", None)
     for outer, length in ((2, 501), (5, 4000), (1, 460)):
         for direction in DIRECTIONS:
-            prepared(direction, layer(outer, length), 1)
+            prepare(direction, layer(outer, length), 1)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 5), (2, 16, 16), (3, 33, 20), (5, 7, 100), (2, 100, 3)])
@@ -220,19 +240,19 @@ def test_a_layer_is_compiled_once_for_all_lengths_and_batches(monkeypatch: pytes
 def test_transposed(shape: tuple[int, int, int], dtype: str) -> None:
     x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
     y = np.full((shape[0], shape[2], shape[1]), np.nan, dtype)
-    transpose(x.ctypes.data, y.ctypes.data, shape, dtype, 2, pool)
+    transpose(x.ctypes.data, y.ctypes.data, shape, dtype, 2, run_in_pool)
     assert np.array_equal(y, x.transpose(0, 2, 1))
 
 
 EDGES = """
 import ctypes, mmap, sys
 import numpy as np
-from tests.test_direct import MACHINES, compute
+from tests.test_direct import PROCESSORS, compute
 from xconv import reference
-from xconv.direct.groups import is_repeated
-from xconv.direct.prepared import Known, Prepared, Repeated
+from xconv.direct.groups import has_repeated_input
+from xconv.direct.prepared import AnyComputation, Computation, RepeatedComputation
 from xconv.direct.transposed import transpose
-from xconv.direct.team import pool
+from xconv.direct.team import run_in_pool
 from xconv.core.problem import DIRECTIONS, ConvProblem
 
 libc, page, kept = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE, []
@@ -266,7 +286,7 @@ for problem in (
     ConvProblem(1, 30, 1, 21, 21, kernel=4, stride=2, groups=21, padding=(1, 1)),
     ConvProblem(1, 15, 7, 3, 3, kernel=5, groups=3, padding=(2, 2)),
 ):
-    for machine in MACHINES:
+    for processor in PROCESSORS:
         for direction in DIRECTIONS:
             rng = np.random.default_rng(0)
             draw = lambda shape: rng.integers(-3, 4, shape).astype("float32")
@@ -276,13 +296,13 @@ for problem in (
             for end in (False, True):
                 a, b = at_the_edge(a, end), at_the_edge(b, end)
                 result = at_the_edge(np.zeros(wanted.shape, "float32"), end)
-                got = compute(Prepared(direction, problem, 1, machine), a, b, None, result)
-                assert np.array_equal(got, wanted), (problem, direction, machine.vector)
+                got = compute(Computation(direction, problem, 1, processor), a, b, None, result)
+                assert np.array_equal(got, wanted), (problem, direction, processor.vector)
 for shape in ((1, 19, 35), (2, 3, 50), (1, 64, 7)):
     for end in (False, True):
         x = at_the_edge(np.random.default_rng(0).standard_normal(shape, "float32"), end)
         y = at_the_edge(np.zeros((shape[0], shape[2], shape[1]), "float32"), end)
-        transpose(x.ctypes.data, y.ctypes.data, shape, "float32", 1, pool)
+        transpose(x.ctypes.data, y.ctypes.data, shape, "float32", 1, run_in_pool)
         assert np.array_equal(y, x.transpose(0, 2, 1))
 print("whole")
 """
@@ -324,20 +344,20 @@ import os
 from dataclasses import replace
 import numpy as np
 from tests.test_direct import compute
-from xconv.direct.machine import here
-from xconv.direct.groups import is_repeated
-from xconv.direct.prepared import Known, Prepared, Repeated
+from xconv.direct.processor import detect_processor
+from xconv.direct.groups import has_repeated_input
+from xconv.direct.prepared import AnyComputation, Computation, RepeatedComputation
 from xconv.core.problem import ConvProblem
 import xconv.direct.prepared as module
 module.SHARE = 1
 problem = ConvProblem(8, 50, 1, 4, 16, kernel=3)
-ready = Prepared("forward", problem, 2, here())
+ready = Computation("forward", problem, 2, detect_processor())
 x, w = np.ones(problem.input_shape, "float32"), np.ones(problem.weight_shape, "float32")
 run = lambda w=w: float(compute(ready, x, w, None, np.empty(problem.output_shape, "float32")).sum())
 first = run()
 child = os.fork()
 if child == 0:
-    other = Prepared("forward", replace(problem, out_channels=5), 2, here())  # which is compiled there
+    other = Computation("forward", replace(problem, out_channels=5), 2, detect_processor())  # which is compiled there
     w = np.ones(other.method.problem.weight_shape, "float32")
     y = compute(other, x, w, None, np.empty(other.method.problem.output_shape, "float32"))
     os._exit(0 if run() == first and float(y.sum()) == first * 5 / 16 else 1)

@@ -9,8 +9,8 @@ import llvmlite.binding as llvm
 import pytest
 
 from xconv.direct.code import INT, Code, Value, pointer
-from xconv.direct.linked import Linker, machine_code
-from xconv.direct.machine import here
+from xconv.direct.linked import Linker, compile_object
+from xconv.direct.processor import detect_processor
 
 COUNTS = [(outer, inner) for outer in range(4) for inner in range(4)]
 
@@ -19,10 +19,10 @@ def run(write: Callable[[Code, Value, Value, Value], None], outer: int, inner: i
     """What ``write(code, to, outer, inner)`` writes to an array of integers."""
     code = Code("written", [pointer(INT), pointer(INT)], "float32", 1)
     counts, to = code.arguments
-    write(code, to, code.number_at(counts), code.number_at(code.at(counts, 1)))
+    write(code, to, code.load_number(counts), code.load_number(code.offset(counts, 1)))
     text = code.finish()
     llvm.parse_assembly(text).verify()
-    linked = Linker().link({"written": machine_code(text, here())})
+    linked = Linker().link({"written": compile_object(text, detect_processor())})
     given, found = (ctypes.c_int64 * 2)(outer, inner), (ctypes.c_int64 * size)()
     ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(linked.addresses["written"])(
         ctypes.addressof(given), ctypes.addressof(found)
@@ -32,7 +32,7 @@ def run(write: Callable[[Code, Value, Value, Value], None], outer: int, inner: i
 
 def keep(code: Code, to: Value, values: Sequence[Value]) -> None:
     for index, value in enumerate(values):
-        code.set(code.at(to, index), code.value(value))
+        code.set(code.offset(to, index), code.value(value))
 
 
 @pytest.mark.parametrize(("outer", "inner"), COUNTS)
@@ -83,8 +83,12 @@ def test_offsets_in_any_order(outer: int, inner: int) -> None:
     """Known ones and others, some of which take each other away, from a pointer that others come from too."""
 
     def write(code: Code, to: Value, a: Value, b: Value) -> None:
-        first = code.at(to, 2, a, -1)
-        for place, number in ((first, 1), (code.at(first, -1, b), 2), (code.at(code.at(to, a, 3), -3, b, 6), 3)):
+        first = code.offset(to, 2, a, -1)
+        for place, number in (
+            (first, 1),
+            (code.offset(first, -1, b), 2),
+            (code.offset(code.offset(to, a, 3), -3, b, 6), 3),
+        ):
             code.set(place, code.value(number))
 
     expected = [0] * 12
@@ -101,9 +105,9 @@ def test_each_index(count: int) -> None:
     def write(code: Code, to: Value, _: Value, __: Value) -> None:
         def body(index: Value) -> None:
             seen.append(index)
-            code.set(code.at(to, index), code.value(1))
+            code.set(code.offset(to, index), code.value(1))
 
-        code.each(count, body)
+        code.repeat(count, body)
 
     assert run(write, 0, 0) == [1] * count + [0] * (4 - count)
     assert len(seen) == min(count, 1)
@@ -115,7 +119,7 @@ def test_places_first_seen_in_a_loop(turns: int) -> None:
 
     def write(code: Code, to: Value, turns: Value, at: Value) -> None:
         with code.loop(0, turns):
-            code.set(code.at(to, at), code.value(1))
-        code.set(code.at(to, at, 1), code.value(2))
+            code.set(code.offset(to, at), code.value(1))
+        code.set(code.offset(to, at, 1), code.value(2))
 
     assert run(write, turns, 1) == [0, int(turns > 0), 2, 0]

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.test_direct import MACHINES, aligned, compute, problems, small_groups
+from tests.test_direct import PROCESSORS, aligned, compute, problems, small_groups
 from xconv.core.problem import ConvProblem
-from xconv.direct.groups import is_repeated
-from xconv.direct.machine import Machine, here
-from xconv.direct.prepared import Known, Prepared, Repeated
-from xconv.direct.scratch import _pieces, release
-from xconv.direct.tiled import Tiled
+from xconv.direct.groups import has_repeated_input
+from xconv.direct.processor import Processor, detect_processor
+from xconv.direct.prepared import AnyComputation, Computation, RepeatedComputation
+from xconv.direct.scratch import _buffers, release
+from xconv.direct.tiled import TiledMethod
 
 SIGNALS = ("forward", "input_gradient")
 """The directions whose sums have an order of the layer."""
@@ -87,12 +87,14 @@ def operands(direction: str, problem: ConvProblem) -> tuple[Any, Any]:
     return numbers(signal, problem.dtype, 0), numbers(problem.weight_shape, problem.dtype, 1)
 
 
-def ready(direction: str, problem: ConvProblem, machine: Machine, threads: int = 1, for_good: bool = False) -> Known:
-    kind = Repeated if is_repeated(problem) else Prepared
-    return kind(direction, problem, threads, machine, for_good)
+def ready(
+    direction: str, problem: ConvProblem, processor: Processor, threads: int = 1, constant_weight: bool = False
+) -> AnyComputation:
+    kind = RepeatedComputation if has_repeated_input(problem) else Computation
+    return kind(direction, problem, threads, processor, constant_weight)
 
 
-def run(known: Known, direction: str, problem: ConvProblem, signal: Any, weight: Any, bias: Any = None) -> Any:
+def run(known: AnyComputation, direction: str, problem: ConvProblem, signal: Any, weight: Any, bias: Any = None) -> Any:
     shape = problem.output_shape if direction == "forward" else problem.input_shape
     return compute(known, np.ascontiguousarray(signal), weight, bias, aligned(shape, problem.dtype))
 
@@ -133,9 +135,9 @@ def piece(direction: str, problem: ConvProblem, start: int, stop: int) -> tuple[
     return part, begin, end
 
 
-def check_pieces(direction: str, problem: ConvProblem, machine: Machine, pieces: list[tuple[int, int]]) -> type:
+def check_pieces(direction: str, problem: ConvProblem, processor: Processor, pieces: list[tuple[int, int]]) -> type:
     signal, weight = operands(direction, problem)
-    known = ready(direction, problem, machine)
+    known = ready(direction, problem, processor)
     whole = run(known, direction, problem, signal, weight)
     for number, (start, stop) in enumerate(pieces):
         found = piece(direction, problem, start, stop)
@@ -143,25 +145,25 @@ def check_pieces(direction: str, problem: ConvProblem, machine: Machine, pieces:
             assert_same_bits(whole[:, start:stop], np.zeros_like(whole[:, start:stop]))
             continue
         part, begin, end = found
-        got = run(ready(direction, part, machine, 1 + number % 3), direction, part, signal[:, begin:end], weight)
+        got = run(ready(direction, part, processor, 1 + number % 3), direction, part, signal[:, begin:end], weight)
         assert_same_bits(got, whole[:, start:stop])
     return type(known.method)
 
 
-def check_all_else(direction: str, problem: ConvProblem, machine: Machine) -> None:
+def check_all_else(direction: str, problem: ConvProblem, processor: Processor) -> None:
     """Threads, batch, weights that are packed for good, a bias, pads."""
     signal, weight = operands(direction, problem)
 
-    def result(of: ConvProblem, signal: Any, bias: Any = None, **how: Any) -> Any:
-        return run(ready(direction, of, machine, **how), direction, of, signal, weight, bias)
+    def finish_gradient(of: ConvProblem, signal: Any, bias: Any = None, **how: Any) -> Any:
+        return run(ready(direction, of, processor, **how), direction, of, signal, weight, bias)
 
     whole = result(problem, signal)
     for threads in (2, 3):
         assert_same_bits(result(problem, signal, threads=threads), whole)
-    assert_same_bits(result(problem, signal, for_good=True), whole)
+    assert_same_bits(result(problem, signal, constant_weight=True), whole)
     for line in {0, problem.outer - 1}:
         assert_same_bits(result(replace(problem, outer=1), signal[line : line + 1]), whole[line : line + 1])
-    if direction == "forward" or not is_repeated(problem):
+    if direction == "forward" or not has_repeated_input(problem):
         bias = numbers(whole.shape[-1:], problem.dtype, 2)
         assert_same_bits(result(problem, signal, bias), whole + bias)
         assert_same_bits(result(problem, signal, -np.zeros_like(bias)), whole)
@@ -182,30 +184,34 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_place_alone_has_the_bits_of_the_whole(name: str, direction: str, dtype: str) -> None:
     problem = replace(LAYERS[name], dtype=dtype)
     length = problem.output_length if direction == "forward" else problem.length
-    check_pieces(direction, problem, here(), [(place, place + 1) for place in range(length)])
+    check_pieces(direction, problem, detect_processor(), [(place, place + 1) for place in range(length)])
     cuts = {0, 1, length // 3, length // 2, length // 2 + 1, length - 2, length}
-    check_pieces(direction, problem, here(), list(pairwise(sorted(cuts))))
+    check_pieces(direction, problem, detect_processor(), list(pairwise(sorted(cuts))))
 
 
 @pytest.mark.parametrize("direction", SIGNALS)
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: f"{machine.vector} bytes")
-def test_threads_batch_pads_and_bias_change_no_bit(name: str, direction: str, machine: Machine) -> None:
-    check_all_else(direction, LAYERS[name], machine)
+@pytest.mark.parametrize("machine", PROCESSORS, ids=lambda processor: f"{processor.vector} bytes")
+def test_threads_batch_pads_and_bias_change_no_bit(name: str, direction: str, processor: Processor) -> None:
+    check_all_else(direction, LAYERS[name], processor)
 
 
 def test_the_layers_take_every_method_and_every_way() -> None:
-    methods = {type(ready(each, problem, here()).method).__name__ for problem in LAYERS.values() for each in SIGNALS}
+    methods = {
+        type(ready(each, problem, detect_processor()).method).__name__
+        for problem in LAYERS.values()
+        for each in SIGNALS
+    }
     assert methods == {"Dense", "Narrow", "Depthwise"}
-    found = [ready(each, problem, here()).method for problem in LAYERS.values() for each in SIGNALS]
-    ways = {(type(each).__name__, type(each.route).__name__) for each in found if isinstance(each, Tiled)}
+    found = [ready(each, problem, detect_processor()).method for problem in LAYERS.values() for each in SIGNALS]
+    ways = {(type(each).__name__, type(each.grouping).__name__) for each in found if isinstance(each, TiledMethod)}
     assert ways == {(method, way) for method in ("Dense", "Narrow") for way in ("Along", "Inner", "Lines")}
 
 
 @ALL
-@given(every_kind(), st.sampled_from(SIGNALS), st.sampled_from(MACHINES), st.data())
+@given(every_kind(), st.sampled_from(SIGNALS), st.sampled_from(PROCESSORS), st.data())
 def test_a_signal_may_be_cut_anywhere(
-    problem: ConvProblem, direction: str, machine: Machine, data: st.DataObject
+    problem: ConvProblem, direction: str, processor: Processor, data: st.DataObject
 ) -> None:
     length = problem.output_length if direction == "forward" else problem.length
     if length:
@@ -214,31 +220,31 @@ def test_a_signal_may_be_cut_anywhere(
         )
         alone = data.draw(st.integers(0, length - 1))
         pieces = [*pairwise(cuts), (alone, alone + 1)]
-        check_pieces(direction, problem, machine, pieces)
+        check_pieces(direction, problem, processor, pieces)
 
 
 @ALL
-@given(every_kind(), st.sampled_from(SIGNALS), st.sampled_from(MACHINES))
-@example(ConvProblem(2, 23, 5, 4, 100, kernel=1, dilation=7, padding=(2, 0), dtype="float64"), "forward", MACHINES[0])
-def test_nothing_but_the_layer_decides(problem: ConvProblem, direction: str, machine: Machine) -> None:
-    check_all_else(direction, problem, machine)
+@given(every_kind(), st.sampled_from(SIGNALS), st.sampled_from(PROCESSORS))
+@example(ConvProblem(2, 23, 5, 4, 100, kernel=1, dilation=7, padding=(2, 0), dtype="float64"), "forward", PROCESSORS[0])
+def test_nothing_but_the_layer_decides(problem: ConvProblem, direction: str, processor: Processor) -> None:
+    check_all_else(direction, problem, processor)
 
 
 def dirty() -> None:
     """Write over what this thread keeps between calls."""
-    for memory in _pieces.by_name.values():
+    for memory in _buffers.by_name.values():
         memory[...] = 0xFF  # NaN in every type
 
 
 @settings(ALL, max_examples=40)
-@given(every_kind(), st.sampled_from(MACHINES), st.sampled_from([1, 2, 3]))
-def test_a_weight_gradient_is_the_same_each_time(problem: ConvProblem, machine: Machine, threads: int) -> None:
+@given(every_kind(), st.sampled_from(PROCESSORS), st.sampled_from([1, 2, 3]))
+def test_a_weight_gradient_is_the_same_each_time(problem: ConvProblem, processor: Processor, threads: int) -> None:
     """For given sizes and threads, whatever was in the memory that is kept for calls."""
     x, dy = numbers(problem.input_shape, problem.dtype, 0), numbers(problem.output_shape, problem.dtype, 1)
     release()
     found = []
     for _ in range(3):
-        known = ready("weight_gradient", problem, machine, threads)
+        known = ready("weight_gradient", problem, processor, threads)
         for _ in range(2):
             found.append(compute(known, x, dy, None, None).copy())
             dirty()

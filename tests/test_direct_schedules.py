@@ -10,13 +10,13 @@ import pytest
 
 from tests.test_direct_order import LAYERS
 from xconv.core.problem import DIRECTIONS, ConvProblem
-from xconv.direct.machine import here
-from xconv.direct.prepared import Prepared, prepared
-from xconv.direct.routes import Lines
-from xconv.direct.sweeps import Walk
-from xconv.direct.tiled import Tiled
+from xconv.direct.processor import detect_processor
+from xconv.direct.prepared import Computation, prepare
+from xconv.direct.grouping import AcrossLines
+from xconv.direct.phases import DirectionGeometry
+from xconv.direct.tiled import TiledMethod
 
-STEPS, OF_SWEEP = 700, 20
+STEPS, OF_PHASE = 700, 20
 """Calls of functions that may be made, NumPy's among them, and those for each sweep; one takes 0.3 us."""
 
 LONG = {
@@ -38,7 +38,7 @@ def steps(direction: str, problem: ConvProblem) -> int:
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        prepared(direction, problem, 1)
+        prepare(direction, problem, 1)
     finally:
         sys.setprofile(before)
     return found
@@ -48,18 +48,18 @@ def steps(direction: str, problem: ConvProblem) -> int:
 @pytest.mark.parametrize("name", LONG)
 def test_a_new_length_takes_few_steps(name: str, direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     known, new = (replace(LONG[name], length=length) for length in (6400, 6432))
-    prepared(direction, known, 1)
+    prepare(direction, known, 1)
     monkeypatch.setattr("xconv.direct.functions.machine_code", None)  # nothing is compiled
-    assert steps(direction, new) < STEPS + OF_SWEEP * len(Walk(direction, new).sweeps)
+    assert steps(direction, new) < STEPS + OF_PHASE * len(DirectionGeometry(direction, new).phases)
 
 
 def test_tiles_that_go_from_line_to_line_are_those_of_every_length() -> None:
     for problem in (LAYERS["dense, short lines"], LAYERS["one output, short lines"]):
         tiles = []
         for length in (6, 7, 8, 9):
-            method = Prepared("forward", replace(problem, length=length), 1, here()).method
-            assert isinstance(method, Tiled)
-            if isinstance(method.route, Lines):
+            method = Computation("forward", replace(problem, length=length), 1, detect_processor()).method
+            assert isinstance(method, TiledMethod)
+            if isinstance(method.grouping, AcrossLines):
                 tiles.append(tuple(method.schedule(1).tiles))
         assert len(tiles) > 2
         assert len(set(tiles)) == 1
@@ -69,8 +69,8 @@ def test_tiles_that_go_from_line_to_line_are_those_of_every_length() -> None:
 @pytest.mark.parametrize("name", LONG)
 def test_pairs_of_a_place_and_a_tap_are_counted_without_places(name: str, direction: str) -> None:
     problem = LONG[name]
-    walk = Walk(direction, problem)
-    assert walk.products() == walk.runs(alone=True).taps.sum()
-    runs = walk.runs()
-    assert walk.products() == (runs.taps * runs.places).sum()
-    assert walk.places == walk.lines * walk.inner * runs.places.sum()
+    geometry = DirectionGeometry(direction, problem)
+    assert geometry.count_products() == geometry.find_runs(each_place=True).taps.sum()
+    runs = geometry.find_runs()
+    assert geometry.count_products() == (runs.taps * runs.places).sum()
+    assert geometry.places == geometry.lines * geometry.inner * runs.places.sum()

@@ -76,11 +76,11 @@ import numpy as np, xconv
 from xconv.direct import availability, linked, prepared
 from xconv.core.problem import ConvProblem
 problem = ConvProblem(1, 50, 1, 4, 16, kernel=3)
-prepared.prepared("forward", problem, 1)
+prepared.prepare("forward", problem, 1)
 forbid("mdwe")
-prepared.prepared("forward", problem, 1)
+prepared.prepare("forward", problem, 1)
 try:
-    prepared.prepared("weight_gradient", problem, 1)
+    prepared.prepare("weight_gradient", problem, 1)
 except xconv.UnsupportedError as error:
     print(error)
 availability.refused = lambda: None  # a system that cannot be asked

@@ -16,8 +16,8 @@ from xconv.direct import functions, linked
 from xconv.direct.code import INT, Code, pointer
 from xconv.direct.dense import DenseTile
 from xconv.direct.functions import Function, Functions, Source
-from xconv.direct.machine import here
-from xconv.direct.program import Arguments, compiled
+from xconv.direct.processor import detect_processor
+from xconv.direct.program import TileArguments, compile_tiles
 
 
 def _storing(name: str, number: int) -> str:
@@ -35,7 +35,7 @@ def storing(number: int) -> Source:
 class Somebody:
     number: int
 
-    def write(self, code: Code, given: Arguments) -> None:
+    def write(self, code: Code, given: TileArguments) -> None:
         code.copy(given.x, given.y)
 
 
@@ -49,7 +49,7 @@ def stored(function: Function) -> int:
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What is compiled, one after the other."""
     found: list[Any] = []
-    own: Callable[..., bytes] = linked.machine_code
+    own: Callable[..., bytes] = linked.compile_object
 
     def counted(*given: Any) -> bytes:
         found.append(given)
@@ -64,7 +64,7 @@ def test_a_function_is_made_once_however_many_threads_ask(made: list[Any]) -> No
     found: list[list[Function]] = []
 
     def ask() -> None:
-        found.append(kept.of([storing(7), storing(8)], here()))
+        found.append(kept.get([storing(7), storing(8)], detect_processor()))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
@@ -80,32 +80,32 @@ def test_what_is_held_stays_whatever_is_made_later(made: list[Any], monkeypatch:
     monkeypatch.setattr(functions, "KEPT", 8)
     monkeypatch.setattr(linked, "TOGETHER", 4)
     kept = Functions()
-    held = {number: kept.of([storing(number)], here())[0] for number in range(0, 40, 3)}
+    held = {number: kept.get([storing(number)], detect_processor())[0] for number in range(0, 40, 3)}
     for number in range(40):
-        assert stored(kept.of([storing(number)], here())[0]) == number
+        assert stored(kept.get([storing(number)], detect_processor())[0]) == number
     assert {number: stored(function) for number, function in held.items()} == {number: number for number in held}
     linkers = {id(function.code._linker) for function in held.values()}
     assert 1 < len(linkers) <= len(held)
     count = len(made)
-    kept.of([storing(number) for number in range(32, 40)], here())
+    kept.get([storing(number) for number in range(32, 40)], detect_processor())
     assert len(made) == count
-    kept.of([storing(1)], here())
+    kept.get([storing(1)], detect_processor())
     assert len(made) == count + 1
 
 
 def test_layers_share_a_tile_and_a_linker(made: list[Any]) -> None:
     one, two = DenseTile(6, 1, 0, 5, 5, 16, 16), DenseTile(6, 1, 0, 7, 7, 16, 16)
-    first = compiled([one, two], "float32", here())
-    second = compiled([two], "float32", here())
+    first = compile_tiles([one, two], "float32", detect_processor())
+    second = compile_tiles([two], "float32", detect_processor())
     assert len(made) == 2
     assert second.addresses[0] == first.addresses[1]
-    third = compiled([DenseTile(6, 1, 0, 9, 9, 16, 16)], "float32", here())
+    third = compile_tiles([DenseTile(6, 1, 0, 9, 9, 16, 16)], "float32", detect_processor())
     assert third.keep[0].code._linker is first.keep[0].code._linker
 
 
 def test_a_tile_of_somebody_else_s_has_no_file() -> None:
     """Its source is not among those that the name of a file is made of."""
     for tile, own in ((DenseTile(6, 1, 0, 5, 5, 16, 16), True), (Somebody(1), False)):
-        assert (functions._key(Source(("tile", tile, "float32", here()), str)) is not None) is own
-    assert len(compiled([Somebody(1)], "float32", here()).addresses) == 1
-    assert np.all(compiled([Somebody(1)], "float32", here()).addresses != 0)
+        assert (functions._key(Source(("tile", tile, "float32", detect_processor()), str)) is not None) is own
+    assert len(compile_tiles([Somebody(1)], "float32", detect_processor()).addresses) == 1
+    assert np.all(compile_tiles([Somebody(1)], "float32", detect_processor()).addresses != 0)

@@ -17,7 +17,7 @@ import pytest
 
 from xconv.direct import objectcache
 from xconv.direct.dense import DenseTile
-from xconv.direct.machine import Machine, here
+from xconv.direct.processor import Processor, detect_processor
 from xconv.direct.narrow import NarrowTile
 
 CODE = bytes(range(256)) * 9
@@ -160,19 +160,19 @@ def test_it_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert objectcache.read(names[0]) == CODE
     others.unlink()
     left = sorted(file.name for file in folder.iterdir())
-    assert sum((folder / name).stat().st_size for name in left) <= objectcache.LIMIT
+    assert sum((folder / name).stat().st_size for name in left) <= objectcache.LIMIT_BYTES
     assert left == [names[0], unfinished, *names[52 - len(left) :]]
     assert len(left) > 15
 
 
 def test_its_key_is_all_that_makes_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    dense, machine = DenseTile(6, 4, 0, 48, 48, 97, 64), here()
+    dense, processor = DenseTile(6, 4, 0, 48, 48, 97, 64), detect_processor()
     narrow = NarrowTile(6, 4, 0, 48, 48)
     keys = {
         objectcache.key("tile", tile, dtype, which)
         for tile in (dense, narrow, DenseTile(6, 4, 0, 48, 48, 97, 64, 1))
         for dtype in ("float32", "float64")
-        for which in (machine, Machine(machine.vector, machine.registers, machine.cpu), Machine(16, 16))
+        for which in (processor, Processor(processor.vector, processor.registers, processor.cpu), Processor(16, 16))
     }
     assert len(keys) == 18
     own = objectcache.key("tile", dense)
@@ -204,7 +204,7 @@ def test_without_a_home_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XCONV_CACHE")
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path("~/.cache/xconv"))
     assert objectcache.folder() is None
-    assert "no home" in objectcache.described()
+    assert "no home" in objectcache.describe()
 
 
 def test_in_another_user_s_home_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,26 +217,26 @@ def test_in_another_user_s_home_nothing_is_made(tmp_path: Path, monkeypatch: pyt
 
 
 def test_what_it_says_of_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no folder yet" in objectcache.described()
+    assert "no folder yet" in objectcache.describe()
     objectcache.write("a", CODE)
-    assert f"{folder} (1 files, 0.0 MB" in objectcache.described()
+    assert f"{folder} (1 files, 0.0 MB" in objectcache.describe()
     folder.chmod(0o755)
-    assert "others may enter" in objectcache.described()
+    assert "others may enter" in objectcache.describe()
     monkeypatch.setenv("XCONV_CACHE", "off")
-    assert objectcache.described() == "no file (XCONV_CACHE=off)"
+    assert objectcache.describe() == "no file (XCONV_CACHE=off)"
 
 
 LAYERS = """
 import hashlib, sys
 import numpy as np
 from xconv.direct import functions
-from xconv.direct.machine import here
-from xconv.direct.prepared import prepared
-from xconv.direct.team import pool
+from xconv.direct.processor import detect_processor
+from xconv.direct.prepared import prepare
+from xconv.direct.team import run_in_pool
 from xconv.core.problem import DIRECTIONS, ConvProblem
 compiled = []
-own = functions.machine_code
-functions.machine_code = lambda *given: compiled.append(given) or own(*given)
+own = functions.compile_object
+functions.compile_object = lambda *given: compiled.append(given) or own(*given)
 rng, told = np.random.default_rng(0), hashlib.sha256()
 for dtype in ("float32", "float64"):
     for inputs, outputs, groups, more in (
@@ -246,13 +246,13 @@ for dtype in ("float32", "float64"):
         x, w, dy = (rng.standard_normal(shape).astype(dtype) for shape in
                     (problem.input_shape, problem.weight_shape, problem.output_shape))
         for direction in DIRECTIONS:
-            ready = prepared(direction, problem, 1)
+            ready = prepare(direction, problem, 1)
             if direction == "weight_gradient":
-                y = ready.weight_gradient(x.ctypes.data, dy.ctypes.data, pool)
+                y = ready.weight_gradient(x.ctypes.data, dy.ctypes.data, run_in_pool)
             else:
                 a, y = (x, np.empty_like(dy)) if direction == "forward" else (dy, np.empty_like(x))
-                packed = ready.method.pack(w) if ready.packs else w
-                ready.run(a.ctypes.data, packed.ctypes.data, None, y.ctypes.data, pool)
+                packed = ready.method.pack(w) if ready.packs_weight else w
+                ready.run(a.ctypes.data, packed.ctypes.data, None, y.ctypes.data, run_in_pool)
             told.update(np.ascontiguousarray(y).tobytes())
 print(told.hexdigest(), len(compiled))
 """

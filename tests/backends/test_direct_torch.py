@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import xconv
 from xconv.calls import dispatch
 from xconv.core.problem import ConvProblem
-from xconv.direct.order import BACKWARDS, FIRST, IN_ORDER, channels_last, from_channels_last, kernel
-from xconv.direct.scratch import release, scratch
+from xconv.direct.order import BACKWARDS, FIRST, IN_ORDER, to_channels_last, from_channels_last, kernel
+from xconv.direct.scratch import release, take_scratch
 from xconv.direct.team import OpenMP
 from xconv.planning import wisdom
 from xconv_torch.formulations.direct import DIRECT
@@ -122,7 +122,7 @@ def test_arrays_in_another_order_are_turned(shape: tuple[int, ...], dtype: str) 
     last = first.movedim(1, -1)
     assert memory.lies(first) == IN_ORDER
     assert memory.lies(last) == FIRST
-    holder, address = channels_last(memory, last, dtype, "test")
+    holder, address = to_channels_last(memory, last, dtype, "test")
     assert np.array_equal(np.asarray(holder).reshape(last.shape), last.numpy())
     back = from_channels_last(memory, address, last, last.shape, dtype)
     assert torch.equal(back, last)
@@ -137,15 +137,15 @@ def test_arrays_in_another_order_are_turned(shape: tuple[int, ...], dtype: str) 
 def test_what_is_kept_is_bounded_and_released(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xconv.direct.scratch.KEPT", 1000)
     release()
-    small, large = scratch("small", 200, "float32"), scratch("large", 400, "float32")
-    assert scratch("small", 100, "float32").ctypes.data == small.ctypes.data
+    small, large = take_scratch("small", 200, "float32"), take_scratch("large", 400, "float32")
+    assert take_scratch("small", 100, "float32").ctypes.data == small.ctypes.data
     large[:] = 1
-    other = scratch("large", 400, "float32")
+    other = take_scratch("large", 400, "float32")
     other[:] = 2
     assert large[0] == 1  # nothing else holds it
     release()
     small[:] = 1
-    scratch("small", 200, "float32")[:] = 2
+    take_scratch("small", 200, "float32")[:] = 2
     assert small[0] == 1
 
 

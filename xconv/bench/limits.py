@@ -143,16 +143,16 @@ def _tensorflow_product(m: int, k: int, n: int) -> Callable[[], Any]:
 
 def _compiled_product(m: int, k: int, n: int) -> Callable[[], Any]:
     """A pointwise convolution, on one thread."""
-    from xconv.direct.prepared import prepared
-    from xconv.direct.team import pool
+    from xconv.direct.prepared import prepare
+    from xconv.direct.team import run_in_pool
 
-    ready = prepared("forward", ConvProblem(1, m, 1, k, n, kernel=1), 1)
+    ready = prepare("forward", ConvProblem(1, m, 1, k, n, kernel=1), 1)
     rng = np.random.default_rng(0)
     a, b, c = rng.random((m, k), "float32"), rng.random((k, n), "float32"), np.empty((m, n), "float32")
 
     def run() -> None:
-        kernel = ready.method.pack(b) if ready.packs else b
-        ready.run(a.ctypes.data, kernel.ctypes.data, None, c.ctypes.data, pool)
+        kernel = ready.method.pack(b) if ready.packs_weight else b
+        ready.run(a.ctypes.data, kernel.ctypes.data, None, c.ctypes.data, run_in_pool)
 
     return run
 

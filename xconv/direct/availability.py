@@ -21,9 +21,9 @@ def _find_obstacle() -> str | None:
     """Why a function of two lines cannot be compiled and run, tried once."""
     try:
         with without_collection():
-            from xconv.direct.linked import trial
+            from xconv.direct.linked import try_linking
 
-            trial()  # which imports LLVM
+            try_linking()  # which imports LLVM
     except ImportError as error:
         return f"llvmlite cannot be imported: {error}"
     except Exception as error:  # noqa: BLE001 - whatever else LLVM or the system has against it is the reason

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
-from xconv.direct.machine import ITEM
+from xconv.direct.processor import ITEM_BYTES
 
 Value: TypeAlias = Any
 """A value of LLVM's, or a Python integer that is known while the code is written."""
@@ -22,13 +22,13 @@ _SUFFIX = {"float32": "f32", "float64": "f64"}
 class Operand(NamedTuple):
     """A value of LLVM's: its type, its name or constant, and what it points to."""
 
-    kind: str
+    type_name: str
     text: str
-    to: str = ""
+    element: str = ""
 
     def __str__(self) -> str:
         """With its type, as an argument is written."""
-        return f"{self.kind} {self.text}"
+        return f"{self.type_name} {self.text}"
 
 
 class Variable:
@@ -50,9 +50,9 @@ class _Loop:
         self.begin: dict[Variable, tuple[Operand, Operand]] = {}
 
 
-def pointer(to: str) -> Operand:
+def pointer(element: str) -> Operand:
     """What an argument is that points to numbers of a type, before it has a name."""
-    return Operand("ptr", "", to)
+    return Operand("ptr", "", element)
 
 
 INTEGER = Operand(INT, "")
@@ -62,16 +62,16 @@ INTEGER = Operand(INT, "")
 class Code:
     """A function that is being written. Pointers count in elements; vectors have the machine's lanes."""
 
-    def __init__(self, name: str, given: Sequence[Operand], dtype: str, lanes: int, *, shared: bool = True) -> None:
-        """``given`` are the kinds of its arguments; without ``shared`` no two of them point to the same memory."""
+    def __init__(self, name: str, arguments: Sequence[Operand], dtype: str, lanes: int, *, shared: bool = True) -> None:
+        """``arguments`` are the kinds of its arguments; without ``shared`` no two of them point to the same memory."""
         self.name, self.dtype, self.lanes = name, dtype, lanes
         self.number = NUMBER[dtype]
         self.vector = f"<{lanes} x {self.number}>"
-        self.arguments = [given_as._replace(text=f"%a{place}") for place, given_as in enumerate(given)]
-        self._alone = "" if shared else "noalias "
+        self.arguments = [argument._replace(text=f"%a{place}") for place, argument in enumerate(arguments)]
+        self._noalias = "" if shared else "noalias "
         self._declared: dict[str, None] = {}
         self._lines: list[str] = ["b0:"]
-        self._here = "b0"
+        self._block_label = "b0"
         self._loops: list[_Loop] = []
         self._offsets: dict[str, tuple[Operand, int]] = {}
         self._sums: dict[str, dict[tuple[str, str], Operand]] = {}
@@ -80,7 +80,9 @@ class Code:
     def finish(self) -> str:
         """Return; the text of the function, and of what it calls."""
         self._lines.append("ret void")
-        arguments = ", ".join(f"{a.kind} {self._alone if a.kind == 'ptr' else ''}{a.text}" for a in self.arguments)
+        arguments = ", ".join(
+            f"{a.type_name} {self._noalias if a.type_name == 'ptr' else ''}{a.text}" for a in self.arguments
+        )
         # no exception passes through it: so nothing is kept that says how to unwind it
         begin = f"define void @{self.name}({arguments}) nounwind {{"
         return "\n".join([*self._declared, begin, *self._lines, "}", ""])
@@ -107,19 +109,19 @@ class Code:
         """A difference of integers."""
         return a - b if isinstance(a, int) and isinstance(b, int) else self._integer("sub", a, b)
 
-    def smaller(self, a: Value, b: Value) -> Value:
+    def is_less(self, a: Value, b: Value) -> Value:
         """Whether an integer is smaller than another."""
         return self._integer("icmp slt", a, b, "i1")
 
-    def either(self, which: Value, a: Value, b: Value) -> Value:
+    def select(self, condition: Value, a: Value, b: Value) -> Value:
         """The first of two integers where something holds, else the second."""
-        return self._select(which, self.value(a), self.value(b))
+        return self._select(condition, self.value(a), self.value(b))
 
-    def least(self, a: Value, b: Value) -> Value:
+    def minimum(self, a: Value, b: Value) -> Value:
         """The smaller of two integers."""
-        return self.either(self.smaller(a, b), a, b)
+        return self.select(self.is_less(a, b), a, b)
 
-    def whole(self, count: Value, step: int) -> Value:
+    def round_down(self, count: Value, step: int) -> Value:
         """The largest multiple of ``step`` up to a count."""
         if isinstance(count, int):
             return count // step * step
@@ -153,29 +155,29 @@ class Code:
     @contextmanager
     def loop(self, start: Value, stop: Value, step: Value = 1) -> Iterator[Value]:
         """``for index in range(start, stop, step)``."""
-        place, before, loop = self.variable(start), self._here, _Loop()
-        head = self._block()
+        place, before, loop = self.variable(start), self._block_label, _Loop()
+        head = self._start_block()
         first = len(self._lines)
         self._loops.append(loop)
         index = self.get(place)
         body, end = self._label(), self._label()
         inside = self._integer("icmp slt", index, stop, "i1")
         self._lines += [f"br {inside}, label %{body}, label %{end}", f"{body}:"]
-        self._here = body
+        self._block_label = body
         yield index
         self.set(place, self.plus(index, step))
         self._lines += [f"br label %{head}", f"{end}:"]
-        after, self._here = self._here, end
+        after, self._block_label = self._block_label, end
         self._loops.pop()
-        turns = []
+        phis = []
         for variable, (begin, initial) in loop.begin.items():
             if begin is not initial:
                 values = f"[ {initial.text}, %{before} ], [ {variable.value.text}, %{after} ]"
-                turns.append(f"{begin.text} = phi {begin.kind} {values}")
+                phis.append(f"{begin.text} = phi {begin.type_name} {values}")
                 variable.value = begin
-        self._lines[first:first] = turns
+        self._lines[first:first] = phis
 
-    def each(self, count: int, body: Callable[[Value], None]) -> None:
+    def repeat(self, count: int, body: Callable[[Value], None]) -> None:
         """``body`` for each index up to a count that is known; a single one needs no loop, and none no code."""
         if count == 1:
             body(0)
@@ -185,68 +187,68 @@ class Code:
 
     # --- memory ---
 
-    def at(self, pointer: Value, *offsets: Value) -> Value:
+    def offset(self, pointer: Value, *offsets: Value) -> Value:
         """A pointer so many elements further."""
         base, known = self._offsets.get(pointer.text, (pointer, 0))
         for offset in offsets:
             if isinstance(offset, int):
                 known += offset
             else:
-                base = self._further(base, offset)
+                base = self._offset_by(base, offset)
         if not known:
             return base
-        found = self._further(base, self.value(known))
+        found = self._offset_by(base, self.value(known))
         self._offsets[found.text] = base, known
         return found
 
-    def _further(self, base: Operand, offset: Operand) -> Operand:
+    def _offset_by(self, base: Operand, offset: Operand) -> Operand:
         """Made once in a block. Known offsets are added last: there they cost no instruction."""
-        sums = self._sums.setdefault(self._here, {})
+        sums = self._sums.setdefault(self._block_label, {})
         found = sums.get((base.text, offset.text))
         if found is None:
-            found = self._new("ptr", f"getelementptr {base.to}, {base}, {offset}", base.to)
+            found = self._new("ptr", f"getelementptr {base.element}, {base}, {offset}", base.element)
             sums[base.text, offset.text] = found
         return found
 
-    def within(self, element: Value, length: Value, pointer: Value, otherwise: Value) -> Value:
+    def select_inside(self, element: Value, length: Value, pointer: Value, otherwise: Value) -> Value:
         """The pointer of an element if it is one of ``length``, else the other pointer."""
         return self._select(self._integer("icmp ult", element, length, "i1"), pointer, otherwise)
 
-    def number_at(self, pointer: Value) -> Value:
+    def load_number(self, pointer: Value) -> Value:
         """A single element."""
-        return self._new(pointer.to, f"load {pointer.to}, {pointer}")
+        return self._new(pointer.element, f"load {pointer.element}, {pointer}")
 
     def load(self, pointer: Value, tail: Value = 0) -> Value:
         """A vector; with ``tail``, only that many of its numbers, and zeros."""
         if isinstance(tail, int) and not tail:
-            return self._new(self.vector, f"load {self.vector}, {pointer}, align {ITEM[self.dtype]}")
+            return self._new(self.vector, f"load {self.vector}, {pointer}, align {ITEM_BYTES[self.dtype]}")
         return self._vector("llvm.masked.load", pointer, self._align, self._mask(tail), self.zero(), suffix=".p0")
 
     def store(self, vector: Value, pointer: Value, tail: Value = 0) -> None:
         """A vector; with ``tail``, only that many of its numbers."""
         if isinstance(tail, int) and not tail:
-            self._lines.append(f"store {vector}, {pointer}, align {ITEM[self.dtype]}")
+            self._lines.append(f"store {vector}, {pointer}, align {ITEM_BYTES[self.dtype]}")
             return
         name = f"llvm.masked.store.v{self.lanes}{_SUFFIX[self.dtype]}.p0"
         self.call_named(name, vector, pointer, self._align, self._mask(tail))
 
-    def stream(self, vector: Value, pointer: Value) -> None:
+    def store_past_caches(self, vector: Value, pointer: Value) -> None:
         """A whole line of memory, past the caches: it is not read before it is written."""
         self._declared["!0 = !{i32 1}"] = None
-        self._lines.append(f"store {vector}, {pointer}, align {self.lanes * ITEM[self.dtype]}, !nontemporal !0")
+        self._lines.append(f"store {vector}, {pointer}, align {self.lanes * ITEM_BYTES[self.dtype]}, !nontemporal !0")
 
-    def copy(self, pointer: Value, to: Value) -> None:
+    def copy(self, pointer: Value, target: Value) -> None:
         """A single number."""
-        self.set(to, self.number_at(pointer))
+        self.set(target, self.load_number(pointer))
 
-    def fetch(self, pointer: Value, level: int = 1, to_write: bool = False) -> None:
+    def prefetch(self, pointer: Value, level: int = 1, to_write: bool = False) -> None:
         """Bring a line of memory into the cache of a level, and make it the core's own if it is to be written."""
         how = (Operand("i32", str(number)) for number in (int(to_write), 4 - level, 1))
         self.call_named("llvm.prefetch.p0", pointer, *how)
 
-    def spread(self, pointer: Value) -> Value:
+    def broadcast(self, pointer: Value) -> Value:
         """The number at a pointer, in every lane."""
-        return self._spread(self.number_at(pointer))
+        return self._broadcast(self.load_number(pointer))
 
     # --- arithmetic ---
 
@@ -254,20 +256,20 @@ class Code:
         """Zeros."""
         return Operand(self.vector, "zeroinitializer")
 
-    def picked(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
+    def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
         """A vector of lanes of two: those of the second are counted after those of the first."""
-        which = ", ".join(f"i32 {lane}" for lane in lanes)
-        kind = f"<{len(lanes)} x {self.number}>"
-        return self._new(kind, f"shufflevector {a}, {b}, <{len(lanes)} x i32> <{which}>")
+        condition = ", ".join(f"i32 {lane}" for lane in lanes)
+        type_name = f"<{len(lanes)} x {self.number}>"
+        return self._new(type_name, f"shufflevector {a}, {b}, <{len(lanes)} x i32> <{condition}>")
 
-    def transposed(self, rows: Sequence[Value]) -> list[Value]:
+    def transpose(self, rows: Sequence[Value]) -> list[Value]:
         """The columns of as many vectors as each has lanes: halves are interleaved, as often as a lane has bits."""
         half = self.lanes // 2
         low = [lane // 2 + self.lanes * (lane % 2) for lane in range(self.lanes)]
         high = [lane + half for lane in low]
         found = list(rows)
         for _ in range(self.lanes.bit_length() - 1):
-            found = [self.picked(found[row], found[row + half], lanes) for row in range(half) for lanes in (low, high)]
+            found = [self.shuffle(found[row], found[row + half], lanes) for row in range(half) for lanes in (low, high)]
         return found
 
     def add_product(self, total: Value, a: Value, b: Value) -> None:
@@ -276,48 +278,48 @@ class Code:
 
     def add(self, a: Value, b: Value) -> Value:
         """A sum of vectors, or of numbers."""
-        return self._new(a.kind, f"fadd {a}, {b.text}")
+        return self._new(a.type_name, f"fadd {a}, {b.text}")
 
-    def bias(self, a: Value) -> Value:
+    def without_negative_zero(self, a: Value) -> Value:
         """A vector or a number to be added to finished sums, which are never -0.0 then: -0.0 becomes 0.0.
 
         A sum that underflowed to -0.0 stays so where padding is left out, and not where zeros are multiplied instead.
         """
-        return self._new(a.kind, f"fadd {a}, {'zeroinitializer' if a.kind == self.vector else '0.0'}")
+        return self._new(a.type_name, f"fadd {a}, {'zeroinitializer' if a.type_name == self.vector else '0.0'}")
 
-    def sum_of_lanes(self, vector: Value) -> Value:
+    def sum_lanes(self, vector: Value) -> Value:
         """A number: the upper half of a vector is added to the lower one until one is left."""
         half = self.lanes // 2
         while half:
-            low, high = (self.picked(vector, vector, range(start, start + half)) for start in (0, half))
+            low, high = (self.shuffle(vector, vector, range(start, start + half)) for start in (0, half))
             vector, half = self.add(low, high), half // 2
         return self._new(self.number, f"extractelement {vector}, i32 0")
 
     # --- functions ---
 
-    def call_named(self, name: str, *given: Operand, gives: str = "void", flags: str = "") -> Value:
+    def call_named(self, name: str, *arguments: Operand, gives: str = "void", flags: str = "") -> Value:
         """A call of one of LLVM's own functions, or of one in the same module; ``gives`` is the type of its result."""
         if name.startswith("llvm."):
-            self._declared[f"declare {gives} @{name}({', '.join(each.kind for each in given)})"] = None
-        return self.call(Operand("ptr", f"@{name}"), *given, gives=gives, flags=flags)
+            self._declared[f"declare {gives} @{name}({', '.join(each.type_name for each in arguments)})"] = None
+        return self.call(Operand("ptr", f"@{name}"), *arguments, gives=gives, flags=flags)
 
-    def call(self, function: Operand, *given: Operand, gives: str = "void", flags: str = "") -> Value:
+    def call(self, function: Operand, *arguments: Operand, gives: str = "void", flags: str = "") -> Value:
         """A call of the function that a pointer points to."""
-        what = f"call {flags}{gives} {function.text}({', '.join(map(str, given))})"
+        what = f"call {flags}{gives} {function.text}({', '.join(map(str, arguments))})"
         if gives != "void":
             return self._new(gives, what)
         self._lines.append(what)
         return None
 
-    def pointer_from(self, integer: Operand, to: str) -> Operand:
+    def to_pointer(self, integer: Operand, element: str) -> Operand:
         """An address as a pointer to elements of a type."""
-        return self._new("ptr", f"inttoptr {integer} to ptr", to)
+        return self._new("ptr", f"inttoptr {integer} to ptr", element)
 
-    def widened(self, integer: Operand) -> Operand:
+    def zero_extend(self, integer: Operand) -> Operand:
         """A count of 32 bits as an integer."""
         return self._new(INT, f"zext {integer} to {INT}")
 
-    def wait_for_streams(self) -> None:
+    def fence(self) -> None:
         """What was streamed is there for other threads too."""
         self._lines.append("fence seq_cst")
 
@@ -325,46 +327,46 @@ class Code:
 
     @property
     def _align(self) -> Operand:
-        return Operand("i32", str(ITEM[self.dtype]))
+        return Operand("i32", str(ITEM_BYTES[self.dtype]))
 
     def _mask(self, count: Value) -> Operand:
-        kind = f"<{self.lanes} x i1>"
+        type_name = f"<{self.lanes} x i1>"
         if isinstance(count, int):
-            return Operand(kind, f"<{', '.join(f'i1 {int(lane < count)}' for lane in range(self.lanes))}>")
-        limit = self._spread(self._new("i32", f"trunc {count} to i32"))
+            return Operand(type_name, f"<{', '.join(f'i1 {int(lane < count)}' for lane in range(self.lanes))}>")
+        limit = self._broadcast(self._new("i32", f"trunc {count} to i32"))
         lanes = ", ".join(f"i32 {lane}" for lane in range(self.lanes))
-        return self._new(kind, f"icmp slt {limit.kind} <{lanes}>, {limit.text}")
+        return self._new(type_name, f"icmp slt {limit.type_name} <{lanes}>, {limit.text}")
 
-    def _spread(self, number: Operand) -> Operand:
-        kind = f"<{self.lanes} x {number.kind}>"
-        first = self._new(kind, f"insertelement {kind} undef, {number}, i32 0")
+    def _broadcast(self, number: Operand) -> Operand:
+        type_name = f"<{self.lanes} x {number.type_name}>"
+        first = self._new(type_name, f"insertelement {type_name} undef, {number}, i32 0")
         lanes = f"<{self.lanes} x i32> zeroinitializer"
-        return self._new(kind, f"shufflevector {first}, {kind} undef, {lanes}")
+        return self._new(type_name, f"shufflevector {first}, {type_name} undef, {lanes}")
 
-    def _vector(self, name: str, *given: Operand, suffix: str = "") -> Value:
-        return self.call_named(f"{name}.v{self.lanes}{_SUFFIX[self.dtype]}{suffix}", *given, gives=self.vector)
+    def _vector(self, name: str, *arguments: Operand, suffix: str = "") -> Value:
+        return self.call_named(f"{name}.v{self.lanes}{_SUFFIX[self.dtype]}{suffix}", *arguments, gives=self.vector)
 
-    def _integer(self, what: str, a: Value, b: Value, kind: str = INT) -> Operand:
-        return self._new(kind, f"{what} {self.value(a)}, {self.value(b).text}")
+    def _integer(self, what: str, a: Value, b: Value, type_name: str = INT) -> Operand:
+        return self._new(type_name, f"{what} {self.value(a)}, {self.value(b).text}")
 
-    def _select(self, which: Operand, a: Operand, b: Operand) -> Operand:
-        return self._new(a.kind, f"select {which}, {a}, {b}", a.to)
+    def _select(self, condition: Operand, a: Operand, b: Operand) -> Operand:
+        return self._new(a.type_name, f"select {condition}, {a}, {b}", a.element)
 
-    def _new(self, kind: str, what: str, to: str = "") -> Operand:
-        found = self._named(Operand(kind, "", to))
+    def _new(self, type_name: str, what: str, element: str = "") -> Operand:
+        found = self._named(Operand(type_name, "", element))
         self._lines.append(f"{found.text} = {what}")
         return found
 
     def _named(self, like: Operand) -> Operand:
         self._count += 1
-        return Operand(like.kind, f"%v{self._count}", like.to)
+        return Operand(like.type_name, f"%v{self._count}", like.element)
 
     def _label(self) -> str:
         self._count += 1
         return f"b{self._count}"
 
-    def _block(self) -> str:
+    def _start_block(self) -> str:
         label = self._label()
         self._lines += [f"br label %{label}", f"{label}:"]
-        self._here = label
+        self._block_label = label
         return label

@@ -16,22 +16,22 @@ import numpy as np
 
 from xconv.core.problem import ConvProblem
 from xconv.direct.code import Code, Value, Variable
-from xconv.direct.machine import ITEM, Machine, address
-from xconv.direct.method import streams
+from xconv.direct.method import is_streamed
 from xconv.direct.panels import CopyTile, TransposeTile
-from xconv.direct.program import Arguments, Floats, Part, Program, Schedule, Sizes
-from xconv.direct.scratch import scratch
-from xconv.direct.team import pool
-from xconv.direct.tiled import Columns, Tiled, columns
+from xconv.direct.processor import ITEM_BYTES, Processor, address
+from xconv.direct.program import ArrayStrides, Floats, Schedule, ThreadShare, TileArguments, TileProgram
+from xconv.direct.scratch import take_scratch
+from xconv.direct.team import run_in_pool
+from xconv.direct.tiled import ChannelBlock, TiledMethod, split_channels
 
 
 @dataclass(frozen=True)
 class DenseTile:
     """``rows`` places by ``vectors`` of output channels, of which the last has ``tail`` (0: all its lanes).
 
-    ``channels`` are a group's input channels; ``place`` and ``y_place`` elements from one place to the next where it
+    ``channels`` are a group's input channels; ``x_stride`` and ``y_stride`` elements from one place to the next where it
     reads and writes, None for the program's ``length`` and ``spread``; ``weight_row`` from one input channel's weights
-    to the next one's. ``step`` is for places at the borders: elements on the sliding axis from one to the next; 0
+    to the next one's. ``border_step`` is for places at the borders: elements on the sliding axis from one to the next; 0
     elsewhere. An entry's extra number is the element that the first tap of its first place reads. ``streams`` is for
     results that no cache holds.
     """
@@ -40,81 +40,86 @@ class DenseTile:
     vectors: int
     tail: int
     channels: int
-    place: int | None
-    y_place: int | None
+    x_stride: int | None
+    y_stride: int | None
     weight_row: int
-    step: int = 0
+    border_step: int = 0
     streams: bool = False
 
-    def write(self, code: Code, given: Arguments) -> None:
+    def write(self, code: Code, args: TileArguments) -> None:
         """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
-        place, y_place = self.place or given.length, self.y_place or given.spread
-        reads_at, writes_at = ([code.times(each, row) for row in range(2 * self.rows)] for each in (place, y_place))
-        with code.loop(0, given.places, self.rows) as start:
-            first = code.least(start, code.plus(given.places, -self.rows))
-            x = code.at(given.x, code.times(first, place))
-            y = code.at(given.y, code.times(first, y_place))
-            seen = code.plus(given.extra, code.times(first, self.step))
+        x_stride, y_stride = self.x_stride or args.length, self.y_stride or args.tap_step
+        read_offsets, write_offsets = (
+            [code.times(each, row) for row in range(2 * self.rows)] for each in (x_stride, y_stride)
+        )
+        with code.loop(0, args.places, self.rows) as start:
+            first = code.minimum(start, code.plus(args.places, -self.rows))
+            x = code.offset(args.x, code.times(first, x_stride))
+            y = code.offset(args.y, code.times(first, y_stride))
+            first_input = code.plus(args.extra, code.times(first, self.border_step))
             sums = [[code.variable(code.zero()) for _ in range(self.vectors)] for _ in range(self.rows)]
-            weight = code.variable(given.weight)
-            if not self.streams and not self.step:
-                for at, _ in self._columns(code):
-                    self._fetch(code, code.at(y, at), writes_at, to_write=True)
-            with code.loop(0, given.taps) as tap:
-                reads = code.at(x, code.times(tap, given.tap))
-                rows = [code.at(reads, at) for at in reads_at[: self.rows]]
-                if self.step:  # what lies outside is read from a row of zeros
-                    element = code.plus(seen, code.times(tap, given.spread))
+            weight = code.variable(args.weight)
+            if not self.streams and not self.border_step:
+                for offset, _ in self._vectors(code):
+                    self._prefetch(code, code.offset(y, offset), write_offsets, to_write=True)
+            with code.loop(0, args.taps) as tap:
+                reads = code.offset(x, code.times(tap, args.tap_stride))
+                rows = [code.offset(reads, offset) for offset in read_offsets[: self.rows]]
+                if self.border_step:  # what lies outside is read from a row of zeros
+                    element = code.plus(first_input, code.times(tap, args.tap_step))
                     rows = [
-                        code.within(code.plus(element, row * self.step), given.length, at, given.zeros)
-                        for row, at in enumerate(rows)
+                        code.select_inside(code.plus(element, row * self.border_step), args.length, pointer, args.zeros)
+                        for row, pointer in enumerate(rows)
                     ]
-                if self.channels >= code.lanes and not self.step:
-                    with code.loop(0, self.channels, code.lanes) as at:
-                        self._fetch(code, code.at(reads, at), reads_at)
+                if self.channels >= code.lanes and not self.border_step:
+                    with code.loop(0, self.channels, code.lanes) as offset:
+                        self._prefetch(code, code.offset(reads, offset), read_offsets)
                 self._tap(code, rows, weight, sums)
-            biases = [code.bias(code.load(code.at(given.bias, at), tail)) for at, tail in self._columns(code)]
-            for at_row, of_row in zip(writes_at, sums, strict=False):
-                for (at, tail), total, bias in zip(self._columns(code), of_row, biases, strict=True):
-                    to, found = code.at(y, at_row, at), code.add(code.get(total), bias)
+            biases = [
+                code.without_negative_zero(code.load(code.offset(args.bias, offset), tail))
+                for offset, tail in self._vectors(code)
+            ]
+            for row_offset, row_sums in zip(write_offsets, sums, strict=False):
+                for (offset, tail), total, bias in zip(self._vectors(code), row_sums, biases, strict=True):
+                    target, found = code.offset(y, row_offset, offset), code.add(code.get(total), bias)
                     if self.streams:
-                        code.stream(found, to)
+                        code.store_past_caches(found, target)
                     else:
-                        code.store(found, to, tail)
+                        code.store(found, target, tail)
 
     def _tap(self, code: Code, rows: list[Value], weight: Variable, sums: list[list[Variable]]) -> None:
         def channel(index: Value) -> None:
-            weights = [code.load(code.at(code.get(weight), at), tail) for at, tail in self._columns(code)]
-            for pointer, of_row in zip(rows, sums, strict=True):
-                number = code.spread(code.at(pointer, index))
-                for total, vector in zip(of_row, weights, strict=True):
+            weights = [code.load(code.offset(code.get(weight), offset), tail) for offset, tail in self._vectors(code)]
+            for pointer, row_sums in zip(rows, sums, strict=True):
+                number = code.broadcast(code.offset(pointer, index))
+                for total, vector in zip(row_sums, weights, strict=True):
                     code.add_product(total, number, vector)
-            code.set(weight, code.at(code.get(weight), self.weight_row))
+            code.set(weight, code.offset(code.get(weight), self.weight_row))
 
-        code.each(self.channels, channel)
+        code.repeat(self.channels, channel)
 
-    def _fetch(self, code: Code, pointer: Value, rows: Sequence[Value], to_write: bool = False) -> None:
+    def _prefetch(self, code: Code, pointer: Value, rows: Sequence[Value], to_write: bool = False) -> None:
         """What the next tile will read or write: too far apart for the processor to foresee, and loops are short."""
-        for at in rows[self.rows :]:
-            code.fetch(code.at(pointer, at), level=2, to_write=to_write)
+        for offset in rows[self.rows :]:
+            code.prefetch(code.offset(pointer, offset), level=2, to_write=to_write)
 
-    def _columns(self, code: Code) -> Iterator[tuple[int, int]]:
+    def _vectors(self, code: Code) -> Iterator[tuple[int, int]]:
         """Each vector's first output channel, and its tail."""
         for vector in range(self.vectors):
             yield vector * code.lanes, self.tail if vector == self.vectors - 1 else 0
 
 
-ROWS = {32: {1: 12, 2: 12, 3: 8, 4: 6}, 16: {1: 8, 2: 6}}
+TILE_PLACES = {32: {1: 12, 2: 12, 3: 8, 4: 6}, 16: {1: 8, 2: 6}}
 """Places that a tile of so many vectors has: sums, weights and a number fill the registers of the machine."""
 
-BLOCK = 1 << 18
+BLOCK_BYTES = 1 << 18
 """Bytes of what is read and written, which stay in a core's cache while all output channels are computed."""
 
-PAGE, PAGES = 1 << 12, 1 << 11
+PAGE_BYTES, TLB_PAGES = 1 << 12, 1 << 11
 """Bytes of a page of memory, and the pages of which a core remembers where they are."""
 
 
-class Dense(Tiled):
+class DenseMethod(TiledMethod):
     """A convolution, or an input gradient, with many output channels.
 
     Attributes:
@@ -124,58 +129,61 @@ class Dense(Tiled):
 
     reuses, far_reuses = 32, 8
 
-    def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
-        shapes, item = ROWS[machine.registers], ITEM[problem.dtype]
+    def __init__(self, direction: str, problem: ConvProblem, processor: Processor) -> None:
+        shapes, item = TILE_PLACES[processor.registers], ITEM_BYTES[problem.dtype]
         writes = problem.group_in if direction == "input_gradient" else problem.group_out
-        blocks = columns(writes, machine.lanes(problem.dtype), max(shapes))
+        blocks = split_channels(writes, processor.lanes(problem.dtype), max(shapes))
         rows = range(1, shapes[blocks[0].vectors] + 1)
-        super().__init__(direction, problem, machine, blocks, rows, BLOCK)
-        self.streams = streams(self, self.writes)
-        several = len(self.columns) * self.groups > 1
-        weights = self.kernel * self.reads  # rows of it, of which each tile reads a piece
-        pages = min(weights, weights * self.y_all * item // PAGE)
-        reuses = self.reuses if pages <= PAGES else self.far_reuses
-        self.packs = self.back or (several and self.walk.places >= reuses * self.rows)
+        super().__init__(direction, problem, processor, blocks, rows, BLOCK_BYTES)
+        self.streams = is_streamed(self, self.written_channels)
+        several = len(self.channel_blocks) * self.groups > 1
+        weights = self.kernel * self.read_channels  # rows of it, of which each tile reads a piece
+        pages = min(weights, weights * self.y_channels * item // PAGE_BYTES)
+        reuses = self.reuses if pages <= TLB_PAGES else self.far_reuses
+        self.packs_weight = self.is_input_gradient or (several and self.geometry.places >= reuses * self.rows)
 
-    def tile(self, column: Columns, step: int) -> DenseTile:
+    def tile(self, channel_block: ChannelBlock, border_step: int) -> DenseTile:
         """Weights are read from a panel, or as they lie."""
-        shape = self.rows, column.vectors, column.tail, self.reads
-        row = column.width if self.packs else self.y_all
-        return DenseTile(*shape, self.place, self.y_place, row, step, self.streams)
+        shape = self.rows, channel_block.vectors, channel_block.tail, self.read_channels
+        row = channel_block.width if self.packs_weight else self.y_channels
+        return DenseTile(*shape, self.x_stride, self.y_stride, row, border_step, self.streams)
 
     def pack(self, weight: Floats) -> Floats:
         """A panel for each sweep, block of output channels and group: taps, input channels, output channels.
 
         They last until this thread packs another weight.
         """
-        packed = scratch("panels", self.packed_size, self.problem.dtype)
-        self._packing(address(weight), address(packed), None, address(packed), pool)
+        packed = take_scratch("panels", self.packed_size, self.problem.dtype)
+        self._packing(address(weight), address(packed), None, address(packed), run_in_pool)
         return packed
 
     @cached_property
-    def _packing(self) -> Program:
+    def _packing(self) -> TileProgram:
         made, outputs = Schedule(), self.problem.out_channels
-        tile = made.number(TransposeTile() if self.back else CopyTile())
-        for number, sweep in enumerate(self.walk.sweeps):
-            taps, index = np.array(sweep.taps, np.int64), np.arange(len(sweep.taps))
+        tile = made.number(TransposeTile() if self.is_input_gradient else CopyTile())
+        for number, phase in enumerate(self.geometry.phases):
+            taps, index = np.array(phase.taps, np.int64), np.arange(len(phase.taps))
             group = np.arange(self.groups)[:, None]
-            for column in self.columns:
-                width = min(column.width, self.writes - column.first)
-                row = (group * len(sweep.taps) + index) * self.reads
-                first = column.first * outputs + group * self.reads if self.back else group * self.writes + column.first
+            for block in self.channel_blocks:
+                width = min(block.width, self.written_channels - block.first_channel)
+                row = (group * len(phase.taps) + index) * self.read_channels
+                if self.is_input_gradient:
+                    first = block.first_channel * outputs + group * self.read_channels
+                else:
+                    first = group * self.written_channels + block.first_channel
                 made.add(
                     tile=tile,
                     x=taps * self.problem.group_in * outputs + first,
-                    y=self.panels[number, column.first] + row * column.width,
-                    taps=self.reads if self.back else width,
-                    places=width if self.back else self.reads,
-                    extra=column.width,
+                    y=self.panels[number, block.first_channel] + row * block.width,
+                    taps=self.read_channels if self.is_input_gradient else width,
+                    places=width if self.is_input_gradient else self.read_channels,
+                    extra=block.width,
                 )
-        whole = [Part(0, 1, 0, len(made.entries))]
-        return Program(made, Sizes(0, 0, 0, outputs, 0, 0), whole, self.problem.dtype, self.machine, 1)
+        whole = [ThreadShare(0, 1, 0, len(made.entries))]
+        return TileProgram(made, ArrayStrides(0, 0, 0, outputs, 0, 0), whole, self.problem.dtype, self.processor, 1)
 
 
-class DenseForGood(Dense):
+class ConstantWeightDenseMethod(DenseMethod):
     """With a weight that is brought into order once."""
 
     reuses = far_reuses = 0

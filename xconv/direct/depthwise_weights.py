@@ -11,11 +11,11 @@ import numpy as np
 
 from xconv.core.problem import ConvProblem
 from xconv.direct.code import Code, Value
-from xconv.direct.depthwise import Period, beside
-from xconv.direct.machine import ITEM, Machine
+from xconv.direct.depthwise import Period, fold_columns
 from xconv.direct.method import Method
-from xconv.direct.program import Arguments, Floats, Integers, Part, Schedule
-from xconv.direct.sweeps import whole_and_partly
+from xconv.direct.phases import split_by_seen_taps
+from xconv.direct.processor import ITEM_BYTES, Processor
+from xconv.direct.program import Floats, Integers, Schedule, ThreadShare, TileArguments
 
 
 @dataclass(frozen=True)
@@ -29,109 +29,115 @@ class DepthwiseWeightTile:
     taps: int
     vectors: int
     lanes: int
-    step: int
-    other_step: int
+    x_stride: int
+    dy_stride: int
     y_row: int
 
-    def write(self, code: Code, given: Arguments) -> None:
+    def write(self, code: Code, args: TileArguments) -> None:
         """All vectors of a step, some at a time, and for each all steps."""
         whole, tail = divmod(self.lanes, code.lanes)
         blocks = whole // self.vectors
         width = self.vectors * code.lanes
-        code.each(blocks, lambda block: self._steps(code, given, code.times(block, width), self.vectors, 0))
+        code.repeat(blocks, lambda block: self._steps(code, args, code.times(block, width), self.vectors, 0))
         rest = whole - blocks * self.vectors + (tail > 0)
         if rest:
-            self._steps(code, given, blocks * width, rest, tail)
+            self._steps(code, args, blocks * width, rest, tail)
 
-    def _steps(self, code: Code, given: Arguments, first: Value, vectors: int, tail: int) -> None:
+    def _steps(self, code: Code, args: TileArguments, first: Value, vectors: int, tail: int) -> None:
         columns = [(n * code.lanes, tail if n == vectors - 1 else 0) for n in range(vectors)]
-        at = [[(code.at(given.y, first, tap * self.y_row + n), end) for n, end in columns] for tap in range(self.taps)]
-        sums = [[code.variable(code.load(place, end)) for place, end in of_tap] for of_tap in at]
-        x, other = code.variable(code.at(given.x, first)), code.variable(code.at(given.weight, first))
-        ahead = code.times(given.places, self.step), code.times(given.places, self.other_step)
-        with code.loop(0, given.places):
+        targets = [
+            [(code.offset(args.y, first, tap * self.y_row + n), end) for n, end in columns] for tap in range(self.taps)
+        ]
+        sums = [[code.variable(code.load(place, end)) for place, end in of_tap] for of_tap in targets]
+        x, other = code.variable(code.offset(args.x, first)), code.variable(code.offset(args.weight, first))
+        ahead = code.times(args.places, self.x_stride), code.times(args.places, self.dy_stride)
+        with code.loop(0, args.places):
             if vectors * code.lanes < self.lanes:  # while these are summed, the next block's come from memory
                 for n, _ in columns:
-                    code.fetch(code.at(code.get(x), n, ahead[0]))
-                    code.fetch(code.at(code.get(other), n, ahead[1]))
-            gradients = [code.load(code.at(code.get(other), n), end) for n, end in columns]
+                    code.prefetch(code.offset(code.get(x), n, ahead[0]))
+                    code.prefetch(code.offset(code.get(other), n, ahead[1]))
+            gradients = [code.load(code.offset(code.get(other), n), end) for n, end in columns]
             for tap, of_tap in enumerate(sums):
-                reads = code.at(code.get(x), code.times(given.tap, tap))
+                reads = code.offset(code.get(x), code.times(args.tap_stride, tap))
                 for (n, end), total, gradient in zip(columns, of_tap, gradients, strict=True):
-                    code.add_product(total, code.load(code.at(reads, n), end), gradient)
-            code.set(x, code.at(code.get(x), self.step))
-            code.set(other, code.at(code.get(other), self.other_step))
-        for of_tap, places in zip(sums, at, strict=True):
+                    code.add_product(total, code.load(code.offset(reads, n), end), gradient)
+            code.set(x, code.offset(code.get(x), self.x_stride))
+            code.set(other, code.offset(code.get(other), self.dy_stride))
+        for of_tap, places in zip(sums, targets, strict=True):
             for total, (place, end) in zip(of_tap, places, strict=True):
                 code.store(code.get(total), place, end)
 
 
-SUMS = {32: 24, 16: 12}
+SUM_VECTORS = {32: 24, 16: 12}
 """Vectors of sums in a tile."""
 
-TALL = 12
+MAX_TILE_TAPS = 12
 """Taps of a tile, at the most."""
 
-LEAST = 2
+MIN_BLOCK_PLACES = 2
 """Places of a block, at the least: a tile's sums are read and written once for each."""
 
-BLOCK = 1 << 17
+BLOCK_BYTES = 1 << 17
 """Bytes of both arrays, which stay in a core's cache while all taps read them."""
 
 
-class DepthwiseWeights(Method):
+class DepthwiseWeightMethod(Method):
     """A depthwise weight gradient; its sums are (thread, tap, number of a period)."""
 
-    def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
-        super().__init__(direction, beside(problem), machine)
-        [self.sweep], self.channels = self.walk.sweeps, problem.in_channels
-        self.period = Period(self.walk, self.x_all, self.lanes)
-        self.taps = -(-self.kernel // -(-self.kernel // TALL))
-        self.vectors = min(SUMS[machine.registers] // self.taps, 4)
-        self.block = max(BLOCK // (ITEM[problem.dtype] * self.x_all * (self.sweep.step + 1)), LEAST)
+    def __init__(self, direction: str, problem: ConvProblem, processor: Processor) -> None:
+        super().__init__(direction, fold_columns(problem), processor)
+        [self.phase], self.channels = self.geometry.phases, problem.in_channels
+        self.period = Period(self.geometry, self.x_channels, self.lanes)
+        self.taps = -(-self.kernel // -(-self.kernel // MAX_TILE_TAPS))
+        self.vectors = min(SUM_VECTORS[processor.registers] // self.taps, 4)
+        self.block_places = max(
+            BLOCK_BYTES // (ITEM_BYTES[problem.dtype] * self.x_channels * (self.phase.input_step + 1)), MIN_BLOCK_PLACES
+        )
 
     def schedule(self, threads: int) -> Schedule:
         """The tiles: for a block of places all taps, then the next block."""
         del threads
         made = Schedule()
-        starts = np.arange(0, self.sweep.places, self.block)
-        stops = np.minimum(starts + self.block, self.sweep.places)
+        starts = np.arange(0, self.phase.places, self.block_places)
+        stops = np.minimum(starts + self.block_places, self.phase.places)
         whole = self.kernel // self.taps * self.taps
         for low, high, taps in ((0, whole, self.taps), (whole, self.kernel, self.kernel - whole)):
             if low < high:
                 tap = np.arange(low, high, taps)
-                for part in whole_and_partly(self.sweep, self.walk.length, tap, taps, starts, stops):
+                for part in split_by_seen_taps(self.phase, self.geometry.length, tap, taps, starts, stops):
                     self._add(made, *part)
-        made.in_turn()
+        made.sort_by_turn()
         return made
 
     def _add(self, made: Schedule, tap: Integers, taps: int, low: Integers, high: Integers) -> None:
-        sweep, period, total = self.sweep, self.period, np.maximum(high - low, 0) * self.x_all
-        whole, ahead = total // period.size * period.size, 1 if period.runs_on else sweep.step
+        phase, period, total = self.phase, self.period, np.maximum(high - low, 0) * self.x_channels
+        whole, ahead = total // period.size * period.size, 1 if period.is_contiguous else phase.input_step
         block = np.broadcast_to(np.arange(low.shape[1]), low.shape)
-        for lanes, begin, numbers in ((period.size, 0 * whole, whole), (self.x_all, whole, total - whole)):
+        for lanes, begin, numbers in ((period.size, 0 * whole, whole), (self.x_channels, whole, total - whole)):
             some = numbers > 0
             if some.any():
                 tile = DepthwiseWeightTile(taps, self.vectors, lanes, ahead * lanes, lanes, period.size)
-                x = (sweep.first + low * sweep.step + tap * sweep.spread) * self.x_all + begin * ahead
+                x = (
+                    phase.first_input + low * phase.input_step + tap * phase.tap_step
+                ) * self.x_channels + begin * ahead
                 made.add(
                     tile=made.number(tile),
                     x=x[some],
-                    weight=(low * self.x_all + begin)[some],
+                    weight=(low * self.x_channels + begin)[some],
                     y=np.broadcast_to(tap * period.size, low.shape)[some],
                     taps=taps,
                     places=numbers[some] // lanes,
                     turn=block[some],
                 )
 
-    def parts(self, schedule: Schedule, threads: int) -> list[Part]:
+    def split_among_threads(self, schedule: Schedule, threads: int) -> list[ThreadShare]:
         """Some of the places for each thread, with sums of its own."""
         each = self.kernel * self.period.size
-        parts = [part._replace(y=n * each) for n, part in enumerate(super().parts(schedule, threads))]
-        self.sums = max(len(parts), 1) * each
+        parts = [part._replace(y=n * each) for n, part in enumerate(super().split_among_threads(schedule, threads))]
+        self.sum_count = max(len(parts), 1) * each
         return parts
 
-    def result(self, sums: Floats) -> Floats:
+    def finish_gradient(self, sums: Floats) -> Floats:
         """The gradient as (tap, 1, channel)."""
         found: Floats = sums.reshape(-1, self.kernel, self.period.size // self.channels, self.channels).sum((0, 2))
         return found[:, None]

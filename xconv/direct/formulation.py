@@ -14,18 +14,18 @@ from xconv.core.cost import ITEM_SIZE, LANES
 from xconv.core.formulation import Array, Formulation
 from xconv.core.problem import ConvProblem
 from xconv.direct.availability import unavailable
-from xconv.direct.groups import alone, fills_vectors, is_repeated
-from xconv.direct.machine import ITEM, address
-from xconv.direct.order import FIRST, IN_ORDER, channels_last, from_channels_last, kernel
-from xconv.direct.scratch import scratch
+from xconv.direct.groups import as_depthwise, fills_vectors, has_repeated_input
+from xconv.direct.order import FIRST, IN_ORDER, from_channels_last, kernel_in_order, to_channels_last
+from xconv.direct.processor import ITEM_BYTES, address
+from xconv.direct.scratch import take_scratch
 from xconv.direct.team import Team
 
 if TYPE_CHECKING:
-    from xconv.direct.prepared import Known
+    from xconv.direct.prepared import AnyComputation
 
 Ready: TypeAlias = Callable[[Array, Array, Array | None], Array]
 
-TALL = 6
+GRADIENT_ROWS = 6
 """Rows of a tile of a weight gradient."""
 
 
@@ -86,15 +86,15 @@ class Direct(Formulation):
         reason = unavailable()
         if reason is not None:
             return f"no code can be compiled here ({reason})"
-        if not (fills_vectors(problem) or is_repeated(problem)):
+        if not (fills_vectors(problem) or has_repeated_input(problem)):
             return "its groups are many, or too small to fill a vector"
         return None
 
     def workspace(self, direction: str, problem: ConvProblem) -> int:
         """The weight in the order of the tiles, or the sums that become its gradient; an input that is repeated."""
-        if is_repeated(problem):
-            return prod(alone(problem).input_shape) * ITEM_SIZE[problem.dtype] + int(
-                self.workspace(direction, alone(problem))
+        if has_repeated_input(problem):
+            return prod(as_depthwise(problem).input_shape) * ITEM_SIZE[problem.dtype] + int(
+                self.workspace(direction, as_depthwise(problem))
             )
         weights = problem.kernel * problem.group_in * problem.out_channels
         if problem.group_in == problem.group_out == 1:
@@ -103,9 +103,9 @@ class Direct(Formulation):
 
     def work(self, direction: str, problem: ConvProblem) -> Sequence[float]:
         """Products of whole vectors, sums of lanes, rows of a weight gradient, runs of tiles."""
-        if is_repeated(problem):
-            products, _, rows, runs = self.work(direction, alone(problem))
-            return [products, prod(alone(problem).input_shape), rows, runs]
+        if has_repeated_input(problem):
+            products, _, rows, runs = self.work(direction, as_depthwise(problem))
+            return [products, prod(as_depthwise(problem).input_shape), rows, runs]
         reads, writes = problem.group_in, problem.group_out
         if direction == "input_gradient":
             reads, writes = writes, reads
@@ -113,19 +113,19 @@ class Direct(Formulation):
         rows = problem.outer * (problem.output_length if problem.inner > 1 else 1)
         if reads == writes == 1:
             few = problem.stride > 1 and problem.inner == 1 and direction != "weight_gradient"
-            channels = _filled(problem.groups) if few else problem.groups
+            channels = _round_up_to_lanes(problem.groups) if few else problem.groups
             return [places * problem.kernel * channels, 0, 0, rows * problem.kernel]
         narrow = writes <= LANES // 2 <= reads
         if narrow:
             reads, writes = writes, reads  # lanes run along what is summed
-        products = places * problem.kernel * problem.groups * reads * _filled(writes)
+        products = places * problem.kernel * problem.groups * reads * _round_up_to_lanes(writes)
         sums = places * problem.groups * reads if narrow and direction != "weight_gradient" else 0
-        tiles = places * problem.kernel * problem.groups * -(-reads // TALL) * _filled(writes)
+        tiles = places * problem.kernel * problem.groups * -(-reads // GRADIENT_ROWS) * _round_up_to_lanes(writes)
         return [products, sums, tiles if direction == "weight_gradient" else 0, rows * problem.groups]
 
     def fuses_bias(self, direction: str, problem: ConvProblem) -> bool:
         """In results, and in input gradients that are not added up from repeated inputs."""
-        return direction == "forward" or (direction == "input_gradient" and not is_repeated(problem))
+        return direction == "forward" or (direction == "input_gradient" and not has_repeated_input(problem))
 
     def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None = None) -> Array:
         """The convolution of ``x``."""
@@ -141,30 +141,30 @@ class Direct(Formulation):
         """The adjoint with respect to the weight."""
         del axis  # the lines of a map lie one after the other, whichever slides
         memory, dtype = self.memory, self.memory.dtype(x)
-        ready = _prepared("weight_gradient", problem, dtype, memory.threads())
+        ready = _prepare("weight_gradient", problem, dtype, memory.threads())
         (x, x_at), (dy, dy_at) = (
-            channels_last(memory, array, dtype, name) for array, name in ((x, "first"), (dy, "second"))
+            to_channels_last(memory, array, dtype, name) for array, name in ((x, "first"), (dy, "second"))
         )
         return memory.from_numpy(ready.weight_gradient(x_at, dy_at, memory.team))
 
     def _signal(
         self, direction: str, problem: ConvProblem, axis: int, a: Array, weight: Array, bias: Array | None
     ) -> Array:
-        ready = _prepared(direction, problem, self.memory.dtype(a), self.memory.threads())
-        return self._run(ready, axis, _sizes(direction, problem), a, weight, bias)
+        ready = _prepare(direction, problem, self.memory.dtype(a), self.memory.threads())
+        return self._run(ready, axis, _result_sizes(direction, problem), a, weight, bias)
 
     def _run(
-        self, ready: Known, axis: int, sizes: tuple[int, int], a: Array, weight: Array, bias: Array | None
+        self, ready: AnyComputation, axis: int, sizes: tuple[int, int], a: Array, weight: Array, bias: Array | None
     ) -> Array:
         memory = self.memory
-        if not ready.packs and memory.lies(weight) == IN_ORDER:
-            return self._with(ready, axis, sizes, a, memory.address(weight), bias)
-        ordered = kernel(memory, weight, ready.method.problem.dtype)
-        packed = ready.method.pack(ordered) if ready.packs else ordered
-        return self._with(ready, axis, sizes, a, address(packed), bias)
+        if not ready.packs_weight and memory.lies(weight) == IN_ORDER:
+            return self._run_with_kernel(ready, axis, sizes, a, memory.address(weight), bias)
+        ordered = kernel_in_order(memory, weight, ready.method.problem.dtype)
+        packed = ready.method.pack(ordered) if ready.packs_weight else ordered
+        return self._run_with_kernel(ready, axis, sizes, a, address(packed), bias)
 
-    def _with(
-        self, ready: Known, axis: int, sizes: tuple[int, int], a: Array, weight: int, bias: Array | None
+    def _run_with_kernel(
+        self, ready: AnyComputation, axis: int, sizes: tuple[int, int], a: Array, weight: int, bias: Array | None
     ) -> Array:
         """With the address of a weight in the order of the tiles."""
         memory, dtype, shape = self.memory, ready.method.problem.dtype, list(a.shape)
@@ -172,8 +172,8 @@ class Direct(Formulation):
         begin = None if bias is None else ready.method.pack_bias(memory.view(bias))
         begin_at = None if begin is None else address(begin)
         if memory.lies(a) == FIRST:
-            given, at = channels_last(memory, a, dtype, "first")
-            last = scratch("result", prod(shape), dtype)
+            given, at = to_channels_last(memory, a, dtype, "first")
+            last = take_scratch("result", prod(shape), dtype)
             ready.run(at, weight, begin_at, address(last), memory.team)
             del given
             return from_channels_last(memory, address(last), a, shape, dtype)
@@ -188,9 +188,9 @@ class Direct(Formulation):
             return None
         direction, problem, axis, memory = call.direction, call.problem, call.axis, self.memory
         layout, of_weight = call.layout, call.weight_axes
-        sizes = _sizes(direction, problem)
+        sizes = _result_sizes(direction, problem)
         last, to_last, from_last = layout.channels_last, layout.to_channels_last, layout.from_channels_last
-        by_threads: dict[int, Known] = {}
+        by_threads: dict[int, AnyComputation] = {}
 
         def computed(x: Array, weight: Array, bias: Array | None) -> Array:
             if memory.wants_gradients(x, weight, bias):
@@ -198,7 +198,7 @@ class Direct(Formulation):
             threads = memory.threads()
             ready = by_threads.get(threads)
             if ready is None:
-                ready = by_threads[threads] = _prepared(direction, problem, problem.dtype, threads)
+                ready = by_threads[threads] = _prepare(direction, problem, problem.dtype, threads)
             if last:
                 return self._run(ready, axis, sizes, x, weight, bias)
             y = self._run(ready, axis, sizes, memory.permuted(x, to_last), memory.permuted(weight, of_weight), bias)
@@ -210,36 +210,38 @@ class Direct(Formulation):
         """A function of ``(x, bias=None)`` with the weight in the order of the tiles, where that is another."""
         if not _is_plain(call) or not call.layout.channels_last:
             return None
-        memory, axis, sizes = self.memory, call.axis, _sizes(call.direction, call.problem)
+        memory, axis, sizes = self.memory, call.axis, _result_sizes(call.direction, call.problem)
         fixed = memory.view(weight).copy()
-        kernels: dict[int, tuple[Known, np.ndarray]] = {}
+        kernels: dict[int, tuple[AnyComputation, np.ndarray]] = {}
 
         def with_weight(x: Array, bias: Array | None = None) -> Array:
             threads = memory.threads()
             if threads not in kernels:
-                made = _prepared(call.direction, call.problem, call.problem.dtype, threads, for_good=True)
-                kernels[threads] = made, made.method.pack(fixed).copy() if made.packs else fixed
+                made = _prepare(call.direction, call.problem, call.problem.dtype, threads, constant_weight=True)
+                kernels[threads] = made, made.method.pack(fixed).copy() if made.packs_weight else fixed
             ready, kernel = kernels[threads]
             x = memory.settled(x)
-            return self._with(ready, axis, sizes, x, address(kernel), bias)
+            return self._run_with_kernel(ready, axis, sizes, x, address(kernel), bias)
 
         return with_weight
 
 
-def _filled(channels: int) -> int:
+def _round_up_to_lanes(channels: int) -> int:
     """Channels, and what is left of their last vector."""
     return -(-channels // LANES) * LANES
 
 
-def _prepared(direction: str, problem: ConvProblem, dtype: str, threads: int, *, for_good: bool = False) -> Known:
+def _prepare(
+    direction: str, problem: ConvProblem, dtype: str, threads: int, *, constant_weight: bool = False
+) -> AnyComputation:
     """For arrays of a dtype: a problem in a narrow one is computed in a wider one."""
-    from xconv.direct.prepared import prepared  # what cannot compile cannot even import it
+    from xconv.direct.prepared import prepare  # what cannot compile cannot even import it
 
     known = problem if problem.dtype == dtype else replace(problem, dtype=dtype)
-    return prepared(direction, known, threads, for_good=for_good)
+    return prepare(direction, known, threads, constant_weight=constant_weight)
 
 
-def _sizes(direction: str, problem: ConvProblem) -> tuple[int, int]:
+def _result_sizes(direction: str, problem: ConvProblem) -> tuple[int, int]:
     """Length and channels of the result."""
     if direction == "forward":
         return problem.output_length, problem.out_channels
@@ -250,6 +252,8 @@ def _is_plain(call: Call) -> bool:
     """Whether a call is its problem, with nothing to be done before or after it."""
     problem = call.problem
     known = problem.is_static and not problem.is_empty and not problem.decimates
-    known = known and (call.direction == "forward" or not is_repeated(problem))  # whose bias is added to its sums
-    zeros = problem.padding_mode == "zeros" and problem.dtype in ITEM
+    known = known and (
+        call.direction == "forward" or not has_repeated_input(problem)
+    )  # whose bias is added to its sums
+    zeros = problem.padding_mode == "zeros" and problem.dtype in ITEM_BYTES
     return known and zeros and call.direction != "weight_gradient"

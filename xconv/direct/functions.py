@@ -11,10 +11,10 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from xconv.direct import objectcache
-from xconv.direct.linked import Linked, Linker, machine_code
-from xconv.direct.machine import Machine
+from xconv.direct.linked import LinkedCode, Linker, compile_object
+from xconv.direct.processor import Processor
 
-KEPT = 4096
+KEPT_FUNCTIONS = 4096
 """Functions that are kept in memory, of 8 KiB each; those that a plan uses stay beyond it."""
 
 
@@ -30,7 +30,7 @@ class Function:
     """Where a function begins; it stays there while this object lives."""
 
     address: int
-    code: Linked
+    code: LinkedCode
 
 
 class Functions:
@@ -41,7 +41,7 @@ class Functions:
         self._linker = Linker()
         self.lock = Lock()
 
-    def of(self, sources: Sequence[Source], machine: Machine) -> list[Function]:
+    def get(self, sources: Sequence[Source], processor: Processor) -> list[Function]:
         """A function for each source.
 
         Raises:
@@ -50,20 +50,20 @@ class Functions:
         with self.lock:
             missing = {source.parts: source for source in sources if source.parts not in self._kept}
             if missing:
-                self._kept |= self._made(list(missing.values()), machine)
+                self._kept |= self._compile_missing(list(missing.values()), processor)
             found = [self._kept[source.parts] for source in sources]
             for source in sources:
                 self._kept.move_to_end(source.parts)
-            while len(self._kept) > KEPT:
+            while len(self._kept) > KEPT_FUNCTIONS:
                 self._kept.popitem(last=False)
         return found
 
-    def _made(self, sources: Sequence[Source], machine: Machine) -> dict[tuple[Any, ...], Function]:
+    def _compile_missing(self, sources: Sequence[Source], processor: Processor) -> dict[tuple[Any, ...], Function]:
         keys = [_key(source) for source in sources]
         names = [f"xconv_{next(_numbers) if key is None else key}" for key in keys]
         files = [None if key is None else objectcache.read(key) for key in keys]
         made = [
-            _made(source, name, key, machine) if file is None else file
+            _compile(source, name, key, processor) if file is None else file
             for source, name, key, file in zip(sources, names, keys, files, strict=True)
         ]
         linked = self._linker.link(dict(zip(names, made, strict=True)))
@@ -72,9 +72,9 @@ class Functions:
         }
 
 
-def _made(source: Source, name: str, key: str | None, machine: Machine) -> bytes:
+def _compile(source: Source, name: str, key: str | None, processor: Processor) -> bytes:
     """Compile a function, and keep its code in a file."""
-    code = machine_code(source.write(name), machine)
+    code = compile_object(source.write(name), processor)
     if key is not None:
         objectcache.write(key, code)
     return code
@@ -91,9 +91,9 @@ def _key(source: Source) -> str | None:
     return objectcache.key(*kinds, *source.parts) if own else None
 
 
-def _forked() -> None:
+def _renew_lock() -> None:
     FUNCTIONS.lock = Lock()  # another thread of the parent may have had it
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(after_in_child=_renew_lock)

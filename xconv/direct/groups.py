@@ -10,7 +10,7 @@ from xconv.core.problem import ConvProblem
 MOST_GROUPS = 256
 """Groups of several channels, each of which has tiles of its own."""
 
-SMALL = 16
+SMALL_CHANNELS = 16
 """Channels of a group, in or out, up to which it may become channels alone."""
 
 
@@ -20,13 +20,13 @@ def fills_vectors(problem: ConvProblem) -> bool:
     return problem.groups == 1 or most == 1 or (problem.groups <= MOST_GROUPS and most >= LANES // 2)
 
 
-def is_repeated(problem: ConvProblem) -> bool:
+def has_repeated_input(problem: ConvProblem) -> bool:
     """Whether its groups are small or many, and its taps a row when each is one for each input of a group."""
-    small = max(problem.group_in, problem.group_out) <= SMALL
+    small = max(problem.group_in, problem.group_out) <= SMALL_CHANNELS
     return small and not fills_vectors(problem) and (problem.group_in == 1 or problem.dilation == 1)
 
 
-def alone(problem: ConvProblem) -> ConvProblem:
+def as_depthwise(problem: ConvProblem) -> ConvProblem:
     """The depthwise problem with as many places and taps for each as a group has inputs.
 
     >>> one = alone(ConvProblem(1, 9, 1, 4, 12, kernel=3, stride=2, groups=2))

@@ -8,14 +8,14 @@ from functools import cache
 from typing import Any
 
 from xconv.direct.executable import refused
-from xconv.direct.machine import Machine, here
+from xconv.direct.processor import Processor, detect_processor
 from xconv.system.errors import UnsupportedError
 
-TOGETHER = 256
+OBJECTS_PER_LINKER = 256
 """Object files of a linker."""
 
 
-def machine_code(text: str, machine: Machine) -> bytes:
+def compile_object(text: str, processor: Processor) -> bytes:
     """The object file of a module of LLVM's text, made for a processor.
 
     LLVM's passes over its text are left out: loops are written as they are to be, and to look for more takes longer
@@ -23,25 +23,25 @@ def machine_code(text: str, machine: Machine) -> bytes:
     """
     import llvmlite.binding as llvm
 
-    target = _target(machine)
+    target = _get_target(processor)
     module = llvm.parse_assembly(text, llvm.create_context())  # the one of the process would keep its constants
     made: bytes = target.emit_object(module)
     return made
 
 
-def _new_target(machine: Machine) -> Any:
+def _create_target(processor: Processor) -> Any:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     native = llvm.Target.from_default_triple()
-    return native.create_target_machine(cpu=machine.cpu, features=machine.features, opt=3)
+    return native.create_target_machine(cpu=processor.cpu, features=processor.features, opt=3)
 
 
-_target = cache(_new_target)
+_get_target = cache(_create_target)
 
 
-class Linked:
+class LinkedCode:
     """Machine code of this process: the addresses of its functions by their names, which live as long as this object.
 
     Many object files share a linker, which takes a page or two for each; alone, one would take a megabyte.
@@ -56,10 +56,10 @@ class Linker:
     """LLVM's linker, which is followed by another after some object files: what nobody holds any more goes with it."""
 
     def __init__(self) -> None:
-        self._own: Any = None
+        self._engine: Any = None
         self._count = 0
 
-    def link(self, objects: Mapping[str, bytes]) -> Linked:
+    def link(self, objects: Mapping[str, bytes]) -> LinkedCode:
         """The functions of object files, each of which has one of a name that no other has.
 
         Raises:
@@ -70,22 +70,25 @@ class Linker:
         why = refused()  # asked each time: LLVM would not see it, and it may have been forbidden since
         if why is not None:
             raise UnsupportedError(f"no code can be compiled here ({why})")
-        if self._own is None or self._count + len(objects) > TOGETHER:
+        if self._engine is None or self._count + len(objects) > OBJECTS_PER_LINKER:
             # a target of its own, which goes with it
-            self._own, self._count = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _new_target(here())), 0
+            self._engine, self._count = (
+                llvm.create_mcjit_compiler(llvm.parse_assembly(""), _create_target(detect_processor())),
+                0,
+            )
         self._count += len(objects)
         try:
             for content in objects.values():
-                self._own.add_object_file(llvm.ObjectFileRef.from_data(content))
-            self._own.finalize_object()
-            linked = Linked(self._own, list(objects))
+                self._engine.add_object_file(llvm.ObjectFileRef.from_data(content))
+            self._engine.finalize_object()
+            linked = LinkedCode(self._engine, list(objects))
         except RuntimeError as error:
-            self._own = None
+            self._engine = None
             raise UnsupportedError(f"no code can be linked in this process: {error}") from error
         return linked
 
 
-def trial() -> None:
+def try_linking() -> None:
     """Link and run a function that does nothing, by LLVM's other linker, which sees what the system refuses.
 
     Raises:
@@ -93,7 +96,7 @@ def trial() -> None:
     """
     import llvmlite.binding as llvm
 
-    content = machine_code("define void @nothing() nounwind {\nret void\n}\n", here())
+    content = compile_object("define void @nothing() nounwind {\nret void\n}\n", detect_processor())
     linker = llvm.create_lljit_compiler(suppress_errors=True)
     library = llvm.JITLibraryBuilder().add_object_img(content).export_symbol("nothing").link(linker, "trial")
     ctypes.CFUNCTYPE(None)(library["nothing"])()

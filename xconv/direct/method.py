@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from xconv.core.problem import ConvProblem
-from xconv.direct.machine import ITEM, LINE, Machine
-from xconv.direct.program import Floats, Part, Schedule, Sizes
-from xconv.direct.sweeps import Walk
+from xconv.direct.phases import DirectionGeometry
+from xconv.direct.processor import ITEM_BYTES, LINE_BYTES, Processor
+from xconv.direct.program import ArrayStrides, Floats, Schedule, ThreadShare
 
 
 class Method(ABC):
@@ -21,40 +21,42 @@ class Method(ABC):
         sums: numbers that a weight gradient's tiles add to; 0 where they write the result itself.
     """
 
-    packs = False
-    swapped = False
-    sums = 0
+    packs_weight = False
+    swaps_operands = False
+    sum_count = 0
 
-    def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
-        self.problem, self.machine, self.lanes = problem, machine, machine.lanes(problem.dtype)
-        self.walk, self.kernel, self.groups = Walk(direction, problem), problem.kernel, problem.groups
-        self.back = direction == "input_gradient"
-        self.reads, self.writes = problem.group_in, problem.group_out
-        if self.back:
-            self.reads, self.writes = self.writes, self.reads
-        self.x_all, self.y_all = self.reads * self.groups, self.writes * self.groups
+    def __init__(self, direction: str, problem: ConvProblem, processor: Processor) -> None:
+        self.problem, self.processor, self.lanes = problem, processor, processor.lanes(problem.dtype)
+        self.geometry, self.kernel, self.groups = DirectionGeometry(direction, problem), problem.kernel, problem.groups
+        self.is_input_gradient = direction == "input_gradient"
+        self.read_channels, self.written_channels = problem.group_in, problem.group_out
+        if self.is_input_gradient:
+            self.read_channels, self.written_channels = self.written_channels, self.read_channels
+        self.x_channels, self.y_channels = self.read_channels * self.groups, self.written_channels * self.groups
 
     @abstractmethod
     def schedule(self, threads: int) -> Schedule:
         """All tiles, in the order in which they are best computed."""
 
-    def parts(self, schedule: Schedule, threads: int) -> list[Part]:
+    def split_among_threads(self, schedule: Schedule, threads: int) -> list[ThreadShare]:
         """What each thread works off."""
-        return schedule.parts(self.walk.lines, threads)
+        return schedule.split_among_threads(self.geometry.lines, threads)
 
-    def sizes(self) -> Sizes:
+    def strides(self) -> ArrayStrides:
         """The steps of the arrays."""
-        walk = self.walk
-        x_line = walk.length * walk.inner * self.x_all
-        y_line = walk.inner * self.y_all * sum(each.places for each in walk.sweeps)
-        steps = walk.spread * walk.inner * self.x_all, walk.spread, walk.length
-        if not self.sums:
-            return Sizes(x_line, 0, y_line, *steps)
-        return Sizes(y_line, x_line, 0, *steps) if self.swapped else Sizes(x_line, y_line, 0, *steps)
+        geometry = self.geometry
+        x_line = geometry.length * geometry.inner * self.x_channels
+        y_line = geometry.inner * self.y_channels * sum(each.places for each in geometry.phases)
+        steps = geometry.tap_step * geometry.inner * self.x_channels, geometry.tap_step, geometry.length
+        if not self.sum_count:
+            return ArrayStrides(x_line, 0, y_line, *steps)
+        return (
+            ArrayStrides(y_line, x_line, 0, *steps) if self.swaps_operands else ArrayStrides(x_line, y_line, 0, *steps)
+        )
 
-    def zeros(self) -> int:
+    def zero_count(self) -> int:
         """Numbers of padding, or of a bias that is not there, that a tile may read."""
-        return max(self.x_all, self.y_all)
+        return max(self.x_channels, self.y_channels)
 
     def pack(self, weight: Floats) -> Floats:
         """The weight in the order of the tiles."""
@@ -64,17 +66,17 @@ class Method(ABC):
         """The bias in the order of the tiles."""
         return bias
 
-    def result(self, sums: Floats) -> Floats:
+    def finish_gradient(self, sums: Floats) -> Floats:
         """The weight gradient, from what the tiles added up."""
         return sums.reshape(self.problem.weight_shape)
 
 
-STREAMED = 1 << 25
+STREAMED_BYTES = 1 << 25
 """Bytes of a result from which it is written past the caches, which would not hold it until it is read."""
 
 
-def streams(method: Method, channels: int) -> bool:
+def is_streamed(method: Method, channels: int) -> bool:
     """Whether each vector of so many channels is a whole line of memory, of a large result."""
-    whole = channels % method.lanes == method.y_all % method.lanes == 0
-    large = method.walk.places * method.y_all * ITEM[method.problem.dtype] >= STREAMED
-    return whole and large and method.machine.vector == LINE
+    whole = channels % method.lanes == method.y_channels % method.lanes == 0
+    large = method.geometry.places * method.y_channels * ITEM_BYTES[method.problem.dtype] >= STREAMED_BYTES
+    return whole and large and method.processor.vector == LINE_BYTES

@@ -8,17 +8,17 @@ import numpy as np
 
 from xconv.core.problem import ConvProblem
 from xconv.direct.code import Code, Value, Variable
-from xconv.direct.machine import Machine
-from xconv.direct.program import Arguments, Floats
-from xconv.direct.tiled import Columns, Tiled
+from xconv.direct.processor import Processor
+from xconv.direct.program import Floats, TileArguments
+from xconv.direct.tiled import ChannelBlock, TiledMethod
 
 
 @dataclass(frozen=True)
 class NarrowTile:
     """``rows`` places by all ``outputs`` of a group; weights lie as (tap, output, input channel).
 
-    ``place`` and ``y_place`` are elements from one place to the next where it reads and writes, None for the program's
-    ``length`` and ``spread``. ``step`` is for places at the borders: elements on the sliding axis from one to the next;
+    ``x_stride`` and ``y_stride`` are elements from one place to the next where it reads and writes, None for the program's
+    ``length`` and ``spread``. ``border_step`` is for places at the borders: elements on the sliding axis from one to the next;
     0 elsewhere. An entry's extra number is the element that the first tap of its first place reads.
 
     Each sum has one vector, however many rows there are: a tile of few waits for each product, and has the same bits.
@@ -27,88 +27,96 @@ class NarrowTile:
     rows: int
     outputs: int
     channels: int
-    place: int | None
-    y_place: int | None
-    step: int = 0
+    x_stride: int | None
+    y_stride: int | None
+    border_step: int = 0
 
-    def write(self, code: Code, given: Arguments) -> None:
+    def write(self, code: Code, args: TileArguments) -> None:
         """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
-        outputs, place, y_place = range(self.outputs), self.place or given.length, self.y_place or given.spread
-        reads_at, writes_at = ([code.times(each, row) for row in range(self.rows)] for each in (place, y_place))
-        with code.loop(0, given.places, self.rows) as start:
-            first = code.least(start, code.plus(given.places, -self.rows))
-            x = code.variable(code.at(given.x, code.times(first, place)))
-            y = code.at(given.y, code.times(first, y_place))
-            element = code.variable(code.plus(given.extra, code.times(first, self.step)))
-            weight = code.variable(given.weight)
+        outputs, x_stride, y_stride = range(self.outputs), self.x_stride or args.length, self.y_stride or args.tap_step
+        read_offsets, write_offsets = (
+            [code.times(each, row) for row in range(self.rows)] for each in (x_stride, y_stride)
+        )
+        with code.loop(0, args.places, self.rows) as start:
+            first = code.minimum(start, code.plus(args.places, -self.rows))
+            x = code.variable(code.offset(args.x, code.times(first, x_stride)))
+            y = code.offset(args.y, code.times(first, y_stride))
+            element = code.variable(code.plus(args.extra, code.times(first, self.border_step)))
+            weight = code.variable(args.weight)
             sums = [[code.variable(code.zero()) for _ in outputs] for _ in range(self.rows)]
-            with code.loop(0, given.taps):
-                reads, of_tap, seen = code.get(x), code.get(weight), code.get(element)
-                rows = [code.at(reads, at) for at in reads_at]
-                if self.step:  # what lies outside is read from a row of zeros
+            with code.loop(0, args.taps):
+                reads, tap_weights, first_input = code.get(x), code.get(weight), code.get(element)
+                rows = [code.offset(reads, offset) for offset in read_offsets]
+                if self.border_step:  # what lies outside is read from a row of zeros
                     rows = [
-                        code.within(code.plus(seen, row * self.step), given.length, at, given.zeros)
-                        for row, at in enumerate(rows)
+                        code.select_inside(
+                            code.plus(first_input, row * self.border_step), args.length, pointer, args.zeros
+                        )
+                        for row, pointer in enumerate(rows)
                     ]
                 whole, tail = self.channels // code.lanes * code.lanes, self.channels % code.lanes
-                if whole > UNROLLED * code.lanes:
-                    with code.loop(0, whole, code.lanes) as at:
-                        self._products(code, rows, of_tap, at, 0, sums)
+                if whole > UNROLLED_VECTORS * code.lanes:
+                    with code.loop(0, whole, code.lanes) as offset:
+                        self._products(code, rows, tap_weights, offset, 0, sums)
                 else:
-                    for at in range(0, whole, code.lanes):
-                        self._products(code, rows, of_tap, at, 0, sums)
+                    for offset in range(0, whole, code.lanes):
+                        self._products(code, rows, tap_weights, offset, 0, sums)
                 if tail:
-                    self._products(code, rows, of_tap, whole, tail, sums)
-                code.set(x, code.at(reads, given.tap))
-                code.set(weight, code.at(of_tap, self.outputs * self.channels))
-                code.set(element, code.plus(seen, given.spread))
-            biases = [code.bias(code.number_at(code.at(given.bias, output))) for output in outputs]
-            for at_row, of_row in zip(writes_at, sums, strict=True):
-                for output, (total, bias) in enumerate(zip(of_row, biases, strict=True)):
-                    whole = code.add(code.sum_of_lanes(code.get(total)), bias)
-                    code.set(code.at(y, at_row, output), whole)
+                    self._products(code, rows, tap_weights, whole, tail, sums)
+                code.set(x, code.offset(reads, args.tap_stride))
+                code.set(weight, code.offset(tap_weights, self.outputs * self.channels))
+                code.set(element, code.plus(first_input, args.tap_step))
+            biases = [
+                code.without_negative_zero(code.load_number(code.offset(args.bias, output))) for output in outputs
+            ]
+            for row_offset, row_sums in zip(write_offsets, sums, strict=True):
+                for output, (total, bias) in enumerate(zip(row_sums, biases, strict=True)):
+                    whole = code.add(code.sum_lanes(code.get(total)), bias)
+                    code.set(code.offset(y, row_offset, output), whole)
 
     def _products(
-        self, code: Code, rows: list[Value], weight: Value, at: Value, tail: int, sums: list[list[Variable]]
+        self, code: Code, rows: list[Value], weight: Value, offset: Value, tail: int, sums: list[list[Variable]]
     ) -> None:
         """Of a vector of input channels: the numbers of each row with the weights of each output."""
-        first = code.at(weight, at)
-        weights = [code.load(code.at(first, output * self.channels), tail) for output in range(self.outputs)]
-        for row, of_row in zip(rows, sums, strict=True):
-            numbers = code.load(code.at(row, at), tail)
-            for total, vector in zip(of_row, weights, strict=True):
+        first = code.offset(weight, offset)
+        weights = [code.load(code.offset(first, output * self.channels), tail) for output in range(self.outputs)]
+        for row, row_sums in zip(rows, sums, strict=True):
+            numbers = code.load(code.offset(row, offset), tail)
+            for total, vector in zip(row_sums, weights, strict=True):
                 code.add_product(total, numbers, vector)
 
 
-UNROLLED = 2
+UNROLLED_VECTORS = 2
 """Vectors of input channels up to which their products are written out; more are a loop, which compiles sooner."""
 
-SUMS = {32: 16, 16: 8}
+SUM_VECTORS = {32: 16, 16: 8}
 """Vectors of sums in a tile."""
 
-BLOCK = 1 << 16
+BLOCK_BYTES = 1 << 16
 """Bytes of what is read and written by a run of tiles: they stay in a core's cache for the other sweeps."""
 
 
-class Narrow(Tiled):
+class NarrowMethod(TiledMethod):
     """A convolution to few channels, or an input gradient of few."""
 
-    packs = True
+    packs_weight = True
 
-    def __init__(self, direction: str, problem: ConvProblem, machine: Machine) -> None:
+    def __init__(self, direction: str, problem: ConvProblem, processor: Processor) -> None:
         writes = problem.group_in if direction == "input_gradient" else problem.group_out
-        most = SUMS[machine.registers] // writes
+        most = SUM_VECTORS[processor.registers] // writes
         rows = [*(each for each in (1, 2, 4, 8) if each < most), most]
-        super().__init__(direction, problem, machine, [Columns(0, writes, writes, 0)], rows, BLOCK)
+        super().__init__(direction, problem, processor, [ChannelBlock(0, writes, writes, 0)], rows, BLOCK_BYTES)
 
-    def tile(self, column: Columns, step: int) -> NarrowTile:
+    def tile(self, channel_block: ChannelBlock, border_step: int) -> NarrowTile:
         """All outputs of a group."""
-        del column
-        return NarrowTile(self.rows, self.writes, self.reads, self.place, self.y_place, step)
+        del channel_block
+        return NarrowTile(
+            self.rows, self.written_channels, self.read_channels, self.x_stride, self.y_stride, border_step
+        )
 
     def pack(self, weight: Floats) -> Floats:
         """For each sweep and group: taps, output channels, input channels."""
         by_group = weight.reshape(self.kernel, -1, self.groups, weight.shape[2] // self.groups)
-        by_group = by_group.transpose((0, 2, 1, 3) if self.back else (0, 2, 3, 1))
-        panels = [by_group[sweep.of_kernel].swapaxes(0, 1).ravel() for sweep in self.walk.sweeps]
+        by_group = by_group.transpose((0, 2, 1, 3) if self.is_input_gradient else (0, 2, 3, 1))
+        panels = [by_group[phase.kernel_slice].swapaxes(0, 1).ravel() for phase in self.geometry.phases]
         return panels[0] if len(panels) == 1 else np.concatenate(panels)

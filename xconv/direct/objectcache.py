@@ -23,11 +23,11 @@ VARIABLE = "XCONV_CACHE"
 
 OFF = "off"
 
-LIMIT = 16 << 20
+LIMIT_BYTES = 16 << 20
 """Bytes of all files of a folder, beyond which the oldest are deleted; several processes may exceed it by a sixteenth
 each."""
 
-LARGEST = 1 << 20
+LARGEST_BYTES = 1 << 20
 """Bytes of one file; a larger one is nobody's."""
 
 USED_S = 24 * 3600.0
@@ -97,11 +97,11 @@ def read(name: str) -> bytes | None:
         return None
     try:
         with _opened(path) as place, open(_file(path, name), "rb", opener=_opener(place)) as file:
-            said = os.fstat(file.fileno())
-            if not stat.S_ISREG(said.st_mode) or said.st_size > LARGEST or not _is_own(said, others=0o022):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_BYTES or not _is_own(status, others=0o022):
                 return None
-            content = file.read(LARGEST + 1)
-            if time.time() - said.st_mtime > USED_S:
+            content = file.read(LARGEST_BYTES + 1)
+            if time.time() - status.st_mtime > USED_S:
                 with suppress(OSError):  # a folder that may only be read
                     os.utime(_file(path, name), dir_fd=place)
     except OSError:
@@ -113,18 +113,18 @@ def read(name: str) -> bytes | None:
 def write(name: str, code: bytes) -> None:
     """Keep the code of a key, whole or not at all; where that cannot be done nothing happens."""
     path, content = folder(), _content(name, code)
-    if path is None or len(content) > LARGEST:
+    if path is None or len(content) > LARGEST_BYTES:
         return
     try:
-        _make(path)
+        _make_folder(path)
         with _opened(path) as place:
             _write(path, place, name, content)
-            _bound(path, place, len(content))
+            _delete_oldest(path, place, len(content))
     except OSError:
         return
 
 
-def described() -> str:
+def describe() -> str:
     """Where code is kept, and how much of it, or why it is not."""
     path = folder()
     if path is None:
@@ -139,7 +139,7 @@ def described() -> str:
     return f"{path} ({len(sizes)} files, {sum(sizes) / 1e6:.1f} MB; {VARIABLE}={OFF} turns it off)"
 
 
-def _make(path: Path) -> None:
+def _make_folder(path: Path) -> None:
     """Make a folder of one's own, unless one works in another user's home, as root may."""
     above = next(folder for folder in path.parents if folder.exists())
     if not os.environ.get(VARIABLE) and not _is_own(above.stat(), others=0):
@@ -169,9 +169,9 @@ _written: dict[Path, int] = {}
 """Bytes that this process has written to a folder since it looked through it."""
 
 
-def _bound(path: Path, place: int | None, more: int) -> None:
+def _delete_oldest(path: Path, place: int | None, more: int) -> None:
     """Delete the oldest files of a folder that has become too large, and what was not written to its end."""
-    share = LIMIT // 16  # that a process writes before it looks again
+    share = LIMIT_BYTES // 16  # that a process writes before it looks again
     if path in _written and _written[path] + more <= share:
         _written[path] += more
         return
@@ -181,12 +181,12 @@ def _bound(path: Path, place: int | None, more: int) -> None:
             if not _NAME.fullmatch(entry.name):  # somebody else's
                 continue
             with suppress(FileNotFoundError):  # another process was first
-                said = entry.stat(follow_symlinks=False)
-                is_abandoned = "." in entry.name and now - said.st_mtime > ABANDONED_S
-                found.append((0.0 if is_abandoned else said.st_mtime, said.st_size, entry.name))
+                status = entry.stat(follow_symlinks=False)
+                is_abandoned = "." in entry.name and now - status.st_mtime > ABANDONED_S
+                found.append((0.0 if is_abandoned else status.st_mtime, status.st_size, entry.name))
     left = sum(size for _, size, _ in found)
     for written, size, name in sorted(found):
-        if written and left <= LIMIT - share:
+        if written and left <= LIMIT_BYTES - share:
             break
         with suppress(OSError):
             os.unlink(_file(path, name), dir_fd=place)
@@ -213,9 +213,9 @@ def _opened(path: Path) -> Iterator[int | None]:
         os.close(place)
 
 
-def _is_own(said: os.stat_result, others: int) -> bool:
+def _is_own(status: os.stat_result, others: int) -> bool:
     """Whether a file is this user's, and others have no right of those."""
-    return not hasattr(os, "geteuid") or (said.st_uid == os.geteuid() and not said.st_mode & others)
+    return not hasattr(os, "geteuid") or (status.st_uid == os.geteuid() and not status.st_mode & others)
 
 
 def _file(path: Path, name: str) -> str:

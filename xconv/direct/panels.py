@@ -9,51 +9,54 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xconv.direct.code import Code, Value
-from xconv.direct.program import Arguments
+from xconv.direct.program import TileArguments
 
 
 @dataclass(frozen=True)
 class CopyTile:
     """Rows, copied one below the other."""
 
-    def write(self, code: Code, given: Arguments) -> None:
+    def write(self, code: Code, args: TileArguments) -> None:
         """Copy each row."""
-        whole = code.whole(given.taps, code.lanes)
-        with code.loop(0, given.places) as row:
-            x, y = code.at(given.x, code.times(row, given.tap)), code.at(given.y, code.times(row, given.extra))
-            with code.loop(0, whole, code.lanes) as at:
-                code.store(code.load(code.at(x, at)), code.at(y, at))
-            rest = code.minus(given.taps, whole)
-            code.store(code.load(code.at(x, whole), rest), code.at(y, whole), rest)
+        whole = code.round_down(args.taps, code.lanes)
+        with code.loop(0, args.places) as row:
+            x, y = (
+                code.offset(args.x, code.times(row, args.tap_stride)),
+                code.offset(args.y, code.times(row, args.extra)),
+            )
+            with code.loop(0, whole, code.lanes) as offset:
+                code.store(code.load(code.offset(x, offset)), code.offset(y, offset))
+            rest = code.minus(args.taps, whole)
+            code.store(code.load(code.offset(x, whole), rest), code.offset(y, whole), rest)
 
 
 @dataclass(frozen=True)
 class TransposeTile:
     """Rows that become columns."""
 
-    def write(self, code: Code, given: Arguments) -> None:
+    def write(self, code: Code, args: TileArguments) -> None:
         """Transpose the squares that are full, and those at the edges."""
-        rows, columns = code.whole(given.places, code.lanes), code.whole(given.taps, code.lanes)
+        rows, columns = code.round_down(args.places, code.lanes), code.round_down(args.taps, code.lanes)
         with code.loop(0, rows, code.lanes) as top, code.loop(0, columns, code.lanes) as left:
-            self._square(code, given, top, left)
-        with code.loop(0, given.places, code.lanes) as top:
-            start = code.either(code.smaller(top, rows), columns, 0)
-            with code.loop(start, given.taps, code.lanes) as left:
-                self._edge(code, given, top, left)
+            self._square(code, args, top, left)
+        with code.loop(0, args.places, code.lanes) as top:
+            start = code.select(code.is_less(top, rows), columns, 0)
+            with code.loop(start, args.taps, code.lanes) as left:
+                self._edge(code, args, top, left)
 
-    def _square(self, code: Code, given: Arguments, top: Value, left: Value) -> None:
-        x, y = self._corners(code, given, top, left)
-        read = [code.load(code.at(x, code.times(given.tap, row))) for row in range(code.lanes)]
-        for column, vector in enumerate(code.transposed(read)):
-            code.store(vector, code.at(y, code.times(given.extra, column)))
+    def _square(self, code: Code, args: TileArguments, top: Value, left: Value) -> None:
+        x, y = self._corners(code, args, top, left)
+        read = [code.load(code.offset(x, code.times(args.tap_stride, row))) for row in range(code.lanes)]
+        for column, vector in enumerate(code.transpose(read)):
+            code.store(vector, code.offset(y, code.times(args.extra, column)))
 
-    def _edge(self, code: Code, given: Arguments, top: Value, left: Value) -> None:
-        x, y = self._corners(code, given, top, left)
-        rows, columns = code.least(code.minus(given.places, top), code.lanes), code.minus(given.taps, left)
-        with code.loop(0, rows) as row, code.loop(0, code.least(columns, code.lanes)) as column:
-            number = code.at(x, code.times(row, given.tap), column)
-            code.copy(number, code.at(y, code.times(column, given.extra), row))
+    def _edge(self, code: Code, args: TileArguments, top: Value, left: Value) -> None:
+        x, y = self._corners(code, args, top, left)
+        rows, columns = code.minimum(code.minus(args.places, top), code.lanes), code.minus(args.taps, left)
+        with code.loop(0, rows) as row, code.loop(0, code.minimum(columns, code.lanes)) as column:
+            number = code.offset(x, code.times(row, args.tap_stride), column)
+            code.copy(number, code.offset(y, code.times(column, args.extra), row))
 
-    def _corners(self, code: Code, given: Arguments, top: Value, left: Value) -> tuple[Value, Value]:
-        x = code.at(given.x, code.times(top, given.tap), left)
-        return x, code.at(given.y, code.times(left, given.extra), top)
+    def _corners(self, code: Code, args: TileArguments, top: Value, left: Value) -> tuple[Value, Value]:
+        x = code.offset(args.x, code.times(top, args.tap_stride), left)
+        return x, code.offset(args.y, code.times(left, args.extra), top)

@@ -9,145 +9,157 @@ from math import prod
 from typing import TypeAlias
 
 from xconv.core.problem import ConvProblem
-from xconv.direct.groups import alone, is_repeated
-from xconv.direct.machine import ITEM, Machine, address, here
+from xconv.direct.groups import as_depthwise, has_repeated_input
 from xconv.direct.method import Method
-from xconv.direct.program import Floats, Program
-from xconv.direct.scratch import scratch, zeros
+from xconv.direct.processor import ITEM_BYTES, Processor, address, detect_processor
+from xconv.direct.program import Floats, TileProgram
+from xconv.direct.scratch import make_zeros, take_scratch
 from xconv.direct.team import Team
 
-KEPT = 512
+KEPT_COMPUTATIONS = 512
 """Directions of problems that are kept ready."""
 
-SHARE = 1 << 17
+THREAD_PRODUCTS = 1 << 17
 """Products of a thread, in vectors, from which it is worth to wake it."""
 
 
-def method(direction: str, problem: ConvProblem, machine: Machine, for_good: bool = False) -> type[Method]:
-    """The method that suits the channels; ``for_good`` says that the weight will not change.
+def choose_method(
+    direction: str, problem: ConvProblem, processor: Processor, constant_weight: bool = False
+) -> type[Method]:
+    """The method that suits the channels; ``constant_weight`` says that the weight will not change.
 
     Each is imported when the first layer needs it: all of them would be a tenth of what the first call costs.
     """
     if problem.group_in == problem.group_out == 1:
         if direction == "weight_gradient":
-            from xconv.direct.depthwise_weights import DepthwiseWeights
+            from xconv.direct.depthwise_weights import DepthwiseWeightMethod
 
-            return DepthwiseWeights
-        from xconv.direct.depthwise import Depthwise
+            return DepthwiseWeightMethod
+        from xconv.direct.depthwise import DepthwiseMethod
 
-        return Depthwise
+        return DepthwiseMethod
     if direction == "weight_gradient":
-        from xconv.direct.weights import Weights
+        from xconv.direct.weights import WeightMethod
 
-        return Weights
+        return WeightMethod
     reads, writes = problem.group_in, problem.group_out
     if direction == "input_gradient":
         reads, writes = writes, reads
-    if writes <= machine.lanes(problem.dtype) // 2 <= reads:
-        from xconv.direct.narrow import Narrow
+    if writes <= processor.lanes(problem.dtype) // 2 <= reads:
+        from xconv.direct.narrow import NarrowMethod
 
-        return Narrow
-    from xconv.direct.dense import Dense, DenseForGood
+        return NarrowMethod
+    from xconv.direct.dense import ConstantWeightDenseMethod, DenseMethod
 
-    return DenseForGood if for_good else Dense
+    return ConstantWeightDenseMethod if constant_weight else DenseMethod
 
 
 Run: TypeAlias = Callable[[int, int, int | None, int, Team], None]
 """Called with the addresses of what is slid over, the weight, the bias and the result."""
 
 
-class Prepared:
+class Computation:
     """A direction of a problem, to be called with addresses of channels-last arrays that lie in order in memory."""
 
     def __init__(
-        self, direction: str, problem: ConvProblem, threads: int, machine: Machine, for_good: bool = False
+        self, direction: str, problem: ConvProblem, threads: int, processor: Processor, constant_weight: bool = False
     ) -> None:
-        threads = max(1, min(threads, int(problem.macs) // (SHARE * machine.lanes(problem.dtype))))
-        self.method = method(direction, problem, machine, for_good)(direction, problem, machine)
+        threads = max(1, min(threads, int(problem.macs) // (THREAD_PRODUCTS * processor.lanes(problem.dtype))))
+        self.method = choose_method(direction, problem, processor, constant_weight)(direction, problem, processor)
         schedule = self.method.schedule(threads)
-        parts = self.method.parts(schedule, threads)
-        self.packs, self.swapped, self.sums = self.method.packs, self.method.swapped, self.method.sums
-        self.run: Run = Program(schedule, self.method.sizes(), parts, problem.dtype, machine, self.method.zeros())
+        shares = self.method.split_among_threads(schedule, threads)
+        self.packs_weight, self.swaps_operands, self.sum_count = (
+            self.method.packs_weight,
+            self.method.swaps_operands,
+            self.method.sum_count,
+        )
+        self.run: Run = TileProgram(
+            schedule, self.method.strides(), shares, problem.dtype, processor, self.method.zero_count()
+        )
 
     def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:
         """Compute it, where ``run`` computes a result or the gradient for x."""
-        total = zeros(self.sums, self.method.problem.dtype)
+        total = make_zeros(self.sum_count, self.method.problem.dtype)
         self.add(x, dy, address(total), team)
-        return self.method.result(total)
+        return self.method.finish_gradient(total)
 
     def add(self, x: int, dy: int, total: int, team: Team) -> None:
         """Add a weight gradient to sums at an address."""
-        self.run(*((dy, x) if self.swapped else (x, dy)), None, total, team)
+        self.run(*((dy, x) if self.swaps_operands else (x, dy)), None, total, team)
 
 
-CACHED = 1 << 18
+CACHED_BYTES = 1 << 18
 """Bytes of a repeated input that a core's cache holds until they are read."""
 
 
-class Repeated:
+class RepeatedComputation:
     """The same for small groups, as channels alone: of an input that is repeated, or whose gradient is added up.
 
     A few lines at a time, where there are several.
     """
 
-    def __init__(self, direction: str, problem: ConvProblem, threads: int, machine: Machine, for_good: bool) -> None:
-        from xconv.direct.repeated import repeating  # see method
+    def __init__(
+        self, direction: str, problem: ConvProblem, threads: int, processor: Processor, constant_weight: bool
+    ) -> None:
+        from xconv.direct.repeated import build_repeat_program  # see method
 
-        self._dtype, self._weight_shape, item = problem.dtype, problem.weight_shape, ITEM[problem.dtype]
-        size = prod(alone(problem).input_shape) // problem.outer
-        lines = max(1, min(problem.outer, CACHED // max(size * item, 1)))  # however many threads: the same sums
-        self._size, back = lines * size, direction == "input_gradient"
+        self._dtype, self._weight_shape, item = problem.dtype, problem.weight_shape, ITEM_BYTES[problem.dtype]
+        size = prod(as_depthwise(problem).input_shape) // problem.outer
+        lines = max(1, min(problem.outer, CACHED_BYTES // max(size * item, 1)))  # however many threads: the same sums
+        self._size, is_input_gradient = lines * size, direction == "input_gradient"
         self._x_line = problem.length * problem.inner * problem.in_channels * item
         self._y_line = problem.output_length * problem.inner * problem.out_channels * item
 
-        def piece(many: int) -> tuple[Prepared, Program]:
+        def build_piece(many: int) -> tuple[Computation, TileProgram]:
             part = replace(problem, outer=many)
-            return Prepared(direction, alone(part), threads, machine, for_good), repeating(part, threads, machine, back)
+            return Computation(
+                direction, as_depthwise(part), threads, processor, constant_weight
+            ), build_repeat_program(part, threads, processor, is_input_gradient)
 
         whole, rest = divmod(problem.outer, lines)
-        self._pieces = [(n * lines, *each) for each in [piece(lines)] for n in range(whole)]
-        self._pieces += [(whole * lines, *piece(rest))] if rest else []
+        self._pieces = [(n * lines, *each) for each in [build_piece(lines)] for n in range(whole)]
+        self._pieces += [(whole * lines, *build_piece(rest))] if rest else []
         first = self._pieces[0][1]
-        self.packs, self.method, self.sums = first.packs, first.method, first.sums
-        self.run: Run = self._added_up if back else self._repeated
+        self.packs_weight, self.method, self.sum_count = first.packs_weight, first.method, first.sum_count
+        self.run: Run = self._run_and_add_up if is_input_gradient else self._run_on_repeated
 
     def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:
         """Of the repeated input."""
-        apart = scratch("repeated", self._size, self._dtype)
-        total = zeros(self.sums, self._dtype)
-        for line, known, repeated in self._pieces:
-            repeated(x + line * self._x_line, 0, None, address(apart), team)
-            known.add(address(apart), dy + line * self._y_line, address(total), team)
-        return self.method.result(total).reshape(self._weight_shape)
+        repeated_input = take_scratch("repeated", self._size, self._dtype)
+        total = make_zeros(self.sum_count, self._dtype)
+        for line, computation, repeated in self._pieces:
+            repeated(x + line * self._x_line, 0, None, address(repeated_input), team)
+            computation.add(address(repeated_input), dy + line * self._y_line, address(total), team)
+        return self.method.finish_gradient(total).reshape(self._weight_shape)
 
-    def _repeated(self, x: int, weight: int, bias: int | None, y: int, team: Team) -> None:
-        apart = scratch("repeated", self._size, self._dtype)
-        for line, known, repeated in self._pieces:
-            repeated(x + line * self._x_line, 0, None, address(apart), team)
-            known.run(address(apart), weight, bias, y + line * self._y_line, team)
+    def _run_on_repeated(self, x: int, weight: int, bias: int | None, y: int, team: Team) -> None:
+        repeated_input = take_scratch("repeated", self._size, self._dtype)
+        for line, computation, repeated in self._pieces:
+            repeated(x + line * self._x_line, 0, None, address(repeated_input), team)
+            computation.run(address(repeated_input), weight, bias, y + line * self._y_line, team)
 
-    def _added_up(self, dy: int, weight: int, bias: int | None, dx: int, team: Team) -> None:
+    def _run_and_add_up(self, dy: int, weight: int, bias: int | None, dx: int, team: Team) -> None:
         assert bias is None, "a bias is added to the sums"
-        apart = scratch("repeated", self._size, self._dtype)
-        for line, known, added_up in self._pieces:
-            known.run(dy + line * self._y_line, weight, None, address(apart), team)
-            added_up(address(apart), 0, None, dx + line * self._x_line, team)
+        repeated_input = take_scratch("repeated", self._size, self._dtype)
+        for line, computation, added_up in self._pieces:
+            computation.run(dy + line * self._y_line, weight, None, address(repeated_input), team)
+            added_up(address(repeated_input), 0, None, dx + line * self._x_line, team)
 
 
-Known: TypeAlias = Prepared | Repeated
+AnyComputation: TypeAlias = Computation | RepeatedComputation
 
 
-def prepared(direction: str, problem: ConvProblem, threads: int, *, for_good: bool = False) -> Known:
+def prepare(direction: str, problem: ConvProblem, threads: int, *, constant_weight: bool = False) -> AnyComputation:
     """What is needed to compute a direction of a problem with so many threads at most; made once.
 
-    ``for_good`` is for a weight that will not change.
+    ``constant_weight`` is for a weight that will not change.
     """
-    return _prepared(direction, problem, threads, here(), for_good)
+    return _prepare(direction, problem, threads, detect_processor(), constant_weight)
 
 
-@lru_cache(maxsize=KEPT)
-def _prepared(
-    direction: str, problem: ConvProblem, threads: int, machine: Machine, for_good: bool
-) -> Prepared | Repeated:
-    kind = Repeated if is_repeated(problem) else Prepared
-    return kind(direction, problem, threads, machine, for_good)
+@lru_cache(maxsize=KEPT_COMPUTATIONS)
+def _prepare(
+    direction: str, problem: ConvProblem, threads: int, processor: Processor, constant_weight: bool
+) -> Computation | RepeatedComputation:
+    kind = RepeatedComputation if has_repeated_input(problem) else Computation
+    return kind(direction, problem, threads, processor, constant_weight)

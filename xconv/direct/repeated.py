@@ -17,13 +17,13 @@ import numpy as np
 
 from xconv.core.problem import ConvProblem
 from xconv.direct.code import Code, Value
-from xconv.direct.machine import Machine
-from xconv.direct.program import Arguments, Program, Schedule, Sizes
+from xconv.direct.processor import Processor
+from xconv.direct.program import ArrayStrides, Schedule, TileArguments, TileProgram
 
-KEPT = 512
+KEPT_SCHEDULES = 512
 """Problems whose schedules are kept."""
 
-BLOCK = 1 << 15
+BLOCK_INPUTS = 1 << 15
 """Inputs of an entry: threads share entries."""
 
 Block: TypeAlias = Callable[[Value, Value, Value | None], None]
@@ -41,21 +41,21 @@ class RepeatTile:
     inputs: int
     outputs: int
 
-    def write(self, code: Code, given: Arguments) -> None:
+    def write(self, code: Code, args: TileArguments) -> None:
         """For each input of a vector of groups as many vectors as a group has outputs."""
         inputs, outputs, lanes = self.inputs, self.outputs, code.lanes
 
         def block(x: Value, y: Value, groups: Value | None) -> None:
-            seen = _read(code, x, inputs, groups)
+            vectors = _load_vectors(code, x, inputs, groups)
             for number in range(inputs):
                 of = [divmod(lane // outputs * inputs + number, lanes) for lane in range(outputs * lanes)]
-                found = [_gathered(code, seen, of[at : at + lanes]) for at in range(0, len(of), lanes)]
-                _write(code, found, code.at(y, code.times(number, given.tap)), groups)
+                found = [_gather(code, vectors, of[offset : offset + lanes]) for offset in range(0, len(of), lanes)]
+                _store_vectors(code, found, code.offset(y, code.times(number, args.tap_stride)), groups)
 
-        with code.loop(0, given.places) as row:
-            x = code.at(given.x, code.times(row, code.times(given.taps, inputs)))
-            y = code.at(given.y, code.times(row, given.extra))
-            _each(code, given.taps, (x, inputs), (y, outputs), block)
+        with code.loop(0, args.places) as row:
+            x = code.offset(args.x, code.times(row, code.times(args.taps, inputs)))
+            y = code.offset(args.y, code.times(row, args.extra))
+            _repeat_over_groups(code, args.taps, (x, inputs), (y, outputs), block)
 
 
 @dataclass(frozen=True)
@@ -65,91 +65,96 @@ class SumTile:
     inputs: int
     outputs: int
 
-    def write(self, code: Code, given: Arguments) -> None:
+    def write(self, code: Code, args: TileArguments) -> None:
         """For each input of a vector of groups a sum of vectors, and these one beside the other."""
         inputs, outputs, lanes = self.inputs, self.outputs, code.lanes
 
         def block(x: Value, y: Value, groups: Value | None) -> None:
             sums = []
             for number in range(inputs):
-                seen = _read(code, code.at(x, code.times(number, given.tap)), outputs, groups)
+                vectors = _load_vectors(code, code.offset(x, code.times(number, args.tap_stride)), outputs, groups)
                 of = [[divmod(lane * outputs + output, lanes) for lane in range(lanes)] for output in range(outputs)]
-                sums.append(reduce(code.add, [_gathered(code, seen, each) for each in of]))
-            of_all = [(at % inputs, at // inputs) for at in range(inputs * lanes)]
-            found = [_gathered(code, sums, of_all[at : at + lanes]) for at in range(0, len(of_all), lanes)]
-            _write(code, found, y, groups)
+                sums.append(reduce(code.add, [_gather(code, vectors, each) for each in of]))
+            of_all = [(offset % inputs, offset // inputs) for offset in range(inputs * lanes)]
+            found = [_gather(code, sums, of_all[offset : offset + lanes]) for offset in range(0, len(of_all), lanes)]
+            _store_vectors(code, found, y, groups)
 
-        with code.loop(0, given.places) as row:
-            x = code.at(given.x, code.times(row, given.extra))
-            y = code.at(given.y, code.times(row, code.times(given.taps, inputs)))
-            _each(code, given.taps, (x, outputs), (y, inputs), block)
+        with code.loop(0, args.places) as row:
+            x = code.offset(args.x, code.times(row, args.extra))
+            y = code.offset(args.y, code.times(row, code.times(args.taps, inputs)))
+            _repeat_over_groups(code, args.taps, (x, outputs), (y, inputs), block)
 
 
-def _each(code: Code, groups: Value, x: tuple[Value, int], y: tuple[Value, int], block: Block) -> None:
+def _repeat_over_groups(code: Code, groups: Value, x: tuple[Value, int], y: tuple[Value, int], block: Block) -> None:
     """A block for each vector of groups, then for the rest; ``x`` and ``y`` are pointers and elements of a group."""
-    whole = code.whole(groups, code.lanes)
+    whole = code.round_down(groups, code.lanes)
 
-    def at(pointer: tuple[Value, int], group: Value) -> Value:
-        return code.at(pointer[0], code.times(group, pointer[1]))
+    def offset(pointer: tuple[Value, int], group: Value) -> Value:
+        return code.offset(pointer[0], code.times(group, pointer[1]))
 
     with code.loop(0, whole, code.lanes) as group:
-        block(at(x, group), at(y, group), None)
+        block(offset(x, group), offset(y, group), None)
     with code.loop(whole, groups, code.lanes) as group:
-        block(at(x, group), at(y, group), code.minus(groups, group))
+        block(offset(x, group), offset(y, group), code.minus(groups, group))
 
 
-def _read(code: Code, pointer: Value, many: int, groups: Value | None) -> list[Value]:
+def _load_vectors(code: Code, pointer: Value, many: int, groups: Value | None) -> list[Value]:
     """Vectors of ``many`` numbers of each group."""
     return [
-        code.load(code.at(pointer, at), _left(code, many, groups, at)) for at in range(0, many * code.lanes, code.lanes)
+        code.load(code.offset(pointer, offset), _count_left(code, many, groups, offset))
+        for offset in range(0, many * code.lanes, code.lanes)
     ]
 
 
-def _write(code: Code, vectors: Sequence[Value], pointer: Value, groups: Value | None) -> None:
+def _store_vectors(code: Code, vectors: Sequence[Value], pointer: Value, groups: Value | None) -> None:
     for part, vector in enumerate(vectors):
-        at = part * code.lanes
-        code.store(vector, code.at(pointer, at), _left(code, len(vectors), groups, at))
+        offset = part * code.lanes
+        code.store(vector, code.offset(pointer, offset), _count_left(code, len(vectors), groups, offset))
 
 
-def _left(code: Code, many: int, groups: Value | None, at: int) -> Value:
+def _count_left(code: Code, many: int, groups: Value | None, offset: int) -> Value:
     """Numbers from an element on, of ``many`` of each group; 0 for whole vectors."""
-    return 0 if groups is None else code.minus(code.times(groups, many), at)
+    return 0 if groups is None else code.minus(code.times(groups, many), offset)
 
 
-def _gathered(code: Code, vectors: Sequence[Value], of: Sequence[tuple[int, int]]) -> Value:
+def _gather(code: Code, vectors: Sequence[Value], of: Sequence[tuple[int, int]]) -> Value:
     """A vector whose lanes are (vector, lane) of several: each gives those that it has."""
     first, *others = sorted({vector for vector, _ in of})
     found = vectors[first]
     if [lane for _, lane in of] != list(range(code.lanes)) or others:
-        found = code.picked(found, found, [lane if vector == first else 0 for vector, lane in of])
+        found = code.shuffle(found, found, [lane if vector == first else 0 for vector, lane in of])
     for other in others:
-        lanes = [code.lanes + lane if vector == other else at for at, (vector, lane) in enumerate(of)]
-        found = code.picked(found, vectors[other], lanes)
+        lanes = [code.lanes + lane if vector == other else offset for offset, (vector, lane) in enumerate(of)]
+        found = code.shuffle(found, vectors[other], lanes)
     return found
 
 
-@lru_cache(maxsize=KEPT)
-def repeating(problem: ConvProblem, threads: int, machine: Machine, back: bool) -> Program:
+@lru_cache(maxsize=KEPT_SCHEDULES)
+def build_repeat_program(
+    problem: ConvProblem, threads: int, processor: Processor, is_input_gradient: bool
+) -> TileProgram:
     """The program from an input of a problem to that of :func:`~xconv.direct.multiplier.alone`, or back."""
     p, made = problem, Schedule()
     inputs, outputs = p.group_in, p.group_out
-    tile = made.number((SumTile if back else RepeatTile)(inputs, outputs))
+    tile = made.number((SumTile if is_input_gradient else RepeatTile)(inputs, outputs))
     rows, step = p.outer * p.length * p.inner, p.inner * p.out_channels
     if inputs == 1:  # all rows are one
-        start = np.arange(0, rows * p.groups, BLOCK)
-        fields = {"x": start, "y": start * outputs, "taps": np.minimum(BLOCK, rows * p.groups - start)}
+        start = np.arange(0, rows * p.groups, BLOCK_INPUTS)
+        fields = {"x": start, "y": start * outputs, "taps": np.minimum(BLOCK_INPUTS, rows * p.groups - start)}
     else:
-        many = p.inner if p.inner > 1 else max(BLOCK // p.in_channels, 1)
+        many = p.inner if p.inner > 1 else max(BLOCK_INPUTS // p.in_channels, 1)
         start = np.arange(0, rows, many)
-        places, apart = np.minimum(many, rows - start), p.out_channels if p.inner > 1 else inputs * step
+        places, row_stride = np.minimum(many, rows - start), p.out_channels if p.inner > 1 else inputs * step
         fields = {
             "x": start * p.in_channels,
             "y": start * inputs * p.out_channels,
             "taps": np.full_like(start, p.groups),
         }
-        fields |= {"places": places, "extra": np.full_like(start, apart)}
-    if back:
+        fields |= {"places": places, "extra": np.full_like(start, row_stride)}
+    if is_input_gradient:
         fields |= {"x": fields["y"], "y": fields["x"]}
     made.add(tile=tile, **fields)
     threads = max(1, min(threads, len(start)))
-    return Program(made, Sizes(0, 0, 0, step, 0, 0), made.parts(1, threads), p.dtype, machine, 1)
+    return TileProgram(
+        made, ArrayStrides(0, 0, 0, step, 0, 0), made.split_among_threads(1, threads), p.dtype, processor, 1
+    )

@@ -11,21 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from xconv.direct.machine import ITEM, LINE, address
+from xconv.direct.processor import ITEM_BYTES, LINE_BYTES, address
 
-KEPT = 64 << 20
+KEPT_BYTES = 64 << 20
 """Bytes of one piece up to which it is kept."""
 
 
-class _Pieces(threading.local):
+class _Buffers(threading.local):
     def __init__(self) -> None:
         self.by_name: dict[str, np.ndarray] = {}
 
 
-_pieces = _Pieces()
+_buffers = _Buffers()
 
 
-def scratch(name: str, count: int, dtype: str) -> np.ndarray[Any, Any]:
+def take_scratch(name: str, count: int, dtype: str) -> np.ndarray[Any, Any]:
     """So many numbers to be written, from the begin of a line of memory, until this thread asks for the name again.
 
     >>> first, second = (scratch("doctest", count, "float32") for count in (100, 50))
@@ -33,30 +33,30 @@ def scratch(name: str, count: int, dtype: str) -> np.ndarray[Any, Any]:
     (True, 0)
     >>> release()
     """
-    size = count * ITEM[dtype]
-    piece = _pieces.by_name.get(name)
-    if piece is None or piece.nbytes < size + LINE:
-        piece = np.empty(size + LINE, np.uint8)
-        if size <= KEPT:
-            _pieces.by_name[name] = piece
-    return _from_a_line(piece, size, dtype)
+    size = count * ITEM_BYTES[dtype]
+    buffer = _buffers.by_name.get(name)
+    if buffer is None or buffer.nbytes < size + LINE_BYTES:
+        buffer = np.empty(size + LINE_BYTES, np.uint8)
+        if size <= KEPT_BYTES:
+            _buffers.by_name[name] = buffer
+    return _align(buffer, size, dtype)
 
 
-def zeros(count: int, dtype: str) -> np.ndarray[Any, Any]:
+def make_zeros(count: int, dtype: str) -> np.ndarray[Any, Any]:
     """So many zeros from the begin of a line of memory, which nobody else has.
 
     >>> zeros(100, "float32").ctypes.data % 64
     0
     """
-    size = count * ITEM[dtype]
-    return _from_a_line(np.zeros(size + LINE, np.uint8), size, dtype)
+    size = count * ITEM_BYTES[dtype]
+    return _align(np.zeros(size + LINE_BYTES, np.uint8), size, dtype)
 
 
-def _from_a_line(piece: np.ndarray[Any, Any], size: int, dtype: str) -> np.ndarray[Any, Any]:
-    start = -address(piece) % LINE
-    return piece[start : start + size].view(dtype)
+def _align(buffer: np.ndarray[Any, Any], size: int, dtype: str) -> np.ndarray[Any, Any]:
+    start = -address(buffer) % LINE_BYTES
+    return buffer[start : start + size].view(dtype)
 
 
 def release() -> None:
     """Let go of what this thread keeps."""
-    _pieces.by_name.clear()
+    _buffers.by_name.clear()

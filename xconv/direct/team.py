@@ -21,7 +21,7 @@ class Team(Protocol):
         """Run ``worker.run(part, *arrays)`` for each part, addresses all, and wait for them."""
 
 
-def pool(worker: Worker, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
+def run_in_pool(worker: Worker, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
     """Python's threads: the function lets go of the interpreter's lock while it runs."""
     others = [_workers().submit(worker.run, part, *arrays) for part in parts[1:]]
     worker.run(parts[0], *arrays)

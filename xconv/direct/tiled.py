@@ -9,43 +9,43 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xconv.core.problem import ConvProblem
-from xconv.direct.machine import ITEM, Machine
+from xconv.direct.grouping import TileRegisters, choose_grouping
 from xconv.direct.method import Method
-from xconv.direct.program import Part, Schedule, Sizes, Tile
-from xconv.direct.routes import Room, route
+from xconv.direct.processor import ITEM_BYTES, Processor
+from xconv.direct.program import ArrayStrides, Schedule, ThreadShare, Tile
 
 
 @dataclass(frozen=True)
-class Columns:
+class ChannelBlock:
     """Output channels that are summed at a time: a count of vectors, of which the last has ``tail`` (0: all its lanes).
 
     ``width`` is how many weights of a panel belong to an input channel of a tap.
     """
 
-    first: int
+    first_channel: int
     vectors: int
     width: int
     tail: int
 
 
-def columns(channels: int, lanes: int, most: int) -> list[Columns]:
+def split_channels(channels: int, lanes: int, most: int) -> list[ChannelBlock]:
     """All output channels of a group, in blocks of about the same number of vectors.
 
-    >>> [(block.first, block.vectors, block.tail) for block in columns(70, 16, 4)]
+    >>> [(block.first_channel, block.vectors, block.tail) for block in split_channels(70, 16, 4)]
     [(0, 3, 0), (48, 2, 6)]
     """
     vectors = -(-channels // lanes)
-    many = -(-vectors // most)
-    found, first = [], 0
-    for number in range(many):
-        size = (vectors + many - 1 - number) // many
-        tail = channels % lanes if number == many - 1 else 0
-        found.append(Columns(first, size, size * lanes, tail))
-        first += size * lanes
+    count = -(-vectors // most)
+    found, first_channel = [], 0
+    for number in range(count):
+        size = (vectors + count - 1 - number) // count
+        tail = channels % lanes if number == count - 1 else 0
+        found.append(ChannelBlock(first_channel, size, size * lanes, tail))
+        first_channel += size * lanes
     return found
 
 
-class Tiled(Method):
+class TiledMethod(Method):
     """A convolution, or an input gradient, by tiles of some places and a block of output channels of a group.
 
     Attributes:
@@ -60,74 +60,87 @@ class Tiled(Method):
         self,
         direction: str,
         problem: ConvProblem,
-        machine: Machine,
-        blocks: Sequence[Columns],
+        processor: Processor,
+        channel_blocks: Sequence[ChannelBlock],
         rows: Sequence[int],
-        block: int,
+        block_bytes: int,
     ) -> None:
-        """``rows`` are those that a tile may have, ``block`` how many bytes stay in a core's cache."""
-        super().__init__(direction, problem, machine)
-        walk, item = self.walk, ITEM[problem.dtype]
-        self.columns = blocks
-        self.route = route(walk, Room(blocks[0].vectors, rows, self.x_all * item))
-        self.place: int | None = None
-        self.y_place: int | None = None
-        if self.route.by_line:
-            self.place, self.y_place = self.route.place * self.x_all, self.route.y_place * self.y_all
-        self.rows = self.route.rows
-        step = walk.step * self.x_all + self.y_all
-        self.block = max(block // (step * item), 4 * self.rows)
+        """``rows`` are those that a tile may have, ``block_bytes`` how many bytes stay in a core's cache."""
+        super().__init__(direction, problem, processor)
+        geometry, item = self.geometry, ITEM_BYTES[problem.dtype]
+        self.channel_blocks = channel_blocks
+        self.grouping = choose_grouping(
+            geometry, TileRegisters(channel_blocks[0].vectors, rows, self.x_channels * item)
+        )
+        self.x_stride: int | None = None
+        self.y_stride: int | None = None
+        if self.grouping.by_line:
+            self.x_stride, self.y_stride = (
+                self.grouping.x_step * self.x_channels,
+                self.grouping.y_step * self.y_channels,
+            )
+        self.rows = self.grouping.rows
+        place_bytes = (geometry.input_step * self.x_channels + self.y_channels) * item
+        self.block_places = max(block_bytes // place_bytes, 4 * self.rows)
         self.panels: dict[tuple[int, int], int] = {}
         self.packed_size = 0
-        for number, sweep in enumerate(walk.sweeps):
-            for column in self.columns:
-                self.panels[number, column.first] = self.packed_size
-                self.packed_size += self.groups * len(sweep.taps) * self.reads * column.width
+        for number, phase in enumerate(geometry.phases):
+            for block in self.channel_blocks:
+                self.panels[number, block.first_channel] = self.packed_size
+                self.packed_size += self.groups * len(phase.taps) * self.read_channels * block.width
 
     @abstractmethod
-    def tile(self, column: Columns, step: int) -> Tile:
-        """The tile of a block of output channels; at a border, with ``step`` elements from one place to the next."""
+    def tile(self, channel_block: ChannelBlock, border_step: int) -> Tile:
+        """The tile of a block of output channels; at a border, with ``border_step`` elements from one place to the next."""
 
     def schedule(self, threads: int) -> Schedule:
         """The tiles: for a block of places all output channels, then the next block."""
         del threads
-        made, walk = Schedule(), self.walk
-        found = self.route.pieces(self.block)
-        sweep, x, y, places, tap, taps, place, border = (
+        made, geometry = Schedule(), self.geometry
+        found = self.grouping.find_runs(self.block_places)
+        phase, x, y, places, first_tap, taps, first_input, at_border = (
             field if isinstance(field, int) else field[..., None, None] for field in found
         )
-        steps = (0, walk.step) if np.any(border) else (0,)  # between the borders, and there
-        tile = np.array([[made.number(self.tile(column, step)) for column in self.columns] for step in steps])
-        first = np.array([column.first for column in self.columns])
+        border_steps = (0, geometry.input_step) if np.any(at_border) else (0,)  # between the borders, and there
+        tile = np.array(
+            [[made.number(self.tile(block, step)) for block in self.channel_blocks] for step in border_steps]
+        )
+        first_channel = np.array([block.first_channel for block in self.channel_blocks])
         group = np.arange(self.groups)[:, None]
-        out = group * self.writes + first
-        if self.packs:
-            width = np.array([column.width for column in self.columns])
-            many = np.array([len(each.taps) for each in walk.sweeps])
-            panels = np.array(list(self.panels.values())).reshape(len(walk.sweeps), len(self.columns))
-            weight = panels[found.sweep][..., None, :] + (group * many[sweep] + tap) * self.reads * width
+        first_output_channel = group * self.written_channels + first_channel
+        if self.packs_weight:
+            width = np.array([block.width for block in self.channel_blocks])
+            tap_counts = np.array([len(each.taps) for each in geometry.phases])
+            panels = np.array(list(self.panels.values())).reshape(len(geometry.phases), len(self.channel_blocks))
+            weight = (
+                panels[found.phase][..., None, :] + (group * tap_counts[phase] + first_tap) * self.read_channels * width
+            )
         else:
-            weight = tap * self.reads * self.y_all + out
+            weight = first_tap * self.read_channels * self.y_channels + first_output_channel
         made.add(
-            tile=tile[border, np.arange(len(self.columns))],
-            x=x * self.x_all + group * self.reads,
+            tile=tile[at_border, np.arange(len(self.channel_blocks))],
+            x=x * self.x_channels + group * self.read_channels,
             weight=weight,
-            bias=out,
-            y=y * self.y_all + out,
+            bias=first_output_channel,
+            y=y * self.y_channels + first_output_channel,
             taps=taps,
             places=places,
-            extra=place,
-            turn=x // (self.block * walk.step),
+            extra=first_input,
+            turn=x // (self.block_places * geometry.input_step),
         )
-        if len(walk.sweeps) > 1:
-            made.in_turn()
+        if len(geometry.phases) > 1:
+            made.sort_by_turn()
         return made
 
-    def sizes(self) -> Sizes:
+    def strides(self) -> ArrayStrides:
         """The steps of the arrays; from line to line, where tiles go that way, instead of what borders need."""
-        found, way = super().sizes(), self.route
-        return found if way.by_line else replace(found, length=way.place * self.x_all, spread=way.y_place * self.y_all)
+        found, grouping = super().strides(), self.grouping
+        return (
+            found
+            if grouping.by_line
+            else replace(found, length=grouping.x_step * self.x_channels, tap_step=grouping.y_step * self.y_channels)
+        )
 
-    def parts(self, schedule: Schedule, threads: int) -> list[Part]:
+    def split_among_threads(self, schedule: Schedule, threads: int) -> list[ThreadShare]:
         """Some of the lines or of the entries for each thread."""
-        return schedule.parts(self.walk.lines if self.route.by_line else 1, threads)
+        return schedule.split_among_threads(self.geometry.lines if self.grouping.by_line else 1, threads)

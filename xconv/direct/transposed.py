@@ -6,30 +6,30 @@ from functools import lru_cache
 
 import numpy as np
 
-from xconv.direct.machine import here
 from xconv.direct.panels import TransposeTile
-from xconv.direct.program import Program, Schedule, Sizes
+from xconv.direct.processor import detect_processor
+from xconv.direct.program import ArrayStrides, Schedule, TileProgram
 from xconv.direct.team import Team
 
-KEPT = 512
+KEPT_SCHEDULES = 512
 """Sizes of arrays whose schedules are kept."""
 
-BLOCK = 1 << 16
+BLOCK_NUMBERS = 1 << 16
 """Numbers of a run of squares: threads share runs."""
 
 
 def transpose(x: int, y: int, size: tuple[int, int, int], dtype: str, threads: int, team: Team) -> None:
     """Write the (lines, columns, rows) of an array of (lines, rows, columns), from its address to another."""
-    _program(*size, dtype, threads)(x, 0, None, y, team)
+    _get_program(*size, dtype, threads)(x, 0, None, y, team)
 
 
-@lru_cache(maxsize=KEPT)
-def _program(lines: int, rows: int, columns: int, dtype: str, threads: int) -> Program:
-    made, machine = Schedule(), here()
-    lanes = machine.lanes(dtype)
-    step = max(BLOCK // rows // lanes, 1) * lanes
+@lru_cache(maxsize=KEPT_SCHEDULES)
+def _get_program(lines: int, rows: int, columns: int, dtype: str, threads: int) -> TileProgram:
+    made, processor = Schedule(), detect_processor()
+    lanes = processor.lanes(dtype)
+    step = max(BLOCK_NUMBERS // rows // lanes, 1) * lanes
     start, tile = np.arange(0, columns, step), made.number(TransposeTile())
     made.add(tile=tile, x=start, y=start * rows, taps=np.minimum(step, columns - start), places=rows, extra=rows)
-    sizes = Sizes(rows * columns, 0, rows * columns, columns, 0, 0)
-    threads = max(1, min(threads, lines * rows * columns // BLOCK))
-    return Program(made, sizes, made.parts(lines, threads), dtype, machine, 1)
+    sizes = ArrayStrides(rows * columns, 0, rows * columns, columns, 0, 0)
+    threads = max(1, min(threads, lines * rows * columns // BLOCK_NUMBERS))
+    return TileProgram(made, sizes, made.split_among_threads(lines, threads), dtype, processor, 1)

@@ -102,12 +102,12 @@ def compiler() -> Compiler:
     """Whether code can be compiled in this process, and for what."""
     from xconv.direct import objectcache
     from xconv.direct.availability import unavailable as without
-    from xconv.direct.machine import here
+    from xconv.direct.processor import detect_processor
 
     reason, version = without(), installed_version("llvmlite")
     if reason is not None:
         return Compiler(reason, version, None, None)
-    return Compiler(None, version, here().cpu, here().vector, objectcache.described())
+    return Compiler(None, version, detect_processor().cpu, detect_processor().vector, objectcache.describe())
 
 
 def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from xconv.direct.formulation import Direct
 from xconv.direct.machine import address
 from xconv.direct.order import IN_ORDER
-from xconv.direct.team import pool
+from xconv.direct.team import run_in_pool
 from xconv_tensorflow.formulations.shapes import Tensor, may_be_differentiated
 from xconv_tensorflow.threads import threads
 
@@ -26,7 +26,7 @@ LARGE = 1 << 24
 class EagerTensors:
     """Tensors that have a value, in the memory of the CPU."""
 
-    team = staticmethod(pool)
+    team = staticmethod(run_in_pool)
 
     def wants_gradients(self, *arrays: Tensor | None) -> bool:
         del arrays

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xconv.direct.formulation import Direct
 from xconv.direct.order import BACKWARDS, FIRST, IN_ORDER
-from xconv.direct.team import OpenMP, Team, pool
+from xconv.direct.team import OpenMP, Team, run_in_pool
 from xconv_torch.formulations.shapes import empty, settled
 
 _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
@@ -82,7 +82,7 @@ def _team() -> Team:
             return OpenMP(library)
         except (OSError, AttributeError):
             continue
-    return pool
+    return run_in_pool
 
 
 DIRECT = Direct(Tensors())

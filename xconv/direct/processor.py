@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-ITEM = {"float32": 4, "float64": 8}
+ITEM_BYTES = {"float32": 4, "float64": 8}
 """Bytes of the element types that are computed in."""
 
-LINE = 64
+LINE_BYTES = 64
 """Bytes of a line of memory; every array of a framework begins with one."""
 
 
@@ -29,7 +29,7 @@ def address(array: Any) -> int:
 
 
 @dataclass(frozen=True)
-class Machine:
+class Processor:
     """What the shape of a loop depends on: the width of a vector in bytes, and how many registers hold one."""
 
     vector: int
@@ -39,11 +39,11 @@ class Machine:
 
     def lanes(self, dtype: str) -> int:
         """Numbers in a vector."""
-        return self.vector // ITEM[dtype]
+        return self.vector // ITEM_BYTES[dtype]
 
 
 @cache
-def here() -> Machine:
+def detect_processor() -> Processor:
     """The processor of this process."""
     import llvmlite.binding as llvm
 
@@ -52,7 +52,7 @@ def here() -> Machine:
     has = llvm.get_host_cpu_features()
     cpu, features = llvm.get_host_cpu_name(), has.flatten()
     if has.get("avx512f") and has.get("avx512vl"):
-        return Machine(64, 32, cpu, features)
+        return Processor(64, 32, cpu, features)
     if has.get("avx2") and has.get("fma"):
-        return Machine(32, 16, cpu, features)
-    return Machine(16, 32 if has.get("neon") else 16, cpu, features)
+        return Processor(32, 16, cpu, features)
+    return Processor(16, 32 if has.get("neon") else 16, cpu, features)
