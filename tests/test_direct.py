@@ -18,25 +18,23 @@ from xconv.core import reference
 from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.direct import functions
 from xconv.direct.availability import unavailable
-from xconv.direct.dense import DenseMethod, ConstantWeightDenseMethod
+from xconv.direct.dense import ConstantWeightDenseMethod, DenseMethod
 from xconv.direct.depthwise import DepthwiseMethod
 from xconv.direct.depthwise_weights import DepthwiseWeightMethod
+from xconv.direct.grouping import AcrossLines, AlongRow, AlongSignal, TileRegisters, choose_grouping
 from xconv.direct.groups import has_repeated_input
-from xconv.direct.processor import LINE_BYTES, Processor, detect_processor
 from xconv.direct.method import is_streamed
 from xconv.direct.narrow import NarrowMethod
-from xconv.direct.prepared import AnyComputation, Computation, RepeatedComputation, choose_method, prepare
-from xconv.direct.grouping import AlongSignal, AlongRow, AcrossLines, TileRegisters, route
 from xconv.direct.phases import DirectionGeometry
+from xconv.direct.prepared import AnyComputation, Computation, RepeatedComputation, choose_method, prepare
+from xconv.direct.processor import CACHE_LINE_BYTES, Processor, detect_processor
 from xconv.direct.team import run_in_pool
 from xconv.direct.transposed import transpose
 from xconv.direct.weights import WeightMethod
 
-PROCESSORS = (
-    [detect_processor(), Processor(32, 16, "x86-64-v3"), Processor(16, 16)]
-    if detect_processor().vector > 16
-    else [detect_processor()]
-)
+PROCESSORS = [detect_processor()]
+if detect_processor().vector_bytes > 16:
+    PROCESSORS += [Processor(32, 16, "x86-64-v3"), Processor(16, 16)]
 """This processor, and what older ones have: their code runs here too."""
 
 LARGEST = 3
@@ -67,9 +65,9 @@ def integers(shape: tuple[int, ...], dtype: str, seed: int = 0) -> Any:
 
 def aligned(shape: tuple[int, ...], dtype: str) -> Any:
     """An array of nothing yet, that begins with a line of memory, as a framework's does."""
-    memory = np.empty(int(np.prod(shape)) * np.dtype(dtype).itemsize + LINE_BYTES, np.uint8)
-    start = -memory.ctypes.data % LINE_BYTES
-    array = memory[start : memory.size - LINE_BYTES + start].view(dtype).reshape(shape)
+    memory = np.empty(int(np.prod(shape)) * np.dtype(dtype).itemsize + CACHE_LINE_BYTES, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE_BYTES
+    array = memory[start : memory.size - CACHE_LINE_BYTES + start].view(dtype).reshape(shape)
     array[...] = np.nan
     return array
 
@@ -122,7 +120,7 @@ def test_every_bit_is_right(
     if problem.output_length < 1:
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xconv.direct.prepared.SHARE", 0.01)  # threads have something to do in small problems too
+        patch.setattr("xconv.direct.prepared.THREAD_PRODUCTS", 0.01)  # small problems have work for several threads too
         for direction in DIRECTIONS:
             check(problem, direction, processor, threads, biased, constant_weight)
 
@@ -143,13 +141,15 @@ def small_groups(draw: st.DrawFn) -> ConvProblem:
 @example(ConvProblem(7, 40, 1, 600, 1200, kernel=3, groups=300, padding=(1, 1)), PROCESSORS[0], 2, 1)
 @example(ConvProblem(2, 0, 1, 6, 8, kernel=3, groups=2, padding=(3, 3)), PROCESSORS[0], 1, 1)
 @example(ConvProblem(2, 40, 5, 4, 32, kernel=3, groups=2, padding=(3, 0), stride=2), PROCESSORS[0], 1, 1)
-def test_small_groups_are_channels_alone(problem: ConvProblem, processor: Processor, threads: int, cached: int) -> None:
+def test_small_groups_are_computed_as_depthwise(
+    problem: ConvProblem, processor: Processor, threads: int, cached: int
+) -> None:
     """In one piece, or a line at a time."""
     if problem.output_length < 1 or not has_repeated_input(problem):
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xconv.direct.prepared.SHARE", 0.01)
-        patch.setattr("xconv.direct.prepared.CACHED", cached)
+        patch.setattr("xconv.direct.prepared.THREAD_PRODUCTS", 0.01)
+        patch.setattr("xconv.direct.prepared.CACHED_BYTES", cached)
         for direction in DIRECTIONS:
             check(problem, direction, processor, threads, biased=True)
 
@@ -157,8 +157,8 @@ def test_small_groups_are_channels_alone(problem: ConvProblem, processor: Proces
 def test_each_kind_of_layer_has_its_method() -> None:
     dense, depthwise = ConvProblem(1, 40, 1, 16, 32, kernel=3), ConvProblem(1, 40, 1, 16, 16, kernel=3, groups=16)
     to_one, single = ConvProblem(1, 40, 1, 32, 1, kernel=3), ConvProblem(1, 40, 1, 1, 1, kernel=3)
-    kinds = {(problem, each): choose_method(each, problem, detect_processor()) for problem in (dense, depthwise, to_one, single)
-             for each in DIRECTIONS}  # fmt: skip
+    layers = dense, depthwise, to_one, single
+    kinds = {(layer, each): choose_method(each, layer, detect_processor()) for layer in layers for each in DIRECTIONS}
     assert [kinds[dense, each] for each in DIRECTIONS] == [DenseMethod, DenseMethod, WeightMethod]
     assert [kinds[to_one, each] for each in DIRECTIONS] == [NarrowMethod, DenseMethod, WeightMethod]
     for problem in (depthwise, single):
@@ -178,7 +178,7 @@ def test_weights_are_brought_into_order_where_that_is_worth_it() -> None:
         assert DenseMethod("input_gradient", problem, detect_processor()).packs_weight
 
 
-def test_each_way_through_the_places_is_taken() -> None:
+def test_each_grouping_of_places_is_chosen() -> None:
     signal = ConvProblem(1, 400, 1, 16, 64, kernel=3, padding=(1, 1))
     rows = ConvProblem(60, 7, 1, 16, 64, kernel=7, padding=(3, 3))  # a third of the taps would be padding
     columns = ConvProblem(1, 20, 60, 16, 64, kernel=3, padding=(1, 1))
@@ -191,7 +191,7 @@ def test_each_way_through_the_places_is_taken() -> None:
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_threads_and_batch_do_not_change_a_bit(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xconv.direct.prepared.SHARE", 1)
+    monkeypatch.setattr("xconv.direct.prepared.THREAD_PRODUCTS", 1)
     problem = ConvProblem(6, 50, 1, 24, 40, kernel=5, padding=(2, 2))
     rng = np.random.default_rng(0)
     x, dy = (rng.standard_normal(shape, "float32") for shape in (problem.input_shape, problem.output_shape))
@@ -211,14 +211,16 @@ def test_threads_and_batch_do_not_change_a_bit(direction: str, monkeypatch: pyte
 
 def test_large_results_are_written_past_the_caches() -> None:
     problem = ConvProblem(3, 50_000, 1, 2, 64, kernel=3)  # 38 MB
-    assert is_streamed(DenseMethod("forward", problem, detect_processor()), 64) == (detect_processor().vector == 64)
+    assert is_streamed(DenseMethod("forward", problem, detect_processor()), 64) == (
+        detect_processor().vector_bytes == 64
+    )
     assert not is_streamed(DenseMethod("forward", replace(problem, outer=1), detect_processor()), 64)
     assert not is_streamed(DenseMethod("forward", replace(problem, out_channels=65), detect_processor()), 65)
     assert check(problem, "forward", detect_processor(), 2, biased=False) is DenseMethod
-    if detect_processor().vector == LINE_BYTES:
+    if detect_processor().vector_bytes == CACHE_LINE_BYTES:
         ready = Computation("forward", problem, 1, detect_processor())
         with pytest.raises(ValueError, match="a multiple of 64"):
-            ready.run(0, 0, None, LINE_BYTES + 4, run_in_pool)
+            ready.run(0, 0, None, CACHE_LINE_BYTES + 4, run_in_pool)
     wide = ConvProblem(1, 5000, 1, 2048, 2048, kernel=2, groups=2048, padding=(1, 0))
     assert check(wide, "forward", detect_processor(), 2, biased=True) is DepthwiseMethod
 
@@ -229,7 +231,7 @@ def test_a_layer_is_compiled_once_for_all_lengths_and_batches(monkeypatch: pytes
 
     for direction in DIRECTIONS:
         prepare(direction, layer(2, 500), 1)
-    monkeypatch.setattr(functions, "machine_code", None)
+    monkeypatch.setattr(functions, "compile_object", None)
     for outer, length in ((2, 501), (5, 4000), (1, 460)):
         for direction in DIRECTIONS:
             prepare(direction, layer(outer, length), 1)
@@ -249,8 +251,7 @@ import ctypes, mmap, sys
 import numpy as np
 from tests.test_direct import PROCESSORS, compute
 from xconv import reference
-from xconv.direct.groups import has_repeated_input
-from xconv.direct.prepared import AnyComputation, Computation, RepeatedComputation
+from xconv.direct.prepared import Computation
 from xconv.direct.transposed import transpose
 from xconv.direct.team import run_in_pool
 from xconv.core.problem import DIRECTIONS, ConvProblem
@@ -297,7 +298,7 @@ for problem in (
                 a, b = at_the_edge(a, end), at_the_edge(b, end)
                 result = at_the_edge(np.zeros(wanted.shape, "float32"), end)
                 got = compute(Computation(direction, problem, 1, processor), a, b, None, result)
-                assert np.array_equal(got, wanted), (problem, direction, processor.vector)
+                assert np.array_equal(got, wanted), (problem, direction, processor.vector_bytes)
 for shape in ((1, 19, 35), (2, 3, 50), (1, 64, 7)):
     for end in (False, True):
         x = at_the_edge(np.random.default_rng(0).standard_normal(shape, "float32"), end)
@@ -345,11 +346,10 @@ from dataclasses import replace
 import numpy as np
 from tests.test_direct import compute
 from xconv.direct.processor import detect_processor
-from xconv.direct.groups import has_repeated_input
-from xconv.direct.prepared import AnyComputation, Computation, RepeatedComputation
+from xconv.direct.prepared import Computation
 from xconv.core.problem import ConvProblem
 import xconv.direct.prepared as module
-module.SHARE = 1
+module.THREAD_PRODUCTS = 1
 problem = ConvProblem(8, 50, 1, 4, 16, kernel=3)
 ready = Computation("forward", problem, 2, detect_processor())
 x, w = np.ones(problem.input_shape, "float32"), np.ones(problem.weight_shape, "float32")

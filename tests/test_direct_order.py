@@ -6,7 +6,7 @@ The numbers are random ones, so that another order would have other bits; some a
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tests.test_direct import PROCESSORS, aligned, compute, problems, small_groups
 from xconv.core.problem import ConvProblem
 from xconv.direct.groups import has_repeated_input
-from xconv.direct.processor import Processor, detect_processor
 from xconv.direct.prepared import AnyComputation, Computation, RepeatedComputation
+from xconv.direct.processor import Processor, detect_processor
 from xconv.direct.scratch import _buffers, release
 from xconv.direct.tiled import TiledMethod
 
@@ -154,7 +154,7 @@ def check_all_else(direction: str, problem: ConvProblem, processor: Processor) -
     """Threads, batch, weights that are packed for good, a bias, pads."""
     signal, weight = operands(direction, problem)
 
-    def finish_gradient(of: ConvProblem, signal: Any, bias: Any = None, **how: Any) -> Any:
+    def result(of: ConvProblem, signal: Any, bias: Any = None, **how: Any) -> Any:
         return run(ready(direction, of, processor, **how), direction, of, signal, weight, bias)
 
     whole = result(problem, signal)
@@ -175,7 +175,7 @@ def check_all_else(direction: str, problem: ConvProblem, processor: Processor) -
 @pytest.fixture(autouse=True)
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads have something to do in small problems too."""
-    monkeypatch.setattr("xconv.direct.prepared.SHARE", 0.01)
+    monkeypatch.setattr("xconv.direct.prepared.THREAD_PRODUCTS", 0.01)
 
 
 @pytest.mark.parametrize("direction", SIGNALS)
@@ -191,21 +191,21 @@ def test_each_place_alone_has_the_bits_of_the_whole(name: str, direction: str, d
 
 @pytest.mark.parametrize("direction", SIGNALS)
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("machine", PROCESSORS, ids=lambda processor: f"{processor.vector} bytes")
+@pytest.mark.parametrize("machine", PROCESSORS, ids=lambda processor: f"{processor.vector_bytes} bytes")
 def test_threads_batch_pads_and_bias_change_no_bit(name: str, direction: str, processor: Processor) -> None:
     check_all_else(direction, LAYERS[name], processor)
 
 
-def test_the_layers_take_every_method_and_every_way() -> None:
+def test_the_layers_take_every_method_and_every_grouping() -> None:
     methods = {
         type(ready(each, problem, detect_processor()).method).__name__
         for problem in LAYERS.values()
         for each in SIGNALS
     }
-    assert methods == {"Dense", "Narrow", "Depthwise"}
+    assert methods == {"DenseMethod", "NarrowMethod", "DepthwiseMethod"}
     found = [ready(each, problem, detect_processor()).method for problem in LAYERS.values() for each in SIGNALS]
-    ways = {(type(each).__name__, type(each.grouping).__name__) for each in found if isinstance(each, TiledMethod)}
-    assert ways == {(method, way) for method in ("Dense", "Narrow") for way in ("Along", "Inner", "Lines")}
+    groupings = {(type(each).__name__, type(each.grouping).__name__) for each in found if isinstance(each, TiledMethod)}
+    assert groupings == set(product(("DenseMethod", "NarrowMethod"), ("AlongSignal", "AlongRow", "AcrossLines")))
 
 
 @ALL

@@ -10,10 +10,10 @@ import pytest
 
 from tests.test_direct_order import LAYERS
 from xconv.core.problem import DIRECTIONS, ConvProblem
-from xconv.direct.processor import detect_processor
-from xconv.direct.prepared import Computation, prepare
 from xconv.direct.grouping import AcrossLines
 from xconv.direct.phases import DirectionGeometry
+from xconv.direct.prepared import Computation, prepare
+from xconv.direct.processor import detect_processor
 from xconv.direct.tiled import TiledMethod
 
 STEPS, OF_PHASE = 700, 20
@@ -49,7 +49,7 @@ def steps(direction: str, problem: ConvProblem) -> int:
 def test_a_new_length_takes_few_steps(name: str, direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     known, new = (replace(LONG[name], length=length) for length in (6400, 6432))
     prepare(direction, known, 1)
-    monkeypatch.setattr("xconv.direct.functions.machine_code", None)  # nothing is compiled
+    monkeypatch.setattr("xconv.direct.functions.compile_object", None)  # nothing is compiled
     assert steps(direction, new) < STEPS + OF_PHASE * len(DirectionGeometry(direction, new).phases)
 
 

@@ -55,7 +55,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         found.append(given)
         return own(*given)
 
-    monkeypatch.setattr(functions, "machine_code", counted)
+    monkeypatch.setattr(functions, "compile_object", counted)
     return found
 
 
@@ -77,8 +77,8 @@ def test_a_function_is_made_once_however_many_threads_ask(made: list[Any]) -> No
 
 def test_what_is_held_stays_whatever_is_made_later(made: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A few functions are kept, a few share a linker; those that somebody holds still run."""
-    monkeypatch.setattr(functions, "KEPT", 8)
-    monkeypatch.setattr(linked, "TOGETHER", 4)
+    monkeypatch.setattr(functions, "KEPT_FUNCTIONS", 8)
+    monkeypatch.setattr(linked, "OBJECTS_PER_LINKER", 4)
     kept = Functions()
     held = {number: kept.get([storing(number)], detect_processor())[0] for number in range(0, 40, 3)}
     for number in range(40):

@@ -17,8 +17,8 @@ import pytest
 
 from xconv.direct import objectcache
 from xconv.direct.dense import DenseTile
-from xconv.direct.processor import Processor, detect_processor
 from xconv.direct.narrow import NarrowTile
+from xconv.direct.processor import Processor, detect_processor
 
 CODE = bytes(range(256)) * 9
 
@@ -146,7 +146,7 @@ def test_where_it_cannot_be_written_nothing_happens(
 def test_it_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go first, and what was not written to its end; what is read is young again, others' files stay."""
     names = [f"{number:064x}" for number in range(50)]
-    monkeypatch.setattr(objectcache, "LIMIT", 20 * len(objectcache._content(names[0], CODE)))
+    monkeypatch.setattr(objectcache, "LIMIT_BYTES", 20 * len(objectcache._content(names[0], CODE)))
     objectcache.write(names[0], CODE)
     old = time.time() - 100 * 24 * 3600
     others, unfinished, abandoned = folder / "others", f"{names[0]}.{0:032x}", f"{names[0]}.{1:032x}"
@@ -172,7 +172,11 @@ def test_its_key_is_all_that_makes_the_code(monkeypatch: pytest.MonkeyPatch) -> 
         objectcache.key("tile", tile, dtype, which)
         for tile in (dense, narrow, DenseTile(6, 4, 0, 48, 48, 97, 64, 1))
         for dtype in ("float32", "float64")
-        for which in (processor, Processor(processor.vector, processor.registers, processor.cpu), Processor(16, 16))
+        for which in (
+            processor,
+            Processor(processor.vector_bytes, processor.vector_registers, processor.cpu),
+            Processor(16, 16),
+        )
     }
     assert len(keys) == 18
     own = objectcache.key("tile", dense)

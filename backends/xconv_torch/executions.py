@@ -65,8 +65,8 @@ def is_traced() -> bool:
     return torch._C._get_tracing_state() is not None
 
 
-def is_watched() -> bool:
-    """Whether somebody sees what is done to tensors: a transform, a dispatch mode, dual numbers, a trace."""
+def is_intercepted() -> bool:
+    """Whether calls of ops are intercepted: by a transform of functions, a dispatch mode, dual numbers or a trace."""
     return bool(transforms_active() or dispatch_modes() or forward_ad._current_level >= 0 or is_traced())
 
 
@@ -78,7 +78,7 @@ def execution(*arrays: Tensor | None) -> str:
         return INDUCTOR if is_alone() and all(_is_plain_to_a_compiler(array) for array in arrays) else GRAPH
     if is_traced():
         return EXPORT
-    return GRAPH if is_watched() or not all(map(is_plain, arrays)) else EAGER
+    return GRAPH if is_intercepted() or not all(map(is_plain, arrays)) else EAGER
 
 
 def _is_plain_to_a_compiler(array: Tensor | None) -> bool:
@@ -122,7 +122,7 @@ def has_known_sizes(problem: ConvProblem) -> bool:
 def signature(x: Tensor, weight: Tensor, bias: Tensor | None) -> Hashable | None:
     """All that a plan of eager tensors depends on; None where a call must be looked at in full.
 
-    Written out, because each call of a repeated call costs as much as a view: :func:`is_watched` and :func:`is_plain`.
+    Written out, because each call of a repeated call costs as much as a view: :func:`is_intercepted` and :func:`is_plain`.
     """
     if (
         is_compiling()

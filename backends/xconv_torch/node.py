@@ -24,7 +24,7 @@ from xconv.core.operations import along
 from xconv.core.plan import AUTO, LOCAL, Plan
 from xconv.core.problem import DIRECTIONS, ConvProblem, Size
 from xconv.core.target import CHANNELS_FIRST, CHANNELS_LAST, INDUCTOR, Target
-from xconv.direct.order import FIRST
+from xconv.direct.order import MemoryOrder
 from xconv.planning.planner import plan_call, problem_of, values_of
 from xconv_torch.formulations import FORMULATIONS
 from xconv_torch.formulations.direct import DIRECT
@@ -50,7 +50,7 @@ def node(
 def _node(
     a: Tensor, b: Tensor, bias: Tensor | None, direction: str, names: Sequence[str], sizes: Sequence[int], axis: int
 ) -> Tensor:
-    first = direction != "weight_gradient" and DIRECT.memory.lies(a) == FIRST
+    first = direction != "weight_gradient" and DIRECT.memory.memory_order(a) is MemoryOrder.CHANNELS_FIRST
     y: Tensor = torch.ops.xconv.convolution(a, b, bias, direction, names, sizes, axis, first)
     return y
 
@@ -80,7 +80,7 @@ def _chosen_now(name: str, direction: str, problem: ConvProblem, axis: int, a: T
         if form.unsupported(direction, problem) is None:
             return form
         name = AUTO
-    first = DIRECT.memory.lies(a) == FIRST
+    first = DIRECT.memory.memory_order(a) is MemoryOrder.CHANNELS_FIRST
     layout = LAYOUTS[("NCW" if first else "NWC") if a.ndim == 3 else ("NCHW" if first else "NHWC")]
     target = Target("torch", "cpu", CHANNELS_FIRST if first else CHANNELS_LAST, torch.get_num_threads(), INDUCTOR)
     operation = next(row for row in along(a.ndim) if row.axis == axis)

@@ -12,7 +12,7 @@ import xconv
 from tests.test_direct_order import LAYERS, assert_same_bits, numbers, piece
 from xconv.calls import dispatch
 from xconv.core.problem import ConvProblem
-from xconv_tensorflow.formulations.direct import ALIGNED, DIRECT, LARGE
+from xconv_tensorflow.formulations.direct import ALIGNMENT_BYTES, DIRECT, LARGE_BYTES
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     dispatch.forget()
     found: list[str] = []
-    right = formulation._prepared
+    right = formulation._prepare
 
     def spy(direction: str, problem: ConvProblem, dtype: str, threads: int) -> Any:
         found.append(direction)
         return right(direction, problem, dtype, threads)
 
-    monkeypatch.setattr(formulation, "_prepared", spy)
+    monkeypatch.setattr(formulation, "_prepare", spy)
     return found
 
 
@@ -81,12 +81,12 @@ def test_no_plan_for_a_graph_names_what_needs_memory() -> None:
     assert "direct" in (choice.formulation, *choice.alternatives)
 
 
-@pytest.mark.parametrize("size", [8, LARGE // 4])
+@pytest.mark.parametrize("size", [8, LARGE_BYTES // 4])
 def test_results_are_tensors_as_any_other(size: int) -> None:
     """Aligned for every kernel of TensorFlow's, and theirs to keep."""
     made, address = DIRECT.memory.empty(tf.zeros(1), (2, size))
     assert address == DIRECT.memory.address(made) == np.asarray(made).ctypes.data
-    assert address % ALIGNED == 0
+    assert address % ALIGNMENT_BYTES == 0
     assert made.device.endswith("CPU:0")
     x, w = tf.ones((1, size // 8 + 2, 8)), tf.ones((3, 8, 8))
     y = xconv.conv1d(x, w, formulation="direct")

@@ -16,7 +16,15 @@ from torch.utils.flop_counter import FlopCounterMode
 import xconv
 from xconv.calls import dispatch
 from xconv.core.problem import ConvProblem
-from xconv.direct.order import BACKWARDS, FIRST, IN_ORDER, to_channels_last, from_channels_last, kernel
+from xconv.direct.order import (
+    CHANNELS_FIRST,
+    OTHER,
+    REVERSED,
+    ROW_MAJOR,
+    from_channels_last,
+    kernel_in_order,
+    to_channels_last,
+)
 from xconv.direct.scratch import release, take_scratch
 from xconv.direct.team import OpenMP
 from xconv.planning import wisdom
@@ -38,13 +46,13 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from xconv.direct import formulation
 
     found: list[str] = []
-    right = formulation._prepared
+    right = formulation._prepare
 
     def spy(direction: str, problem: ConvProblem, dtype: str, threads: int) -> Any:
         found.append(direction)
         return right(direction, problem, dtype, threads)
 
-    monkeypatch.setattr(formulation, "_prepared", spy)
+    monkeypatch.setattr(formulation, "_prepare", spy)
     return found
 
 
@@ -120,22 +128,22 @@ def test_arrays_in_another_order_are_turned(shape: tuple[int, ...], dtype: str) 
     memory = DIRECT.memory
     first = torch.randn(*shape).to(getattr(torch, dtype))
     last = first.movedim(1, -1)
-    assert memory.lies(first) == IN_ORDER
-    assert memory.lies(last) == FIRST
+    assert memory.memory_order(first) is ROW_MAJOR
+    assert memory.memory_order(last) is CHANNELS_FIRST
     holder, address = to_channels_last(memory, last, dtype, "test")
     assert np.array_equal(np.asarray(holder).reshape(last.shape), last.numpy())
     back = from_channels_last(memory, address, last, last.shape, dtype)
     assert torch.equal(back, last)
     assert back.movedim(-1, 1).is_contiguous()
     if len(shape) == 3:
-        backwards = first.permute(2, 1, 0)
-        assert memory.lies(backwards) == BACKWARDS
-        assert np.array_equal(kernel(memory, backwards, dtype), backwards.numpy())
-    assert memory.lies(first[:, 1:, ::2]) == ""
+        reversed_axes = first.permute(2, 1, 0)
+        assert memory.memory_order(reversed_axes) is REVERSED
+        assert np.array_equal(kernel_in_order(memory, reversed_axes, dtype), reversed_axes.numpy())
+    assert memory.memory_order(first[:, 1:, ::2]) is OTHER
 
 
 def test_what_is_kept_is_bounded_and_released(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xconv.direct.scratch.KEPT", 1000)
+    monkeypatch.setattr("xconv.direct.scratch.KEPT_BYTES", 1000)
     release()
     small, large = take_scratch("small", 200, "float32"), take_scratch("large", 400, "float32")
     assert take_scratch("small", 100, "float32").ctypes.data == small.ctypes.data
@@ -169,7 +177,7 @@ def test_results_lie_in_memory_as_the_input_did(layout: str, trained: bool, comp
 
 
 def test_the_threads_are_torch_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xconv.direct.prepared.SHARE", 1)
+    monkeypatch.setattr("xconv.direct.prepared.THREAD_PRODUCTS", 1)
     before = torch.get_num_threads()
     assert isinstance(DIRECT.memory.team, OpenMP)
     x, w = integers(5, 64, 16), integers(3, 16, 24)

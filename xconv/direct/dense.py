@@ -130,7 +130,7 @@ class DenseMethod(TiledMethod):
     reuses, far_reuses = 32, 8
 
     def __init__(self, direction: str, problem: ConvProblem, processor: Processor) -> None:
-        shapes, item = TILE_PLACES[processor.registers], ITEM_BYTES[problem.dtype]
+        shapes, item = TILE_PLACES[processor.vector_registers], ITEM_BYTES[problem.dtype]
         writes = problem.group_in if direction == "input_gradient" else problem.group_out
         blocks = split_channels(writes, processor.lanes(problem.dtype), max(shapes))
         rows = range(1, shapes[blocks[0].vectors] + 1)

@@ -144,7 +144,7 @@ class DepthwiseMethod(Method):
 
     def _shape(self, shared: bool) -> tuple[int, int]:
         """Steps and vectors of a tile."""
-        many, sums = -(-self.period // self.lanes), SUM_VECTORS[self.processor.registers]
+        many, sums = -(-self.period // self.lanes), SUM_VECTORS[self.processor.vector_registers]
         if shared and self.kernel >= TALL_TILE_TAPS:
             return sums * 3 // 4, 1
         if many <= 4:
@@ -164,7 +164,7 @@ class DepthwiseMethod(Method):
         for count in sorted(set(runs.places.tolist())):
             these = np.flatnonzero(runs.places == count)[:, None]
             for lanes, rows, at, steps in self._pieces(count, geometry.input_step):
-                vectors = self.vectors if rows > 1 else SUM_VECTORS[self.processor.registers] // 2
+                vectors = self.vectors if rows > 1 else SUM_VECTORS[self.processor.vector_registers] // 2
                 step, y_step, row = ahead * lanes, y_ahead * lanes, geometry.kernel_step * self.period
                 # a step alone keeps nothing for the next tap: unless all are so, it is a border's, and a loop will do
                 unrolled_taps = self.unrolled_taps if rows > 1 or self.rows == 1 else 1

@@ -89,7 +89,7 @@ class DepthwiseWeightMethod(Method):
         [self.phase], self.channels = self.geometry.phases, problem.in_channels
         self.period = Period(self.geometry, self.x_channels, self.lanes)
         self.taps = -(-self.kernel // -(-self.kernel // MAX_TILE_TAPS))
-        self.vectors = min(SUM_VECTORS[processor.registers] // self.taps, 4)
+        self.vectors = min(SUM_VECTORS[processor.vector_registers] // self.taps, 4)
         self.block_places = max(
             BLOCK_BYTES // (ITEM_BYTES[problem.dtype] * self.x_channels * (self.phase.input_step + 1)), MIN_BLOCK_PLACES
         )

@@ -15,7 +15,14 @@ from xconv.core.formulation import Array, Formulation
 from xconv.core.problem import ConvProblem
 from xconv.direct.availability import unavailable
 from xconv.direct.groups import as_depthwise, fills_vectors, has_repeated_input
-from xconv.direct.order import FIRST, IN_ORDER, from_channels_last, kernel_in_order, to_channels_last
+from xconv.direct.order import (
+    CHANNELS_FIRST,
+    ROW_MAJOR,
+    MemoryOrder,
+    from_channels_last,
+    kernel_in_order,
+    to_channels_last,
+)
 from xconv.direct.processor import ITEM_BYTES, address
 from xconv.direct.scratch import take_scratch
 from xconv.direct.team import Team
@@ -30,43 +37,52 @@ GRADIENT_ROWS = 6
 
 
 class Memory(Protocol):
-    """What a framework's arrays are to code that knows addresses."""
+    """The memory of a framework's arrays, for code that reads and writes by address.
+
+    Arrays are of the framework, float32 or float64, in the memory of the CPU. Signals are channels last, (N, L, C) or
+    (N, H, W, C); weights are (taps, input channels of a group, output channels); a bias is (output channels,).
+    """
 
     team: Team
-    """The framework's own threads, if it has any that others may use."""
+    """What runs the shares of the threads: the framework's own threads where others may use them."""
 
     def wants_gradients(self, *arrays: Array | None) -> bool:
-        """Whether a gradient may be asked for of what is computed of these arrays."""
+        """Whether the framework may ask for gradients of what is computed from arrays of any shapes and dtypes."""
 
-    def lies(self, array: Array) -> str:
-        """In which order it lies in memory: IN_ORDER, FIRST, BACKWARDS, or another, which is an empty text."""
+    def memory_order(self, array: Array) -> MemoryOrder:
+        """The order of an array's numbers in memory, for any shape and dtype."""
 
-    def ordered(self, array: Array) -> Array:
-        """The array, or a copy of it in the order of its axes."""
+    def to_row_major(self, array: Array) -> Array:
+        """The array, or a row-major copy: the same shape and dtype."""
 
-    def permuted(self, array: Array, axes: tuple[int, ...]) -> Array:
-        """The array with its axes in another order."""
+    def permute(self, array: Array, axes: tuple[int, ...]) -> Array:
+        """The array with axis ``axes[i]`` as its axis ``i``, of shape ``[array.shape[i] for i in axes]``: a view or a
+        copy of the same dtype."""
 
     def dtype(self, array: Array) -> str:
-        """The NumPy name of its element type: float32 or float64, of what is not hidden."""
+        """``"float32"`` or ``"float64"``, the type of the numbers of an array of any shape."""
 
     def address(self, array: Array) -> int:
-        """Where it lies."""
+        """The address of the first number of an array of any shape, in bytes."""
 
-    def view(self, array: Array) -> np.ndarray:
-        """Its numbers as a NumPy array, of its memory where that holds them."""
+    def to_numpy(self, array: Array) -> np.ndarray:
+        """A row-major NumPy array of the same shape and dtype: the array's memory where that is possible, or a copy."""
 
-    def settled(self, array: Array) -> Array:
-        """The array, or a copy whose memory holds its numbers."""
+    def materialize(self, array: Array) -> Array:
+        """The array, or a copy of the same shape and dtype if its memory does not hold its numbers: a sign or zeros
+        that the framework keeps beside it."""
 
     def empty(self, like: Array, shape: Sequence[int]) -> tuple[Array, int]:
-        """An array to be written, and where it lies."""
+        """A new row-major array of ``shape`` and of the dtype of ``like``, with any numbers, and its address in bytes.
+
+        The address is a multiple of :data:`~xconv.direct.processor.CACHE_LINE_BYTES`.
+        """
 
     def from_numpy(self, array: np.ndarray) -> Array:
-        """An array of the framework."""
+        """An array of the same shape and dtype, which may share the memory of the NumPy array."""
 
     def threads(self) -> int:
-        """How many threads may compute."""
+        """How many threads may compute a call, at least 1."""
 
 
 class Direct(Formulation):
@@ -157,7 +173,7 @@ class Direct(Formulation):
         self, ready: AnyComputation, axis: int, sizes: tuple[int, int], a: Array, weight: Array, bias: Array | None
     ) -> Array:
         memory = self.memory
-        if not ready.packs_weight and memory.lies(weight) == IN_ORDER:
+        if not ready.packs_weight and memory.memory_order(weight) is ROW_MAJOR:
             return self._run_with_kernel(ready, axis, sizes, a, memory.address(weight), bias)
         ordered = kernel_in_order(memory, weight, ready.method.problem.dtype)
         packed = ready.method.pack(ordered) if ready.packs_weight else ordered
@@ -169,15 +185,15 @@ class Direct(Formulation):
         """With the address of a weight in the order of the tiles."""
         memory, dtype, shape = self.memory, ready.method.problem.dtype, list(a.shape)
         shape[axis], shape[-1] = sizes
-        begin = None if bias is None else ready.method.pack_bias(memory.view(bias))
+        begin = None if bias is None else ready.method.pack_bias(memory.to_numpy(bias))
         begin_at = None if begin is None else address(begin)
-        if memory.lies(a) == FIRST:
+        if memory.memory_order(a) is CHANNELS_FIRST:
             given, at = to_channels_last(memory, a, dtype, "first")
             last = take_scratch("result", prod(shape), dtype)
             ready.run(at, weight, begin_at, address(last), memory.team)
             del given
             return from_channels_last(memory, address(last), a, shape, dtype)
-        a = memory.ordered(a)
+        a = memory.to_row_major(a)
         y, y_at = memory.empty(a, shape)
         ready.run(memory.address(a), weight, begin_at, y_at, memory.team)
         return y
@@ -201,8 +217,8 @@ class Direct(Formulation):
                 ready = by_threads[threads] = _prepare(direction, problem, problem.dtype, threads)
             if last:
                 return self._run(ready, axis, sizes, x, weight, bias)
-            y = self._run(ready, axis, sizes, memory.permuted(x, to_last), memory.permuted(weight, of_weight), bias)
-            return memory.permuted(y, from_last)
+            y = self._run(ready, axis, sizes, memory.permute(x, to_last), memory.permute(weight, of_weight), bias)
+            return memory.permute(y, from_last)
 
         return computed
 
@@ -211,7 +227,7 @@ class Direct(Formulation):
         if not _is_plain(call) or not call.layout.channels_last:
             return None
         memory, axis, sizes = self.memory, call.axis, _result_sizes(call.direction, call.problem)
-        fixed = memory.view(weight).copy()
+        fixed = memory.to_numpy(weight).copy()
         kernels: dict[int, tuple[AnyComputation, np.ndarray]] = {}
 
         def with_weight(x: Array, bias: Array | None = None) -> Array:
@@ -220,7 +236,7 @@ class Direct(Formulation):
                 made = _prepare(call.direction, call.problem, call.problem.dtype, threads, constant_weight=True)
                 kernels[threads] = made, made.method.pack(fixed).copy() if made.packs_weight else fixed
             ready, kernel = kernels[threads]
-            x = memory.settled(x)
+            x = memory.materialize(x)
             return self._run_with_kernel(ready, axis, sizes, x, address(kernel), bias)
 
         return with_weight

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from xconv.core.problem import ConvProblem
 from xconv.direct.phases import DirectionGeometry
-from xconv.direct.processor import ITEM_BYTES, LINE_BYTES, Processor
+from xconv.direct.processor import CACHE_LINE_BYTES, ITEM_BYTES, Processor
 from xconv.direct.program import ArrayStrides, Floats, Schedule, ThreadShare
 
 
@@ -79,4 +79,4 @@ def is_streamed(method: Method, channels: int) -> bool:
     """Whether each vector of so many channels is a whole line of memory, of a large result."""
     whole = channels % method.lanes == method.y_channels % method.lanes == 0
     large = method.geometry.places * method.y_channels * ITEM_BYTES[method.problem.dtype] >= STREAMED_BYTES
-    return whole and large and method.processor.vector == LINE_BYTES
+    return whole and large and method.processor.vector_bytes == CACHE_LINE_BYTES

@@ -103,7 +103,7 @@ class NarrowMethod(TiledMethod):
 
     def __init__(self, direction: str, problem: ConvProblem, processor: Processor) -> None:
         writes = problem.group_in if direction == "input_gradient" else problem.group_out
-        most = SUM_VECTORS[processor.registers] // writes
+        most = SUM_VECTORS[processor.vector_registers] // writes
         rows = [*(each for each in (1, 2, 4, 8) if each < most), most]
         super().__init__(direction, problem, processor, [ChannelBlock(0, writes, writes, 0)], rows, BLOCK_BYTES)
 

@@ -1,11 +1,13 @@
-"""Arrays that lie in another order than tiles read and write: channels first, kernels backwards.
+"""Orders of arrays in memory, and copies from those that tiles cannot read into those that they can.
 
-They are turned a square of vectors at a time, into memory that is kept for it.
+Tiles read and write row-major arrays with the channels last. Arrays in two other orders that frameworks often give,
+channels first and reversed axes, are transposed, a square of vectors at a time, into scratch memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -18,14 +20,31 @@ if TYPE_CHECKING:
     from xconv.core.formulation import Array
     from xconv.direct.formulation import Memory
 
-IN_ORDER, FIRST, BACKWARDS = "in order", "channels first", "backwards"
-"""Orders of memory: of the axes; with the channels before what is channels last; all axes backwards (a kernel's)."""
+
+class MemoryOrder(Enum):
+    """In which order of its axes the numbers of an array lie one after the other, the last axis fastest.
+
+    ``ROW_MAJOR``: the order of the axes. ``CHANNELS_FIRST``: the last axis, the channels, lies behind the samples and
+    before the places, as in a channels-last view of a channels-first array. ``REVERSED``: the last axis first, as in a
+    (tap, input, output) view of a kernel (output, input, tap). ``OTHER``: any other, or with gaps.
+    """
+
+    ROW_MAJOR = "row major"
+    CHANNELS_FIRST = "channels first"
+    REVERSED = "reversed"
+    OTHER = "other"
+
+
+ROW_MAJOR, CHANNELS_FIRST, REVERSED, OTHER = MemoryOrder  # a name costs a call less than an attribute of an Enum
 
 
 def to_channels_last(memory: Memory, array: Array, dtype: str, name: str) -> tuple[object, int]:
-    """What holds the numbers of an array channels last, and where."""
-    if memory.lies(array) != FIRST:
-        array = memory.ordered(array)
+    """An array of (samples, ..., channels) as row-major memory: what holds it, and the address of its first number.
+
+    ``name`` is that of the scratch memory, which the next call with the same name overwrites.
+    """
+    if memory.memory_order(array) is not CHANNELS_FIRST:
+        array = memory.to_row_major(array)
         return array, memory.address(array)
     samples, *places, channels = array.shape
     last = take_scratch(name, prod(array.shape), dtype)
@@ -34,17 +53,17 @@ def to_channels_last(memory: Memory, array: Array, dtype: str, name: str) -> tup
 
 
 def from_channels_last(memory: Memory, last: int, like: Array, shape: Sequence[int], dtype: str) -> Array:
-    """An array of a channels-last shape that lies channels first, from the address of its numbers channels last."""
+    """A new array of ``shape`` (samples, ..., channels) whose memory is channels first, copied from row-major memory at ``last``."""
     samples, *places, channels = shape
     first, at = memory.empty(like, (samples, channels, *places))
     transpose_memory(memory, last, at, (samples, prod(places), channels), dtype)
-    return memory.permuted(first, (0, *range(2, len(shape)), 1))
+    return memory.permute(first, (0, *range(2, len(shape)), 1))
 
 
 def kernel_in_order(memory: Memory, weight: Array, dtype: str) -> np.ndarray:
-    """The numbers of a weight as (tap, input channel, output channel)."""
-    if memory.lies(weight) != BACKWARDS:
-        return memory.view(weight)
+    """A weight (tap, input channel, output channel) as a NumPy array; a reversed one in scratch memory."""
+    if memory.memory_order(weight) is not REVERSED:
+        return memory.to_numpy(weight)
     taps, inputs, outputs = weight.shape
     count = taps * inputs * outputs
     rows, ordered = take_scratch("rows of a kernel", count, dtype), take_scratch("kernel", count, dtype)
@@ -55,7 +74,7 @@ def kernel_in_order(memory: Memory, weight: Array, dtype: str) -> np.ndarray:
 
 
 def transpose_memory(memory: Memory, x: int, y: int, size: tuple[int, int, int], dtype: str) -> None:
-    """Write the (lines, columns, rows) of (lines, rows, columns), from an address to another."""
+    """Copy (lines, rows, columns) at address ``x`` to (lines, columns, rows) at address ``y``, both row-major."""
     from xconv.direct.transposed import transpose
 
     transpose(x, y, size, dtype, memory.threads(), memory.team)

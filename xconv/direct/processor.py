@@ -10,12 +10,12 @@ from typing import Any
 ITEM_BYTES = {"float32": 4, "float64": 8}
 """Bytes of the element types that are computed in."""
 
-LINE_BYTES = 64
-"""Bytes of a line of memory; every array of a framework begins with one."""
+CACHE_LINE_BYTES = 64
+"""Bytes of a line of a cache; every array of a framework begins with one."""
 
 
 def address(array: Any) -> int:
-    """Where the numbers of a NumPy array begin, in a fifth of the time that ``array.ctypes`` takes.
+    """The address of the first number of a NumPy array, in a fifth of the time that ``array.ctypes`` takes.
 
     >>> import numpy as np
     >>> numbers = np.zeros(3)
@@ -30,16 +30,20 @@ def address(array: Any) -> int:
 
 @dataclass(frozen=True)
 class Processor:
-    """What the shape of a loop depends on: the width of a vector in bytes, and how many registers hold one."""
+    """What loops are shaped for: the bytes of a vector register, how many there are, and LLVM's names for the rest.
 
-    vector: int
-    registers: int
+    >>> Processor(vector_bytes=64, vector_registers=32).lanes("float32")
+    16
+    """
+
+    vector_bytes: int
+    vector_registers: int
     cpu: str = ""
     features: str = ""
 
     def lanes(self, dtype: str) -> int:
         """Numbers in a vector."""
-        return self.vector // ITEM_BYTES[dtype]
+        return self.vector_bytes // ITEM_BYTES[dtype]
 
 
 @cache

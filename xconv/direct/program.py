@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from xconv.direct.code import INT, INTEGER, NUMBER, Code, Operand, Value, pointer
 from xconv.direct.functions import FUNCTIONS, Function, Source
-from xconv.direct.processor import LINE_BYTES, Processor, address
+from xconv.direct.processor import CACHE_LINE_BYTES, Processor, address
 from xconv.direct.team import Team
 
 
@@ -169,7 +169,7 @@ class TileProgram:
         self._zeros_address = address(self._zeros)
         shared = [address(self.schedule), self._zeros_address, *vars(sizes).values()]
         self._shares = [np.array([*shared, *share], np.int64) for share in shares]
-        self._alignment = LINE_BYTES if any(getattr(tile, "streams", False) for tile in schedule.tiles) else 1
+        self._alignment = CACHE_LINE_BYTES if any(getattr(tile, "streams", False) for tile in schedule.tiles) else 1
         self._calls = [address(share) for share in self._shares]
 
     def __call__(self, x: int, weight: int, bias: int | None, y: int, team: Team) -> None:

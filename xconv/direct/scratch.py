@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from xconv.direct.processor import ITEM_BYTES, LINE_BYTES, address
+from xconv.direct.processor import CACHE_LINE_BYTES, ITEM_BYTES, address
 
 KEPT_BYTES = 64 << 20
 """Bytes of one piece up to which it is kept."""
@@ -35,8 +35,8 @@ def take_scratch(name: str, count: int, dtype: str) -> np.ndarray[Any, Any]:
     """
     size = count * ITEM_BYTES[dtype]
     buffer = _buffers.by_name.get(name)
-    if buffer is None or buffer.nbytes < size + LINE_BYTES:
-        buffer = np.empty(size + LINE_BYTES, np.uint8)
+    if buffer is None or buffer.nbytes < size + CACHE_LINE_BYTES:
+        buffer = np.empty(size + CACHE_LINE_BYTES, np.uint8)
         if size <= KEPT_BYTES:
             _buffers.by_name[name] = buffer
     return _align(buffer, size, dtype)
@@ -49,11 +49,11 @@ def make_zeros(count: int, dtype: str) -> np.ndarray[Any, Any]:
     0
     """
     size = count * ITEM_BYTES[dtype]
-    return _align(np.zeros(size + LINE_BYTES, np.uint8), size, dtype)
+    return _align(np.zeros(size + CACHE_LINE_BYTES, np.uint8), size, dtype)
 
 
 def _align(buffer: np.ndarray[Any, Any], size: int, dtype: str) -> np.ndarray[Any, Any]:
-    start = -address(buffer) % LINE_BYTES
+    start = -address(buffer) % CACHE_LINE_BYTES
     return buffer[start : start + size].view(dtype)
 
 

@@ -89,7 +89,7 @@ class WeightMethod(Method):
             else (self.read_channels, self.written_channels)
         )
         self.channel_blocks = split_channels(other, self.lanes, self._vectors(processor))
-        self.rows = TILE_PLACES[processor.registers][self.channel_blocks[0].vectors]
+        self.rows = TILE_PLACES[processor.vector_registers][self.channel_blocks[0].vectors]
         self.counts_along_signal = geometry.inner < SHORT_ROW_ELEMENTS
         self.tap_stride = self.phase.tap_step * geometry.inner * self.x_channels
         ahead = (
@@ -115,7 +115,7 @@ class WeightMethod(Method):
 
     def _vectors(self, processor: Processor) -> int:
         """As many as fill the registers with the rows that there are."""
-        shapes = TILE_PLACES[processor.registers]
+        shapes = TILE_PLACES[processor.vector_registers]
         if self.row_count >= shapes[max(shapes)] or self.swaps_operands:
             return max(shapes)
         return max(

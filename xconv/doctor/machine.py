@@ -107,7 +107,7 @@ def compiler() -> Compiler:
     reason, version = without(), installed_version("llvmlite")
     if reason is not None:
         return Compiler(reason, version, None, None)
-    return Compiler(None, version, detect_processor().cpu, detect_processor().vector, objectcache.describe())
+    return Compiler(None, version, detect_processor().cpu, detect_processor().vector_bytes, objectcache.describe())
 
 
 def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Sums in registers, by code that is compiled for the layer: what eager tensors are to :mod:`xconv.direct`."""
+"""The formulation ``direct`` on TensorFlow: eager tensors as :mod:`xconv.direct` reads and writes them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 import tensorflow as tf
 
 from xconv.direct.formulation import Direct
-from xconv.direct.machine import address
-from xconv.direct.order import IN_ORDER
+from xconv.direct.order import ROW_MAJOR, MemoryOrder
+from xconv.direct.processor import address
 from xconv.direct.team import run_in_pool
 from xconv_tensorflow.formulations.shapes import Tensor, may_be_differentiated
 from xconv_tensorflow.threads import threads
 
-ALIGNED = 64
+ALIGNMENT_BYTES = 64
 """Bytes to which TensorFlow's own kernels want memory to be aligned; they abort the process else."""
 
-LARGE = 1 << 24
+LARGE_BYTES = 1 << 24
 """Bytes from which TensorFlow's own memory is taken: an op takes longer than NumPy, but it keeps pages that it had."""
 
 
@@ -32,14 +32,14 @@ class EagerTensors:
         del arrays
         return may_be_differentiated()
 
-    def lies(self, array: Tensor) -> str:
+    def memory_order(self, array: Tensor) -> MemoryOrder:
         del array
-        return IN_ORDER  # it has no other
+        return ROW_MAJOR  # eager tensors have no other
 
-    def ordered(self, array: Tensor) -> Tensor:
+    def to_row_major(self, array: Tensor) -> Tensor:
         return array
 
-    def permuted(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
+    def permute(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
         return tf.transpose(array, axes)
 
     def dtype(self, array: Tensor) -> str:
@@ -51,25 +51,25 @@ class EagerTensors:
         except AttributeError:  # it is not public
             return address(np.asarray(array))
 
-    def view(self, array: Tensor) -> np.ndarray:
+    def to_numpy(self, array: Tensor) -> np.ndarray:
         return np.asarray(array)
 
-    def settled(self, array: Tensor) -> Tensor:
+    def materialize(self, array: Tensor) -> Tensor:
         return array
 
     def empty(self, like: Tensor, shape: Sequence[int]) -> tuple[Tensor, int]:
         dtype = like.dtype
         size = prod(shape) * dtype.size
-        if size >= LARGE:
+        if size >= LARGE_BYTES:
             large = tf.raw_ops.Empty(shape=tf.constant(shape), dtype=dtype, init=False)
             return large, self.address(large)
-        memory = np.empty(size + ALIGNED, np.uint8)
-        at = address(memory)
-        start = -at % ALIGNED
-        return _tensor(memory[start : start + size].view(dtype.as_numpy_dtype).reshape(shape)), at + start
+        memory = np.empty(size + ALIGNMENT_BYTES, np.uint8)
+        begin = address(memory)
+        start = -begin % ALIGNMENT_BYTES
+        return _tensor(memory[start : start + size].view(dtype.as_numpy_dtype).reshape(shape)), begin + start
 
     def from_numpy(self, array: np.ndarray) -> Tensor:
-        if array.flags.c_contiguous and array.size and address(array) % ALIGNED == 0:
+        if array.flags.c_contiguous and array.size and address(array) % ALIGNMENT_BYTES == 0:
             return _tensor(array)
         return tf.convert_to_tensor(array)
 

@@ -1,4 +1,4 @@
-"""Sums in registers, by code that is compiled for the layer: what torch's tensors are to :mod:`xconv.direct`."""
+"""The formulation ``direct`` on PyTorch: dense CPU tensors as :mod:`xconv.direct` reads and writes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xconv.direct.formulation import Direct
-from xconv.direct.order import BACKWARDS, FIRST, IN_ORDER
+from xconv.direct.order import CHANNELS_FIRST, OTHER, REVERSED, ROW_MAJOR, MemoryOrder
 from xconv.direct.team import OpenMP, Team, run_in_pool
 from xconv_torch.formulations.shapes import empty, settled
 
@@ -26,18 +26,18 @@ class Tensors:
     def wants_gradients(self, *arrays: Tensor | None) -> bool:
         return torch.is_grad_enabled() and any(array is not None and array.requires_grad for array in arrays)
 
-    def lies(self, array: Tensor) -> str:
+    def memory_order(self, array: Tensor) -> MemoryOrder:
         if array.is_contiguous():
-            return IN_ORDER
+            return ROW_MAJOR
         axes = range(array.ndim)
         if array.ndim > 2 and _is_dense(array, (0, array.ndim - 1, *axes[1:-1])):
-            return FIRST
-        return BACKWARDS if array.ndim == 3 and _is_dense(array, axes[::-1]) else ""
+            return CHANNELS_FIRST
+        return REVERSED if array.ndim == 3 and _is_dense(array, axes[::-1]) else OTHER
 
-    def ordered(self, array: Tensor) -> Tensor:
+    def to_row_major(self, array: Tensor) -> Tensor:
         return array.contiguous()
 
-    def permuted(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
+    def permute(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
         return array.permute(axes)
 
     def dtype(self, array: Tensor) -> str:
@@ -46,11 +46,11 @@ class Tensors:
     def address(self, array: Tensor) -> int:
         return array.data_ptr()
 
-    def view(self, array: Tensor) -> np.ndarray:
-        view: np.ndarray = settled(array).detach().contiguous().numpy()
-        return view
+    def to_numpy(self, array: Tensor) -> np.ndarray:
+        numbers: np.ndarray = settled(array).detach().contiguous().numpy()
+        return numbers
 
-    def settled(self, array: Tensor) -> Tensor:
+    def materialize(self, array: Tensor) -> Tensor:
         return settled(array)
 
     def empty(self, like: Tensor, shape: Sequence[int]) -> tuple[Tensor, int]:
@@ -65,7 +65,10 @@ class Tensors:
 
 
 def _is_dense(array: Tensor, axes: Sequence[int]) -> bool:
-    """Whether its numbers lie one after the other in the order of these axes: without a view, for graphs to hold it."""
+    """Whether the numbers lie without gaps in the order of these axes, the last fastest.
+
+    Strides are compared, because a graph that is being captured would record a view.
+    """
     shape, strides, step = array.shape, array.stride(), 1
     for axis in reversed(axes):
         if shape[axis] != 1 and strides[axis] != step:
