@@ -1,9 +1,8 @@
 """Sums over taps and channels, a tile of places by output channels at a time.
 
-The loop of a matrix product without its matrix of windows: for each tap and input channel the numbers of some
-neighbouring places are spread over vectors of the weights of some output channels, and summed in registers
-(Georganas et al. 2018, "Anatomy of high-performance deep learning convolutions on SIMD architectures",
-arXiv:1808.05567).
+The loops of a matrix product, without a matrix of windows: for each tap and input channel, the number of each place is
+broadcast, multiplied by vectors of the weights of some output channels, and added to sums in registers (Georganas
+et al. 2018, "Anatomy of high-performance deep learning convolutions on SIMD architectures", arXiv:1808.05567).
 """
 
 from __future__ import annotations
@@ -27,13 +26,18 @@ from xconv.direct.tiled import ChannelBlock, TiledMethod, split_channels
 
 @dataclass(frozen=True)
 class DenseTile:
-    """``rows`` places by ``vectors`` of output channels, of which the last has ``tail`` (0: all its lanes).
+    """``rows`` places by ``vectors`` of output channels.
 
-    ``channels`` are a group's input channels; ``x_stride`` and ``y_stride`` elements from one place to the next where it
-    reads and writes, None for the program's ``length`` and ``spread``; ``weight_row`` from one input channel's weights
-    to the next one's. ``border_step`` is for places at the borders: elements on the sliding axis from one to the next; 0
-    elsewhere. An entry's extra number is the element that the first tap of its first place reads. ``streams`` is for
-    results that no cache holds.
+    An entry's ``extra`` is the element of the sliding axis that its first place reads for its first tap.
+
+    Attributes:
+        tail: channels in the last vector; 0 if it is full.
+        channels: input channels of a group.
+        x_stride, y_stride: numbers from one place to the next where the tile reads and writes; None for the program's
+            ``length`` and ``tap_step``.
+        weight_row: numbers from the weights of one input channel to those of the next.
+        border_step: elements of the sliding axis from one place to the next if places may see padding, else 0.
+        streams: whether the result is written past the caches.
     """
 
     rows: int
@@ -47,7 +51,7 @@ class DenseTile:
     streams: bool = False
 
     def write(self, code: Code, args: TileArguments) -> None:
-        """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
+        """Write tiles from the first place on; the last one may compute places of the one before again."""
         x_stride, y_stride = self.x_stride or args.length, self.y_stride or args.tap_step
         read_offsets, write_offsets = (
             [code.times(each, row) for row in range(2 * self.rows)] for each in (x_stride, y_stride)
@@ -65,7 +69,7 @@ class DenseTile:
             with code.loop(0, args.taps) as tap:
                 reads = code.offset(x, code.times(tap, args.tap_stride))
                 rows = [code.offset(reads, offset) for offset in read_offsets[: self.rows]]
-                if self.border_step:  # what lies outside is read from a row of zeros
+                if self.border_step:  # padding is read from a row of zeros
                     element = code.plus(first_input, code.times(tap, args.tap_step))
                     rows = [
                         code.select_inside(code.plus(element, row * self.border_step), args.length, pointer, args.zeros)
@@ -99,32 +103,33 @@ class DenseTile:
         code.repeat(self.channels, channel)
 
     def _prefetch(self, code: Code, pointer: Value, rows: Sequence[Value], to_write: bool = False) -> None:
-        """What the next tile will read or write: too far apart for the processor to foresee, and loops are short."""
+        """Prefetch what the next tile reads or writes: loops are too short for the processor to see the pattern."""
         for offset in rows[self.rows :]:
             code.prefetch(code.offset(pointer, offset), level=2, to_write=to_write)
 
     def _vectors(self, code: Code) -> Iterator[tuple[int, int]]:
-        """Each vector's first output channel, and its tail."""
+        """(first output channel, tail) of each vector."""
         for vector in range(self.vectors):
             yield vector * code.lanes, self.tail if vector == self.vectors - 1 else 0
 
 
 TILE_PLACES = {32: {1: 12, 2: 12, 3: 8, 4: 6}, 16: {1: 8, 2: 6}}
-"""Places that a tile of so many vectors has: sums, weights and a number fill the registers of the machine."""
+"""Places of a tile, by the processor's vector registers and the tile's vectors: sums, weights and a broadcast number
+fill the registers."""
 
 BLOCK_BYTES = 1 << 18
-"""Bytes of what is read and written, which stay in a core's cache while all output channels are computed."""
+"""Bytes that a block of places reads and writes: they stay in a core's cache while all output channels are computed."""
 
 PAGE_BYTES, TLB_PAGES = 1 << 12, 1 << 11
-"""Bytes of a page of memory, and the pages of which a core remembers where they are."""
+"""Bytes of a page of memory, and pages whose addresses a core keeps (its translation lookaside buffer)."""
 
 
 class DenseMethod(TiledMethod):
     """A convolution, or an input gradient, with many output channels.
 
     Attributes:
-        reuses, far_reuses: tiles that must read a weight before it is worth bringing into their order, and those where
-            what they read lies in more pages than :data:`PAGES`.
+        reuses: tiles that must read a weight for packing it to pay; ``far_reuses`` if they read more pages than
+            :data:`TLB_PAGES`.
     """
 
     reuses, far_reuses = 32, 8
@@ -137,21 +142,21 @@ class DenseMethod(TiledMethod):
         super().__init__(direction, problem, processor, blocks, rows, BLOCK_BYTES)
         self.streams = is_streamed(self, self.written_channels)
         several = len(self.channel_blocks) * self.groups > 1
-        weights = self.kernel * self.read_channels  # rows of it, of which each tile reads a piece
+        weights = self.kernel * self.read_channels  # rows, of each of which a tile reads some
         pages = min(weights, weights * self.y_channels * item // PAGE_BYTES)
         reuses = self.reuses if pages <= TLB_PAGES else self.far_reuses
         self.packs_weight = self.is_input_gradient or (several and self.geometry.places >= reuses * self.rows)
 
     def tile(self, channel_block: ChannelBlock, border_step: int) -> DenseTile:
-        """Weights are read from a panel, or as they lie."""
+        """A tile that reads weights from a panel, or from the weight itself."""
         shape = self.rows, channel_block.vectors, channel_block.tail, self.read_channels
         row = channel_block.width if self.packs_weight else self.y_channels
         return DenseTile(*shape, self.x_stride, self.y_stride, row, border_step, self.streams)
 
     def pack(self, weight: Floats) -> Floats:
-        """A panel for each sweep, block of output channels and group: taps, input channels, output channels.
+        """A panel (taps, input channels, output channels) for each phase, block of output channels and group.
 
-        They last until this thread packs another weight.
+        The panels are in scratch memory, which the next call of this thread overwrites.
         """
         packed = take_scratch("panels", self.packed_size, self.problem.dtype)
         self._packing(address(weight), address(packed), None, address(packed), run_in_pool)
@@ -160,7 +165,7 @@ class DenseMethod(TiledMethod):
     @cached_property
     def _packing(self) -> TileProgram:
         made, outputs = Schedule(), self.problem.out_channels
-        tile = made.number(TransposeTile() if self.is_input_gradient else CopyTile())
+        tile = made.add_tile(TransposeTile() if self.is_input_gradient else CopyTile())
         for number, phase in enumerate(self.geometry.phases):
             taps, index = np.array(phase.taps, np.int64), np.arange(len(phase.taps))
             group = np.arange(self.groups)[:, None]
@@ -184,6 +189,6 @@ class DenseMethod(TiledMethod):
 
 
 class ConstantWeightDenseMethod(DenseMethod):
-    """With a weight that is brought into order once."""
+    """With a weight that does not change, and so is packed once, which always pays."""
 
     reuses = far_reuses = 0

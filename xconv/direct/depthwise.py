@@ -1,8 +1,9 @@
-"""Each channel alone: lanes run along the channels, or along channels and places where those are neighbours in memory.
+"""Depthwise layers: vectors of channels, or of the channels of several places that are neighbours in memory.
 
-With stride 1 the places of a signal and their channels are one row of numbers, and a tap is a shift of it; its weights
-come again after ``channels`` numbers. A vector need not end where a place ends then: as many places as make whole
-vectors are one *period*. So one channel fills its lanes with places, and three channels lose none.
+With stride 1 the places of a signal and their channels are one row of numbers, of which a tap reads a shifted copy, and
+the weights repeat every ``channels`` numbers. So vectors may cross places. A *period* is as many places as fill whole
+vectors: with one channel the lanes are places, and with three no lane is empty. A *step* is a period, or the channels
+of one place where vectors may not cross places.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ from xconv.direct.program import Floats, Integers, Schedule, TileArguments
 
 @dataclass(frozen=True)
 class DepthwiseTile:
-    """``rows`` steps by ``vectors`` of a period of ``lanes`` numbers; a last vector that is not full is masked.
+    """``rows`` steps of ``lanes`` numbers each, ``vectors`` of them at a time; a last vector that is not full is masked.
 
-    ``step`` and ``y_step`` are elements from one step to the next where it reads and writes; ``weight_row`` from one
-    tap's weights to the next one's. ``unrolled_taps`` taps are written out where a tap is a step further: then most of what
-    one of them reads is in a register already.
+    An entry's places are steps.
+
+    Attributes:
+        x_stride, y_stride: numbers from one step to the next where the tile reads and writes.
+        weight_row: numbers from the weights of one tap to those of the next.
+        unrolled_taps: taps that are unrolled. More than one where a tap reads what the tap before read one step on, so
+            that most of it is in a register.
+        streams: whether the result is written past the caches.
     """
 
     rows: int
@@ -41,7 +47,7 @@ class DepthwiseTile:
     streams: bool = False
 
     def write(self, code: Code, args: TileArguments) -> None:
-        """The steps, some at a time, and for each all vectors; the last steps may overlap those before."""
+        """Write steps, some at a time, with all their vectors; the last ones may compute steps before them again."""
         whole, tail = divmod(self.lanes, code.lanes)
         blocks, width = whole // self.vectors, self.vectors * code.lanes
         rest = whole - blocks * self.vectors + (tail > 0)
@@ -49,38 +55,38 @@ class DepthwiseTile:
             first = code.minimum(start, code.plus(args.places, -self.rows))
             x = code.offset(args.x, code.times(first, self.x_stride))
             y = code.offset(args.y, code.times(first, self.y_stride))
-            of_block = partial(self._vectors, code, args, x, y)
-            code.repeat(blocks, lambda block: of_block(code.times(block, width), self.vectors, 0))
+            write_vectors = partial(self._vectors, code, args, x, y)
+            code.repeat(blocks, lambda block: write_vectors(code.times(block, width), self.vectors, 0))
             if rest:
-                of_block(blocks * width, rest, tail)
+                write_vectors(blocks * width, rest, tail)
 
     def _vectors(
-        self, code: Code, args: TileArguments, x_at: Value, y_at: Value, at: Value, vectors: int, tail: int
+        self, code: Code, args: TileArguments, x: Value, y: Value, first: Value, vectors: int, tail: int
     ) -> None:
         columns = [(index * code.lanes, tail if index == vectors - 1 else 0) for index in range(vectors)]
-        x, y = code.variable(code.offset(x_at, at)), code.offset(y_at, at)
-        weight = code.variable(code.offset(args.weight, at))
+        x, y = code.variable(code.offset(x, first)), code.offset(y, first)
+        weight = code.variable(code.offset(args.weight, first))
         sums = [[code.variable(code.zero()) for _ in columns] for _ in range(self.rows)]
 
-        def taps(many: int) -> None:
-            for ahead in range(many):
+        def add_taps(count: int) -> None:
+            for ahead in range(count):
                 reads, of_tap = code.get(x), code.offset(code.get(weight), ahead * self.weight_row)
                 weights = [code.load(code.offset(of_tap, column), end) for column, end in columns]
                 for row, of_row in enumerate(sums):
                     for (column, end), total, vector in zip(columns, of_row, weights, strict=True):
                         pointer = code.offset(reads, (row + ahead) * self.x_stride + column)
                         code.add_product(total, code.load(pointer, end), vector)
-            code.set(x, code.offset(code.get(x), many * self.x_stride if self.unrolled_taps > 1 else args.tap_stride))
-            code.set(weight, code.offset(code.get(weight), many * self.weight_row))
+            code.set(x, code.offset(code.get(x), count * self.x_stride if self.unrolled_taps > 1 else args.tap_stride))
+            code.set(weight, code.offset(code.get(weight), count * self.weight_row))
 
         whole = code.round_down(args.taps, self.unrolled_taps)
         with code.loop(0, whole, self.unrolled_taps):
-            taps(self.unrolled_taps)
+            add_taps(self.unrolled_taps)
         if self.unrolled_taps > 1:
             with code.loop(whole, args.taps):
-                taps(1)
+                add_taps(1)
         biases = [
-            code.without_negative_zero(code.load(code.offset(args.bias, at, column), end)) for column, end in columns
+            code.without_negative_zero(code.load(code.offset(args.bias, first, column), end)) for column, end in columns
         ]
         for row, of_row in enumerate(sums):
             for (column, end), total, bias in zip(columns, of_row, biases, strict=True):
@@ -92,26 +98,26 @@ class DepthwiseTile:
 
 
 SUM_VECTORS = {32: 16, 16: 8}
-"""Vectors of sums in a tile."""
+"""Vectors of sums in a tile, by the processor's vector registers."""
 
 TALL_TILE_TAPS = 12
-"""Taps from which a tile is tall, and keeps what was read for the next taps."""
+"""Taps from which a tile has many steps, and keeps what it reads in registers for the next taps."""
 
 FEW_TAPS, WINDOW_BYTES = 8, 1 << 14
-"""Taps, and bytes that they see, up to which a step at a time is fastest: then memory is read from end to end."""
+"""Taps, and bytes that they reach over, up to which a tile of one step, which reads memory in order, is fastest."""
 
 UNROLLED_TAPS = 8
-"""Taps that are written out together."""
+"""Taps that are unrolled, at most."""
 
 BLOCK_BYTES = 1 << 18
-"""Bytes of the array that is read, of a run of tiles: threads share runs."""
+"""Bytes that a run of tiles reads; threads are given whole runs."""
 
 FULL_VECTORS = 8
-"""Vectors of a step from which a last one that is not full costs little."""
+"""Vectors of a place from which a last one that is not full costs little."""
 
 
 def fold_columns(problem: ConvProblem) -> ConvProblem:
-    """Columns of a map as a signal with a channel for each channel of each column: they lie so in memory."""
+    """A problem on maps as one on signals: each channel of each column becomes a channel, as memory has them."""
     if problem.inner == 1:
         return problem
     channels = problem.in_channels * problem.inner
@@ -119,9 +125,9 @@ def fold_columns(problem: ConvProblem) -> ConvProblem:
 
 
 class Period:
-    """How many numbers a step has: the channels of a place, or of as many places as fill vectors.
+    """The numbers of a period, ``size``.
 
-    ``is_contiguous`` says whether the next place's channels follow in both arrays, so that a vector may hold some of them.
+    ``is_contiguous`` says whether the next place's channels follow in both arrays, so that vectors may cross places.
     """
 
     def __init__(self, geometry: DirectionGeometry, channels: int, lanes: int) -> None:
@@ -153,7 +159,7 @@ class DepthwiseMethod(Method):
         return (1, sums // 2) if self.kernel <= FEW_TAPS and window <= WINDOW_BYTES else (sums // 4, 4)
 
     def zero_count(self) -> int:
-        """A period of them."""
+        """Those of a period."""
         return self.period
 
     def schedule(self, threads: int) -> Schedule:
@@ -163,38 +169,38 @@ class DepthwiseMethod(Method):
         ahead, y_ahead = (1, 1) if self.is_contiguous else (geometry.input_step, geometry.output_step)
         for count in sorted(set(runs.places.tolist())):
             these = np.flatnonzero(runs.places == count)[:, None]
-            for lanes, rows, at, steps in self._pieces(count, geometry.input_step):
+            for lanes, rows, first, steps in self._split_steps(count, geometry.input_step):
                 vectors = self.vectors if rows > 1 else SUM_VECTORS[self.processor.vector_registers] // 2
                 step, y_step, row = ahead * lanes, y_ahead * lanes, geometry.kernel_step * self.period
-                # a step alone keeps nothing for the next tap: unless all are so, it is a border's, and a loop will do
+                # a tile of one step keeps nothing for the next tap; if others have more, it is at a border, and rare
                 unrolled_taps = self.unrolled_taps if rows > 1 or self.rows == 1 else 1
                 tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, unrolled_taps, self.streams)
                 made.add(
-                    tile=made.number(tile),
-                    x=runs.first_input[these] * self.x_channels + at * ahead,
+                    tile=made.add_tile(tile),
+                    x=runs.first_input[these] * self.x_channels + first * ahead,
                     weight=runs.kernel_tap[these] * self.period,
-                    y=runs.first_output[these] * self.x_channels + at * y_ahead,
+                    y=runs.first_output[these] * self.x_channels + first * y_ahead,
                     taps=runs.taps[these],
                     places=steps,
                 )
         return made
 
-    def _pieces(self, places: int, step: int) -> Iterator[tuple[int, int, Integers, Integers]]:
-        """(lanes of a step, rows of a tile, first numbers, steps) for places that lie in a row."""
+    def _split_steps(self, places: int, input_step: int) -> Iterator[tuple[int, int, Integers, Integers]]:
+        """(numbers of a step, rows of a tile, first numbers of runs, steps of runs) for ``places`` neighbours."""
         total = places * self.x_channels
         lanes = self.period if total >= self.period else self.x_channels
         steps = total // lanes
         rows = min(self.rows, steps)
-        block = max(BLOCK_BYTES // (step * lanes * ITEM_BYTES[self.problem.dtype]) // rows, 1) * rows
+        block = max(BLOCK_BYTES // (input_step * lanes * ITEM_BYTES[self.problem.dtype]) // rows, 1) * rows
         first = np.minimum(np.arange(0, steps, block), steps - rows)
         yield lanes, rows, first * lanes, np.minimum(block, steps - first)
-        if total % lanes:  # the last step overlaps the one before
+        if total % lanes:  # the last step computes places of the one before again
             yield lanes, 1, np.array([total - lanes]), np.array([1])
 
     def pack(self, weight: Floats) -> Floats:
-        """The weights of each tap, again and again over a period."""
+        """The weights as (tap, number of a period), repeated for each place of a period."""
         return np.tile(weight.reshape(self.kernel, self.channels), self.period // self.channels)
 
     def pack_bias(self, bias: Floats) -> Floats:
-        """The bias over a period."""
+        """The bias, repeated for each place of a period."""
         return np.tile(bias, self.period // self.channels)

@@ -1,6 +1,7 @@
-"""Weight gradients of depthwise layers: what a tap sees times the gradient, summed over all places, channel by channel.
+"""Weight gradients of depthwise layers: for each tap and channel, products of ``x`` and ``dy`` summed over all places.
 
-Lanes run as in :mod:`xconv.direct.depthwise`; where a period holds several places, their sums are added at the end.
+Vectors, periods and steps are those of :mod:`xconv.direct.depthwise`; the sums of the places of a period are added at
+the end.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from xconv.direct.program import Floats, Integers, Schedule, ThreadShare, TileAr
 
 @dataclass(frozen=True)
 class DepthwiseWeightTile:
-    """``taps`` by ``vectors`` of ``lanes`` numbers, summed over steps; a last vector that is not full is masked.
+    """The sums of ``taps`` taps by ``lanes`` numbers of a step, ``vectors`` at a time, over an entry's places (steps).
 
-    ``step`` and ``other_step`` are elements from one step to the next in x and in dy, ``y_row`` from one tap's sums to
-    the next one's. It is added to what is there.
+    They are added to what the result holds; a last vector that is not full is masked.
+
+    Attributes:
+        x_stride, dy_stride: numbers from one step to the next in x and in dy (the entry's ``weight``).
+        y_row: numbers from the sums of one tap to those of the next.
     """
 
     taps: int
@@ -34,55 +38,55 @@ class DepthwiseWeightTile:
     y_row: int
 
     def write(self, code: Code, args: TileArguments) -> None:
-        """All vectors of a step, some at a time, and for each all steps."""
+        """Write the vectors of a step, some at a time, each summed over all steps."""
         whole, tail = divmod(self.lanes, code.lanes)
         blocks = whole // self.vectors
         width = self.vectors * code.lanes
-        code.repeat(blocks, lambda block: self._steps(code, args, code.times(block, width), self.vectors, 0))
+        code.repeat(blocks, lambda block: self._sum_steps(code, args, code.times(block, width), self.vectors, 0))
         rest = whole - blocks * self.vectors + (tail > 0)
         if rest:
-            self._steps(code, args, blocks * width, rest, tail)
+            self._sum_steps(code, args, blocks * width, rest, tail)
 
-    def _steps(self, code: Code, args: TileArguments, first: Value, vectors: int, tail: int) -> None:
+    def _sum_steps(self, code: Code, args: TileArguments, first: Value, vectors: int, tail: int) -> None:
         columns = [(n * code.lanes, tail if n == vectors - 1 else 0) for n in range(vectors)]
         targets = [
             [(code.offset(args.y, first, tap * self.y_row + n), end) for n, end in columns] for tap in range(self.taps)
         ]
         sums = [[code.variable(code.load(place, end)) for place, end in of_tap] for of_tap in targets]
-        x, other = code.variable(code.offset(args.x, first)), code.variable(code.offset(args.weight, first))
+        x, dy = code.variable(code.offset(args.x, first)), code.variable(code.offset(args.weight, first))
         ahead = code.times(args.places, self.x_stride), code.times(args.places, self.dy_stride)
         with code.loop(0, args.places):
-            if vectors * code.lanes < self.lanes:  # while these are summed, the next block's come from memory
+            if vectors * code.lanes < self.lanes:  # the next block of places comes from memory meanwhile
                 for n, _ in columns:
                     code.prefetch(code.offset(code.get(x), n, ahead[0]))
-                    code.prefetch(code.offset(code.get(other), n, ahead[1]))
-            gradients = [code.load(code.offset(code.get(other), n), end) for n, end in columns]
+                    code.prefetch(code.offset(code.get(dy), n, ahead[1]))
+            gradients = [code.load(code.offset(code.get(dy), n), end) for n, end in columns]
             for tap, of_tap in enumerate(sums):
                 reads = code.offset(code.get(x), code.times(args.tap_stride, tap))
                 for (n, end), total, gradient in zip(columns, of_tap, gradients, strict=True):
                     code.add_product(total, code.load(code.offset(reads, n), end), gradient)
             code.set(x, code.offset(code.get(x), self.x_stride))
-            code.set(other, code.offset(code.get(other), self.dy_stride))
+            code.set(dy, code.offset(code.get(dy), self.dy_stride))
         for of_tap, places in zip(sums, targets, strict=True):
             for total, (place, end) in zip(of_tap, places, strict=True):
                 code.store(code.get(total), place, end)
 
 
 SUM_VECTORS = {32: 24, 16: 12}
-"""Vectors of sums in a tile."""
+"""Vectors of sums in a tile, by the processor's vector registers."""
 
 MAX_TILE_TAPS = 12
-"""Taps of a tile, at the most."""
+"""Taps of a tile, at most."""
 
 MIN_BLOCK_PLACES = 2
-"""Places of a block, at the least: a tile's sums are read and written once for each."""
+"""Places of a block, at least: for each block a tile's sums are read and written once."""
 
 BLOCK_BYTES = 1 << 17
-"""Bytes of both arrays, which stay in a core's cache while all taps read them."""
+"""Bytes of x and dy in a block of places: they stay in a core's cache while all taps read them."""
 
 
 class DepthwiseWeightMethod(Method):
-    """A depthwise weight gradient; its sums are (thread, tap, number of a period)."""
+    """A depthwise weight gradient; its sums have the shape (thread, tap, number of a period)."""
 
     def __init__(self, direction: str, problem: ConvProblem, processor: Processor) -> None:
         super().__init__(direction, fold_columns(problem), processor)
@@ -95,7 +99,7 @@ class DepthwiseWeightMethod(Method):
         )
 
     def schedule(self, threads: int) -> Schedule:
-        """The tiles: for a block of places all taps, then the next block."""
+        """All tiles: for a block of places all taps, then the next block."""
         del threads
         made = Schedule()
         starts = np.arange(0, self.phase.places, self.block_places)
@@ -121,7 +125,7 @@ class DepthwiseWeightMethod(Method):
                     phase.first_input + low * phase.input_step + tap * phase.tap_step
                 ) * self.x_channels + begin * ahead
                 made.add(
-                    tile=made.number(tile),
+                    tile=made.add_tile(tile),
                     x=x[some],
                     weight=(low * self.x_channels + begin)[some],
                     y=np.broadcast_to(tap * period.size, low.shape)[some],
@@ -131,13 +135,13 @@ class DepthwiseWeightMethod(Method):
                 )
 
     def split_among_threads(self, schedule: Schedule, threads: int) -> list[ThreadShare]:
-        """Some of the places for each thread, with sums of its own."""
-        each = self.kernel * self.period.size
-        parts = [part._replace(y=n * each) for n, part in enumerate(super().split_among_threads(schedule, threads))]
-        self.sum_count = max(len(parts), 1) * each
-        return parts
+        """Some of the places for each thread, which adds to sums of its own."""
+        sums = self.kernel * self.period.size
+        shares = [share._replace(y=n * sums) for n, share in enumerate(super().split_among_threads(schedule, threads))]
+        self.sum_count = max(len(shares), 1) * sums
+        return shares
 
     def finish_gradient(self, sums: Floats) -> Floats:
-        """The gradient as (tap, 1, channel)."""
+        """The gradient (tap, 1, channel)."""
         found: Floats = sums.reshape(-1, self.kernel, self.period.size // self.channels, self.channels).sum((0, 2))
         return found[:, None]

@@ -1,7 +1,8 @@
-"""Which places a tile takes together: neighbours of a signal or a row, or the same place of each line.
+"""Which places a tile computes together: neighbours in a signal or in a row, or the same place of several lines.
 
-All give the same sums. They differ in what they compute in vain: a run of places that is no multiple of a tile's rows
-is computed twice in part, and neighbours at a border see padding where the same place of all lines sees none.
+All groupings give the same sums. They differ in wasted products: if the places are no multiple of a tile's rows, the
+last tile computes some of them again; and neighbours at a border multiply padding, the same place of all lines does
+not.
 """
 
 from __future__ import annotations
@@ -15,23 +16,28 @@ import numpy as np
 from xconv.direct.phases import DirectionGeometry, Integers, expand_rows
 
 ALIASING_BYTES, CACHE_WAYS = 4096, 8
-"""Bytes apart at which lines of memory take each other's place in a first-level cache, and how many there find one."""
+"""Addresses that differ by a multiple of the first share a set of the first-level cache, which holds the second."""
 
 LONG_RUN_TILES = 8
-"""Tiles from which it does not matter what the last one computes again."""
+"""Tiles of a run from which the last one's wasted products do not matter."""
 
 ACROSS_LINES_FACTOR = 1.05
-"""How much slower it is to go from line to line."""
+"""Times as slow as places of one line: those of several lines share no cache lines."""
 
 SUMS_IN_FLIGHT = 8
-"""Sums that must be on their way for none to be waited for."""
+"""Independent sums that hide the latency of a multiply-add."""
 
 
 class TileRuns(NamedTuple):
-    """Runs of places: where each begins to read and to write, in elements of the lines, and the taps that it sees.
+    """Runs of places, each for a tile or several; arrays and integers that are broadcast together.
 
-    ``phase`` is the number of its sweep, ``x_step`` the element on the sliding axis that its first place reads, and
-    ``at_border`` says whether some see padding. Integers and arrays, which are broadcast together.
+    Attributes:
+        phase: index of the stride phase.
+        x, y: where the first place reads its first tap and where it writes, as indices of all elements of all lines.
+        places: the count of places.
+        first_tap, taps: the first tap, as an index of the phase's taps, and the count of taps.
+        first_input: the element of the sliding axis that the first place reads for its first tap.
+        at_border: 1 if some places see padding, else 0.
     """
 
     phase: Integers
@@ -45,8 +51,8 @@ class TileRuns(NamedTuple):
 
 
 class TileRegisters(NamedTuple):
-    """The registers: vectors of sums for each place, and rows that a tile may have; and bytes of an element that is
-    read."""
+    """How the registers may be used: vectors of sums for a place, and how many places (rows) a tile may have, in rising
+    order; and the bytes of all channels of an element that is read."""
 
     vectors_per_place: int
     allowed_rows: Sequence[int]
@@ -54,10 +60,15 @@ class TileRegisters(NamedTuple):
 
 
 class PlaceGrouping(ABC):
-    """A way through the places, ``rows`` at a time; ``x_step`` and ``y_step`` are elements from one to the next."""
+    """Which places a tile computes together, ``rows`` of them.
+
+    Attributes:
+        x_step, y_step: elements from one place of a tile to the next where it reads and where it writes, each with all
+            its channels.
+    """
 
     by_line = True
-    """Whether each line is gone through alone."""
+    """Whether the places of a tile are of one line."""
 
     def __init__(
         self, geometry: DirectionGeometry, places: int, x_step: int, y_step: int, registers: TileRegisters
@@ -68,24 +79,24 @@ class PlaceGrouping(ABC):
 
     @abstractmethod
     def find_runs(self, block: int) -> TileRuns:
-        """The runs of places of all sweeps, of at most about ``block``."""
+        """The runs of places of all phases, of about ``block`` places at most."""
 
     @abstractmethod
     def count_products(self) -> int:
-        """Products of a place and a tap that are computed, those in vain included."""
+        """Products of a place and a tap that are computed, wasted ones included."""
 
-    def cost(self) -> float:
-        """Products, and what a tile of few rows waits: for weights to be read, for sums to be ready."""
+    def estimate_cost(self) -> float:
+        """Products, more for a tile of few rows: it loads weights more often, and waits for its sums."""
         sums = self.rows * self.vectors
         return self.count_products() * max(sums + self.vectors / 2, SUMS_IN_FLIGHT) / sums
 
     def round_up(self, places: int) -> int:
-        """Places that are computed for so many."""
+        """Places that whole tiles compute for ``places``."""
         return -(-places // self.rows) * self.rows
 
 
 class AlongSignal(PlaceGrouping):
-    """Neighbours on the sliding axis. At the borders a tile looks whether a place sees padding."""
+    """Neighbours on the sliding axis. At a border a tile asks for each place and tap whether it is padding."""
 
     def __init__(self, geometry: DirectionGeometry, registers: TileRegisters) -> None:
         places = min(phase.places for phase in geometry.phases)
@@ -126,7 +137,7 @@ class AlongSignal(PlaceGrouping):
 
 
 class AlongRow(PlaceGrouping):
-    """Neighbours in a row of a map that slides along its columns: all see the same taps."""
+    """Neighbours in a row of a map whose columns are convolved: all see the same taps."""
 
     def __init__(self, geometry: DirectionGeometry, registers: TileRegisters) -> None:
         super().__init__(geometry, geometry.inner, 1, 1, registers)
@@ -153,7 +164,7 @@ class AlongRow(PlaceGrouping):
 
 
 class AcrossLines(PlaceGrouping):
-    """The same place of several lines: all see the same taps, and none sees padding."""
+    """The same place of several lines: all see the same taps, without padding."""
 
     by_line = False
 
@@ -167,9 +178,9 @@ class AcrossLines(PlaceGrouping):
         geometry = self.geometry
         return geometry.count_products() * self.round_up(geometry.lines)
 
-    def cost(self) -> float:
-        """A little more: neighbours share lines of memory."""
-        return ACROSS_LINES_FACTOR * super().cost()
+    def estimate_cost(self) -> float:
+        """A little more, because neighbours share cache lines."""
+        return ACROSS_LINES_FACTOR * super().estimate_cost()
 
     def find_runs(self, block: int) -> TileRuns:
         """A block of lines, place by place, then the next block."""
@@ -183,19 +194,19 @@ class AcrossLines(PlaceGrouping):
 
 
 def choose_grouping(geometry: DirectionGeometry, registers: TileRegisters) -> PlaceGrouping:
-    """The way that computes least in vain."""
+    """The grouping with the least estimated cost."""
     groupings = AlongSignal(geometry, registers), (AlongRow if geometry.inner > 1 else AcrossLines)(geometry, registers)
-    return min(groupings, key=lambda grouping: grouping.cost())
+    return min(groupings, key=lambda grouping: grouping.estimate_cost())
 
 
 def choose_rows(places: int, rows: Sequence[int]) -> int:
-    """Rows of a tile: many of those that it may have, and such that the last tile computes little again.
+    """Rows of a tile, from those that are allowed: many, but so that the last tile computes few places again.
 
     >>> [choose_rows(places, range(1, 7)) for places in (17, 8, 3, 1000)], choose_rows(3, (1, 2, 4))
     ([6, 4, 3, 6], 2)
     """
     most = rows[-1]
-    if places >= LONG_RUN_TILES * most:  # the same for all lengths, so that one more needs no code of its own
+    if places >= LONG_RUN_TILES * most:  # the same tile for all long signals, which so share its code
         return most
     if places <= most:
         return max((each for each in rows if each <= places), default=1)

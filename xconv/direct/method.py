@@ -1,4 +1,4 @@
-"""How a direction of a problem is cut into tiles: what the methods have in common."""
+"""How a direction of a problem is cut into tiles: what all methods share."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from xconv.direct.program import ArrayStrides, Floats, Schedule, ThreadShare
 
 
 class Method(ABC):
-    """Where the tiles of a direction of a problem lie, and in which order they want its weights.
+    """The tiles of a direction of a problem, and the order in which they read its weights.
 
     Attributes:
-        walk: what is slid over.
-        x_all, y_all: channels of the array that is slid over, and of the other signal (the result, or dy).
-        packs: whether weights and bias are to be brought into the order of the tiles.
-        swapped: whether the tiles take the second operand for the first.
-        sums: numbers that a weight gradient's tiles add to; 0 where they write the result itself.
+        geometry: which elements each place reads and writes.
+        lanes: numbers in a vector register.
+        read_channels, written_channels: channels of a group in the array that is read, and in the other signal (the
+            result, or dy); ``x_channels`` and ``y_channels`` are those of all groups.
+        packs_weight: whether :meth:`pack` and :meth:`pack_bias` must reorder weight and bias.
+        swaps_operands: whether the program is called with dy for x and x for dy.
+        sum_count: numbers of the sums of a weight gradient; 0 for other directions, whose tiles write the result.
     """
 
     packs_weight = False
@@ -36,14 +38,14 @@ class Method(ABC):
 
     @abstractmethod
     def schedule(self, threads: int) -> Schedule:
-        """All tiles, in the order in which they are best computed."""
+        """All tiles, in the order in which they are computed, for ``threads`` threads."""
 
     def split_among_threads(self, schedule: Schedule, threads: int) -> list[ThreadShare]:
-        """What each thread works off."""
+        """The lines and entries that each thread computes."""
         return schedule.split_among_threads(self.geometry.lines, threads)
 
     def strides(self) -> ArrayStrides:
-        """The steps of the arrays."""
+        """Numbers from line to line and from tap to tap of the arrays."""
         geometry = self.geometry
         x_line = geometry.length * geometry.inner * self.x_channels
         y_line = geometry.inner * self.y_channels * sum(each.places for each in geometry.phases)
@@ -55,28 +57,28 @@ class Method(ABC):
         )
 
     def zero_count(self) -> int:
-        """Numbers of padding, or of a bias that is not there, that a tile may read."""
+        """Zeros that a tile may read for padding or for a bias that is not given."""
         return max(self.x_channels, self.y_channels)
 
     def pack(self, weight: Floats) -> Floats:
-        """The weight in the order of the tiles."""
+        """A weight (tap, input channel of a group, output channel) in the order in which tiles read it."""
         return weight
 
     def pack_bias(self, bias: Floats) -> Floats:
-        """The bias in the order of the tiles."""
+        """A bias (output channel,) in the order in which tiles read it."""
         return bias
 
     def finish_gradient(self, sums: Floats) -> Floats:
-        """The weight gradient, from what the tiles added up."""
+        """The weight gradient (tap, input channel of a group, output channel), from ``sum_count`` sums."""
         return sums.reshape(self.problem.weight_shape)
 
 
 STREAMED_BYTES = 1 << 25
-"""Bytes of a result from which it is written past the caches, which would not hold it until it is read."""
+"""Bytes of a result from which it is written past the caches: they would not hold it until it is read."""
 
 
 def is_streamed(method: Method, channels: int) -> bool:
-    """Whether each vector of so many channels is a whole line of memory, of a large result."""
+    """Whether a result is large and each vector of ``channels`` channels of it a whole cache line."""
     whole = channels % method.lanes == method.y_channels % method.lanes == 0
     large = method.geometry.places * method.y_channels * ITEM_BYTES[method.problem.dtype] >= STREAMED_BYTES
     return whole and large and method.processor.vector_bytes == CACHE_LINE_BYTES

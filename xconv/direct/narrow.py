@@ -1,4 +1,4 @@
-"""Few output channels: lanes run along the input channels, and are added up at the end."""
+"""Few output channels: a lane sums some of the input channels, and the lanes are added at the end."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from xconv.direct.tiled import ChannelBlock, TiledMethod
 
 @dataclass(frozen=True)
 class NarrowTile:
-    """``rows`` places by all ``outputs`` of a group; weights lie as (tap, output, input channel).
+    """``rows`` places by all ``outputs`` of a group; weights are (tap, output, input channel).
 
-    ``x_stride`` and ``y_stride`` are elements from one place to the next where it reads and writes, None for the program's
-    ``length`` and ``spread``. ``border_step`` is for places at the borders: elements on the sliding axis from one to the next;
-    0 elsewhere. An entry's extra number is the element that the first tap of its first place reads.
+    An entry's ``extra`` is the element of the sliding axis that its first place reads for its first tap. Each sum has
+    one vector, whatever the rows: so tiles of all heights have the same bits, though low ones wait for each product.
 
-    Each sum has one vector, however many rows there are: a tile of few waits for each product, and has the same bits.
+    Attributes:
+        channels: input channels of a group.
+        x_stride, y_stride: numbers from one place to the next where the tile reads and writes; None for the program's
+            ``length`` and ``tap_step``.
+        border_step: elements of the sliding axis from one place to the next if places may see padding, else 0.
     """
 
     rows: int
@@ -32,7 +35,7 @@ class NarrowTile:
     border_step: int = 0
 
     def write(self, code: Code, args: TileArguments) -> None:
-        """Tiles from the first place on; the last one may overlap its neighbour, and computes the same again."""
+        """Write tiles from the first place on; the last one may compute places of the one before again."""
         outputs, x_stride, y_stride = range(self.outputs), self.x_stride or args.length, self.y_stride or args.tap_step
         read_offsets, write_offsets = (
             [code.times(each, row) for row in range(self.rows)] for each in (x_stride, y_stride)
@@ -47,7 +50,7 @@ class NarrowTile:
             with code.loop(0, args.taps):
                 reads, tap_weights, first_input = code.get(x), code.get(weight), code.get(element)
                 rows = [code.offset(reads, offset) for offset in read_offsets]
-                if self.border_step:  # what lies outside is read from a row of zeros
+                if self.border_step:  # padding is read from a row of zeros
                     rows = [
                         code.select_inside(
                             code.plus(first_input, row * self.border_step), args.length, pointer, args.zeros
@@ -57,12 +60,12 @@ class NarrowTile:
                 whole, tail = self.channels // code.lanes * code.lanes, self.channels % code.lanes
                 if whole > UNROLLED_VECTORS * code.lanes:
                     with code.loop(0, whole, code.lanes) as offset:
-                        self._products(code, rows, tap_weights, offset, 0, sums)
+                        self._add_products(code, rows, tap_weights, offset, 0, sums)
                 else:
                     for offset in range(0, whole, code.lanes):
-                        self._products(code, rows, tap_weights, offset, 0, sums)
+                        self._add_products(code, rows, tap_weights, offset, 0, sums)
                 if tail:
-                    self._products(code, rows, tap_weights, whole, tail, sums)
+                    self._add_products(code, rows, tap_weights, whole, tail, sums)
                 code.set(x, code.offset(reads, args.tap_stride))
                 code.set(weight, code.offset(tap_weights, self.outputs * self.channels))
                 code.set(element, code.plus(first_input, args.tap_step))
@@ -74,10 +77,10 @@ class NarrowTile:
                     whole = code.add(code.sum_lanes(code.get(total)), bias)
                     code.set(code.offset(y, row_offset, output), whole)
 
-    def _products(
+    def _add_products(
         self, code: Code, rows: list[Value], weight: Value, offset: Value, tail: int, sums: list[list[Variable]]
     ) -> None:
-        """Of a vector of input channels: the numbers of each row with the weights of each output."""
+        """Add a vector of input channels of each row, times the weights of each output."""
         first = code.offset(weight, offset)
         weights = [code.load(code.offset(first, output * self.channels), tail) for output in range(self.outputs)]
         for row, row_sums in zip(rows, sums, strict=True):
@@ -87,13 +90,13 @@ class NarrowTile:
 
 
 UNROLLED_VECTORS = 2
-"""Vectors of input channels up to which their products are written out; more are a loop, which compiles sooner."""
+"""Vectors of input channels up to which products are unrolled; a loop over more compiles faster."""
 
 SUM_VECTORS = {32: 16, 16: 8}
-"""Vectors of sums in a tile."""
+"""Vectors of sums in a tile, by the processor's vector registers."""
 
 BLOCK_BYTES = 1 << 16
-"""Bytes of what is read and written by a run of tiles: they stay in a core's cache for the other sweeps."""
+"""Bytes that a run of tiles reads and writes: they stay in a core's cache for the other stride phases."""
 
 
 class NarrowMethod(TiledMethod):
@@ -108,14 +111,14 @@ class NarrowMethod(TiledMethod):
         super().__init__(direction, problem, processor, [ChannelBlock(0, writes, writes, 0)], rows, BLOCK_BYTES)
 
     def tile(self, channel_block: ChannelBlock, border_step: int) -> NarrowTile:
-        """All outputs of a group."""
+        """A tile of all outputs of a group."""
         del channel_block
         return NarrowTile(
             self.rows, self.written_channels, self.read_channels, self.x_stride, self.y_stride, border_step
         )
 
     def pack(self, weight: Floats) -> Floats:
-        """For each sweep and group: taps, output channels, input channels."""
+        """(taps, output channels, input channels) for each phase and group."""
         by_group = weight.reshape(self.kernel, -1, self.groups, weight.shape[2] // self.groups)
         by_group = by_group.transpose((0, 2, 1, 3) if self.is_input_gradient else (0, 2, 3, 1))
         panels = [by_group[phase.kernel_slice].swapaxes(0, 1).ravel() for phase in self.geometry.phases]

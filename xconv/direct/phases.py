@@ -1,9 +1,10 @@
-"""What a direction of a problem slides over: the same walk for a convolution and for its strided adjoint.
+"""Which elements each place reads and writes: a convolution, and a strided input gradient, as convolutions that write
+every element once.
 
-A sweep is a row of places. Place ``q`` reads, through its tap ``t``, the element ``first + q * step + t * spread`` of
-the array that is read, and writes the element ``at + q * apart`` of the one that is written. The forward direction is
-one sweep. The input gradient is one for each residue of the stride: every ``stride``-th element of ``dx`` sees the same
-taps of the kernel, and no other element does, so that none of them meets the zeros between the elements of ``dy``.
+The input gradient of a layer with stride ``s`` is split into ``s`` *stride phases*: every ``s``-th element of ``dx``
+sees the same taps of the kernel, so each phase is a convolution of ``dy`` with those taps, and no tap is multiplied by
+a zero between the elements of ``dy``. The forward direction, and the weight gradient, which sums over its places, are
+one phase.
 """
 
 from __future__ import annotations
@@ -23,7 +24,19 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class StridePhase:
-    """Places that see the same taps of a kernel, which are listed in the order in which they read."""
+    """Places that see the same taps of the kernel.
+
+    Place ``q`` reads element ``first_input + q * input_step + t * tap_step`` of the sliding axis for ``taps[t]``, and
+    writes element ``first_output + q * output_step``.
+
+    Attributes:
+        first_input: the element that the first place reads for its first tap; below 0 in the padding.
+        input_step: elements from what a place reads to what the next one reads.
+        tap_step: elements from what a tap reads to what the next one reads.
+        taps: the taps as indices of the kernel, in the order in which they read.
+        places: how many there are.
+        first_output, output_step: the element that the first place writes, and elements from one place to the next.
+    """
 
     first_input: int
     input_step: int
@@ -35,7 +48,7 @@ class StridePhase:
 
     @property
     def kernel_slice(self) -> slice:
-        """The taps, as a slice of the kernel.
+        """The taps as a slice of the kernel.
 
         >>> list(range(5))[StridePhase(0, 1, 1, taps=(4, 2, 0), places=1).kernel_slice]
         [4, 2, 0]
@@ -46,7 +59,9 @@ class StridePhase:
         return slice(self.taps[0], None if step < 0 else self.taps[-1] + 1, step)
 
     def interior(self, length: int) -> tuple[int, int]:
-        """The places from start to stop that see no padding: all of them where there is no tap.
+        """The first place that sees no padding, and the first one after those; all places if there is no tap.
+
+        ``length`` is the count of elements of the sliding axis of what is read.
 
         >>> StridePhase(-1, 1, 1, taps=(0, 1, 2), places=5).interior(5)
         (1, 4)
@@ -58,14 +73,14 @@ class StridePhase:
         return start, min(max(-((last - length) // self.input_step), start), self.places)
 
     def interior_of_taps(self, length: int, tap: Integers, taps: int) -> tuple[Integers, Integers]:
-        """The same for runs of ``taps`` taps, from each of some first taps on."""
+        """The same for ``taps`` taps from each of the first taps ``tap`` on: an array of starts, and one of stops."""
         first_input, ahead = self.first_input + tap * self.tap_step, (taps - 1) * self.tap_step - length
         start = np.minimum(np.maximum(-(first_input // self.input_step), 0), self.places)
         return start, np.minimum(np.maximum(-((first_input + ahead) // self.input_step), start), self.places)
 
 
 def split_into_phases(direction: str, problem: ConvProblem) -> list[StridePhase]:
-    """The sweeps of a direction; those of the weight gradient are the forward's, which it sums over.
+    """The stride phases of a direction; that of the weight gradient is the forward's, over whose places it sums.
 
     >>> [phase.taps for phase in split_into_phases("input_gradient", ConvProblem(1, 10, 1, 2, 3, kernel=5, stride=2))]
     [(4, 2, 0), (3, 1)]
@@ -89,10 +104,11 @@ def split_into_phases(direction: str, problem: ConvProblem) -> list[StridePhase]
 def split_by_seen_taps(
     phase: StridePhase, length: int, tap: Integers, taps: int, starts: Integers, stops: Integers
 ) -> Iterator[tuple[Integers, int, Integers, Integers]]:
-    """(first taps, taps, first places, ends) of the places of each block that see ``taps`` taps and no padding.
+    """Places of blocks, split into those that see ``taps`` taps from ``tap`` on without padding, and the others.
 
-    Where only some of the taps are seen, each comes by itself. Rows are taps and columns blocks; where the end is not
-    behind the first place, there is no such place.
+    Block ``n`` has the places from ``starts[n]`` to ``stops[n]``. Yields (first taps, count of taps, first places,
+    stops); the others come once for each single tap that they see. Rows are first taps, columns are blocks; a range
+    whose stop is not greater than its first place is empty.
 
     >>> phase = StridePhase(-1, 1, 1, taps=(0, 1, 2), places=5)
     >>> for found in split_by_seen_taps(phase, 5, np.array([0]), 2, np.array([0]), np.array([5])):
@@ -119,10 +135,15 @@ def split_by_seen_taps(
 
 
 class PlaceRuns(NamedTuple):
-    """Neighbouring places of a sweep that see the same taps, an array for each field.
+    """Runs of neighbouring places of a phase that see the same taps; each field is an array with an element a run.
 
-    ``phase`` is its number, ``place`` the first place, ``tap`` the first of its ``taps``, which is ``kernel_slice`` in the
-    kernel; ``read`` is the element that this tap reads, ``write`` the one that the first place writes.
+    Attributes:
+        phase: index of the phase.
+        first_place, places: the first place in its phase, and the count of places.
+        first_tap, taps: the first tap that is seen, as an index of the phase's taps, and the count of taps.
+        kernel_tap: the first tap as an index of the kernel.
+        first_input: the element that the first place reads for its first tap.
+        first_output: the element that the first place writes.
     """
 
     phase: Integers
@@ -136,11 +157,15 @@ class PlaceRuns(NamedTuple):
 
 
 class DirectionGeometry:
-    """All sweeps of a direction, over arrays of ``(lines, length, inner, channels)``.
+    """All stride phases of a direction, over arrays of shape (lines, length, inner, channels).
+
+    A pointwise layer (one tap, stride 1, no padding) is one line of all its elements.
 
     Attributes:
-        step, spread, apart: those of every sweep.
-        back: from one tap of a sweep to the next in the kernel.
+        phases: the stride phases.
+        lines, length, inner: sizes of the array that is read, besides its channels; ``length`` is the sliding axis.
+        input_step, tap_step, output_step: those of every phase.
+        kernel_step: from one tap of a phase to the next, as indices of the kernel.
     """
 
     def __init__(self, direction: str, problem: ConvProblem) -> None:
@@ -159,11 +184,11 @@ class DirectionGeometry:
 
     @property
     def places(self) -> int:
-        """Elements that are written, channels aside."""
+        """How many elements are written in all lines, each with all its channels."""
         return int(self.lines * self.inner * sum(phase.places for phase in self.phases))
 
     def count_products(self) -> int:
-        """Pairs of a place of a line and a tap that meet an element; the same pairs in both directions.
+        """How many pairs of a place and a tap of one line read an element, not padding; equal in both directions.
 
         >>> problem = ConvProblem(1, 5, 1, 2, 3, kernel=3, padding=(1, 1))
         >>> [DirectionGeometry(direction, problem).count_products() for direction in ("forward", "input_gradient")]
@@ -174,7 +199,7 @@ class DirectionGeometry:
         return int((stop - start).sum())
 
     def find_runs(self, each_place: bool = False) -> PlaceRuns:
-        """All places of a line; each ``each_place``, or with its neighbours that see the same taps.
+        """The runs of one line: neighbours that see the same taps, or with ``each_place`` every place by itself.
 
         >>> geometry = DirectionGeometry("forward", ConvProblem(1, 5, 1, 2, 3, kernel=3, padding=(1, 1)))
         >>> [field.tolist() for field in geometry.find_runs()[1:5]]
@@ -185,7 +210,7 @@ class DirectionGeometry:
             kernel = phase.taps[0] if phase.taps else 0
             shared = number, phase.first_input, phase.first_output, len(phase.taps), kernel, phase.places
             start, stop = (phase.places, phase.places) if each_place else phase.interior(self.length)
-            start = min(start + 1, phase.places)  # of those that see no padding, the first one stands for all
+            start = min(start + 1, phase.places)  # the first one that sees no padding stands for all of them
             stop = max(start, stop)
             rows += [(start, 0, *shared), (phase.places - stop, stop, *shared)]
         place, begin, number, first_input, first_output, many, kernel, ends = expand_rows(rows)
@@ -209,7 +234,8 @@ class DirectionGeometry:
 
 
 def expand_rows(rows: Sequence[tuple[int, ...]]) -> Integers:
-    """The columns of some rows, each of which comes as often as its first number says: that counts them.
+    """The columns of a table in which each row is repeated as often as its first number says; that number becomes the
+    index of the repetition.
 
     >>> expand_rows([(2, 7), (0, 8), (1, 9)]).tolist()
     [[0, 1, 0], [7, 7, 9]]

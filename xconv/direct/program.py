@@ -1,8 +1,8 @@
-"""A program: a schedule of tiles, and the machine code that works it off.
+"""A program: a schedule of tiles, and the machine code that computes it.
 
 A *tile* is a piece of a result that is summed in registers; its loops are compiled for the channels and strides of a
-layer. A *schedule* says where each run of tiles reads and writes, for signals of a certain length; NumPy makes it. So a
-layer is compiled once for all lengths and batches.
+layer. A *schedule* says where each run of tiles reads and writes, for signals of one length; NumPy makes it. So a layer
+is compiled once for all lengths and batches.
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ from xconv.direct.team import Team
 
 
 class ScheduleEntry(NamedTuple):
-    """A run of tiles: which kind, where it reads and writes (in elements), how many taps and places it has.
+    """A run of tiles.
 
-    ``extra`` is one more number, whose meaning the tile has.
+    Attributes:
+        tile: the index of the tile in the schedule; in a program, the address of its function.
+        x, weight, bias, y: where it reads and writes in a line of each array, as an index of its numbers.
+        taps, places: how many it has.
+        extra: one more number, which the tile's docstring explains.
     """
 
     tile: int
@@ -41,8 +45,14 @@ class ScheduleEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class ArrayStrides:
-    """Elements from one line to the next of each array, and from one tap to the next; ``tap_step`` and ``length`` are
-    elements of the sliding axis."""
+    """Strides that all entries share; a tile that needs no borders may use the last three for its own.
+
+    Attributes:
+        x_line, weight_line, y_line: numbers from one line of an array to the next.
+        tap_stride: numbers of ``x`` from what a tap reads to what the next one reads.
+        tap_step: the same, in elements of the sliding axis.
+        length: elements of the sliding axis of ``x``.
+    """
 
     x_line: int
     weight_line: int
@@ -53,7 +63,7 @@ class ArrayStrides:
 
 
 class ThreadShare(NamedTuple):
-    """The lines and entries that one thread works off; ``y`` is where its result begins."""
+    """The lines and entries that one thread computes; ``y`` is where its result begins, as an index of its numbers."""
 
     first_line: int
     last_line: int
@@ -63,7 +73,8 @@ class ThreadShare(NamedTuple):
 
 
 class TileArguments(NamedTuple):
-    """What a tile gets: pointers to where its entry reads and writes, and what is the same for all entries."""
+    """The arguments of a tile's function: pointers to where its entry reads and writes, the entry's other fields, the
+    strides that all entries share, and a pointer to zeros."""
 
     x: Value
     weight: Value
@@ -79,10 +90,10 @@ class TileArguments(NamedTuple):
 
 
 class Tile(Protocol):
-    """A piece of a result, as code. A frozen dataclass, so that equal tiles are compiled once."""
+    """A piece of a result that writes its own code: a frozen dataclass, so that equal tiles are compiled once."""
 
     def write(self, code: Code, args: TileArguments) -> None:
-        """Write the loops of a run of tiles."""
+        """Write the loops of a run of tiles into ``code``."""
 
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -92,20 +103,20 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 
 
 class Schedule:
-    """The entries of a program, and the tiles that they name."""
+    """The entries of a program, and the tiles that they refer to by index."""
 
     def __init__(self) -> None:
         self.tiles: dict[Tile, int] = {}
         self._added: list[Integers] = []
 
-    def number(self, tile: Tile) -> int:
-        """What entries call a tile."""
+    def add_tile(self, tile: Tile) -> int:
+        """The index of a tile, which is added if it is new."""
         return self.tiles.setdefault(tile, len(self.tiles))
 
     def add(self, *, turn: Integers | int = 0, **fields: Integers | int) -> None:
-        """Runs of tiles: an integer or an array for each field of an entry, all of which are broadcast together.
+        """Add entries: an integer or an array for each field of :class:`ScheduleEntry`, broadcast together.
 
-        They come in the order of the arrays, or in that of their ``turn`` after :meth:`in_turn`.
+        Entries keep the order of the arrays; after :meth:`sort_by_turn` they are in the order of ``turn``.
         """
         rows = np.empty((*np.broadcast(*fields.values(), turn).shape, len(ScheduleEntry._fields) + 1), np.int64)
         for index, name in enumerate(ScheduleEntry._fields):
@@ -124,16 +135,16 @@ class Schedule:
         return self._rows()[:, :-1]
 
     def sort_by_turn(self) -> None:
-        """Bring all entries into the order of their turns."""
+        """Sort all entries by their turns; those of the same turn keep their order."""
         rows = self._rows()
         self._added = [rows[np.argsort(rows[:, -1], kind="stable")]]
 
-    def cuts(self, turns: int, threads: int) -> list[int]:
-        """Where the entries of each thread begin, and the end, if each has so many turns."""
+    def split_by_turn(self, turns: int, threads: int) -> list[int]:
+        """Where the entries of each thread begin, and the end, if each thread has ``turns`` turns."""
         return [int(start) for start in np.searchsorted(self._rows()[:, -1], turns * np.arange(threads + 1))]
 
     def split_among_threads(self, lines: int, threads: int) -> list[ThreadShare]:
-        """As many parts as there are threads, with about as many products each: of the lines if there are enough."""
+        """A share for each thread, with about as many products: of the lines if there are enough, else of entries."""
         entries = self.entries
         if threads == 1 or lines >= 4 * threads or len(entries) < threads:
             cuts = [lines * thread // threads for thread in range(threads + 1)]
@@ -149,7 +160,7 @@ class Schedule:
 
 
 class TileProgram:
-    """A compiled schedule, to be called with the addresses of its arrays."""
+    """A compiled schedule, which is called with the addresses of its arrays."""
 
     def __init__(
         self,
@@ -160,7 +171,7 @@ class TileProgram:
         processor: Processor,
         zeros: int,
     ) -> None:
-        """``zeros`` is how many numbers of padding or missing bias a tile may read."""
+        """``zeros`` is how many zeros a tile may read for padding or for a bias that is not given."""
         self._worker = get_worker(dtype, processor, len(shares) > 1)
         self._tiles = compile_tiles(tuple(schedule.tiles), dtype, processor)
         self.schedule = np.ascontiguousarray(schedule.entries)
@@ -173,10 +184,10 @@ class TileProgram:
         self._calls = [address(share) for share in self._shares]
 
     def __call__(self, x: int, weight: int, bias: int | None, y: int, team: Team) -> None:
-        """Compute, each part by a thread of the team; a large result has to begin with a line of memory.
+        """Compute: each share by a thread of the team. Without ``bias`` zeros are added.
 
         Raises:
-            ValueError: it does not.
+            ValueError: a result that is written past the caches does not begin with a cache line.
         """
         if y % self._alignment:
             raise ValueError(f"a result at address {y:#x}, expected a multiple of {self._alignment}")
@@ -188,14 +199,14 @@ class TileProgram:
 
 
 class CompiledTiles(NamedTuple):
-    """Compiled tiles: the address of each, and what keeps them."""
+    """Compiled tiles: the addresses of their functions, and the functions, which must be kept."""
 
     addresses: Integers
     keep: Sequence[Function]
 
 
 def compile_tiles(tiles: Sequence[Tile], dtype: str, processor: Processor) -> CompiledTiles:
-    """The functions that compute such tiles."""
+    """A function for each tile."""
     sources = {
         tile: Source(
             ("tile", tile, dtype, processor), partial(_write_tile, tile=tile, dtype=dtype, processor=processor)
@@ -207,7 +218,7 @@ def compile_tiles(tiles: Sequence[Tile], dtype: str, processor: Processor) -> Co
 
 
 def _write_tile(name: str, tile: Tile, dtype: str, processor: Processor) -> str:
-    """The code of a tile."""
+    """The LLVM text of a tile's function."""
     code = Code(name, _argument_types(dtype), dtype, processor.lanes(dtype), shared=False)
     tile.write(code, TileArguments(*code.arguments))
     return code.finish()
@@ -219,15 +230,15 @@ def _argument_types(dtype: str) -> list[Operand]:
 
 
 class Worker:
-    """The function that works off a part of a schedule, whatever its tiles.
+    """The function that computes a thread's share of a schedule, whatever its tiles.
 
     Attributes:
-        run: the function of the addresses of a part and of its four arrays; ``address`` is where it begins.
-        team: the address of what the threads of a team call; 0 where it is for one thread.
+        run: the function, of the addresses of a share and of the four arrays; ``address`` is its address.
+        team: the address of the function that each thread of a team calls; 0 if there is one thread.
     """
 
     def __init__(self, dtype: str, processor: Processor, several: bool) -> None:
-        """``several`` says whether a team may call it."""
+        """``several`` says whether a team of threads may call it."""
         writers = (_write_run, _write_team) if several else (_write_run,)
         self._keep = FUNCTIONS.get(
             [Source((write.__name__, dtype, processor), partial(write, dtype=dtype)) for write in writers], processor
@@ -240,20 +251,20 @@ class Worker:
 
 
 get_worker = cache(Worker)
-"""Made once for a dtype and a machine, and for one thread or several."""
+"""Made once for a dtype and a processor, and for one thread or several."""
 
 
 def _write_run(name: str, dtype: str) -> str:
-    """``run(part, x, weight, bias, y)``: for each line and entry of a part, the function at the entry's address."""
+    """The text of ``run(share, x, weight, bias, y)``, which calls the tile of each line and entry of a share."""
     number = pointer(NUMBER[dtype])
     code = Code(name, [pointer(INT), *[number] * 4], dtype, 1)
     share, x, weight, bias, y = code.arguments
-    schedule, zeros, x_line, weight_line, y_line, *shared, first, last, start, stop, part_at = (
+    schedule, zeros, x_line, weight_line, y_line, *shared, first, last, start, stop, share_y = (
         code.load_number(code.offset(share, index))
         for index in range(2 + len(fields(ArrayStrides)) + len(ThreadShare._fields))
     )
     schedule, zeros = code.to_pointer(schedule, INT), code.to_pointer(zeros, code.number)
-    y = code.offset(y, part_at)
+    y = code.offset(y, share_y)
     with code.loop(first, last) as line, code.loop(start, stop) as index:
         entry = code.offset(schedule, code.times(index, len(ScheduleEntry._fields)))
         tile, x_at, weight_at, bias_at, y_at, *own = (
@@ -271,10 +282,11 @@ def _write_run(name: str, dtype: str) -> str:
 
 
 def _write_team(name: str, dtype: str) -> str:
-    """``team(work)``: what each thread of a team calls, with two functions that tell which of how many it is.
+    """The text of ``team(work)``, which each thread of a team calls.
 
-    ``work`` is those two, the function that works off a part, how many parts there are, the four arrays, and the parts;
-    each thread begins at its own number and goes on in steps of the count of threads.
+    ``work`` has the addresses of two functions, which give the thread's number and the count of threads, the address of
+    :func:`_write_run`'s function, the count of shares, the addresses of the four arrays, and those of the shares. A
+    thread computes the share of its number, and every further one in steps of the count of threads.
     """
     code = Code(name, [pointer(INT)], dtype, 1)
     (work,) = code.arguments

@@ -136,7 +136,7 @@ def build_repeat_program(
     """The program from an input of a problem to that of :func:`~xconv.direct.multiplier.alone`, or back."""
     p, made = problem, Schedule()
     inputs, outputs = p.group_in, p.group_out
-    tile = made.number((SumTile if is_input_gradient else RepeatTile)(inputs, outputs))
+    tile = made.add_tile((SumTile if is_input_gradient else RepeatTile)(inputs, outputs))
     rows, step = p.outer * p.length * p.inner, p.inner * p.out_channels
     if inputs == 1:  # all rows are one
         start = np.arange(0, rows * p.groups, BLOCK_INPUTS)

@@ -1,4 +1,4 @@
-"""What dense and narrow layers have in common: tiles of some places by a block of output channels."""
+"""What :mod:`~xconv.direct.dense` and :mod:`~xconv.direct.narrow` share: tiles of places by output channels."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from xconv.direct.program import ArrayStrides, Schedule, ThreadShare, Tile
 
 @dataclass(frozen=True)
 class ChannelBlock:
-    """Output channels that are summed at a time: a count of vectors, of which the last has ``tail`` (0: all its lanes).
+    """Output channels of a group that a tile sums together, from ``first_channel`` on.
 
-    ``width`` is how many weights of a panel belong to an input channel of a tap.
+    Attributes:
+        vectors: vectors of output channels.
+        width: weights of a panel for one input channel of a tap: the output channels, rounded up to whole vectors.
+        tail: channels in the last vector; 0 if it is full.
     """
 
     first_channel: int
@@ -29,7 +32,7 @@ class ChannelBlock:
 
 
 def split_channels(channels: int, lanes: int, most: int) -> list[ChannelBlock]:
-    """All output channels of a group, in blocks of about the same number of vectors.
+    """All output channels of a group, in blocks of nearly equal numbers of vectors, ``most`` at most.
 
     >>> [(block.first_channel, block.vectors, block.tail) for block in split_channels(70, 16, 4)]
     [(0, 3, 0), (48, 2, 6)]
@@ -49,11 +52,11 @@ class TiledMethod(Method):
     """A convolution, or an input gradient, by tiles of some places and a block of output channels of a group.
 
     Attributes:
-        route: the way through the places.
+        grouping: which places a tile computes together.
         rows: places of a tile.
-        place, y_place: elements from one place to the next where it reads and writes; None if that depends on the
-            length, so that code for it would be for one length only: it is in the program's sizes then.
-        panels: where the weights of a sweep and a block of output channels begin, if they are packed.
+        x_stride, y_stride: numbers from one place to the next where a tile reads and writes. None where they depend on
+            the length: then code is compiled for any length, and the program's strides have them.
+        panels: where the packed weights of (phase, first channel of a block) begin; ``packed_size`` is their count.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class TiledMethod(Method):
         rows: Sequence[int],
         block_bytes: int,
     ) -> None:
-        """``rows`` are those that a tile may have, ``block_bytes`` how many bytes stay in a core's cache."""
+        """``rows`` are the numbers of places that a tile may have, ``block_bytes`` what stays in a core's cache."""
         super().__init__(direction, problem, processor)
         geometry, item = self.geometry, ITEM_BYTES[problem.dtype]
         self.channel_blocks = channel_blocks
@@ -91,19 +94,24 @@ class TiledMethod(Method):
 
     @abstractmethod
     def tile(self, channel_block: ChannelBlock, border_step: int) -> Tile:
-        """The tile of a block of output channels; at a border, with ``border_step`` elements from one place to the next."""
+        """The tile of a block of output channels.
+
+        ``border_step`` is elements of the sliding axis from one place to the next at a border, and 0 elsewhere.
+        """
 
     def schedule(self, threads: int) -> Schedule:
-        """The tiles: for a block of places all output channels, then the next block."""
+        """All tiles: for a block of places all output channels, then the next block."""
         del threads
         made, geometry = Schedule(), self.geometry
         found = self.grouping.find_runs(self.block_places)
         phase, x, y, places, first_tap, taps, first_input, at_border = (
             field if isinstance(field, int) else field[..., None, None] for field in found
         )
-        border_steps = (0, geometry.input_step) if np.any(at_border) else (0,)  # between the borders, and there
+        border_steps = (
+            (0, geometry.input_step) if np.any(at_border) else (0,)
+        )  # a tile for the interior, and one for borders
         tile = np.array(
-            [[made.number(self.tile(block, step)) for block in self.channel_blocks] for step in border_steps]
+            [[made.add_tile(self.tile(block, step)) for block in self.channel_blocks] for step in border_steps]
         )
         first_channel = np.array([block.first_channel for block in self.channel_blocks])
         group = np.arange(self.groups)[:, None]
@@ -133,7 +141,7 @@ class TiledMethod(Method):
         return made
 
     def strides(self) -> ArrayStrides:
-        """The steps of the arrays; from line to line, where tiles go that way, instead of what borders need."""
+        """Those of the arrays; across lines, ``length`` and ``tap_step`` are the tiles' ``x_stride`` and ``y_stride``."""
         found, grouping = super().strides(), self.grouping
         return (
             found
@@ -142,5 +150,5 @@ class TiledMethod(Method):
         )
 
     def split_among_threads(self, schedule: Schedule, threads: int) -> list[ThreadShare]:
-        """Some of the lines or of the entries for each thread."""
+        """Lines, or entries of the schedule, for each thread."""
         return schedule.split_among_threads(self.geometry.lines if self.grouping.by_line else 1, threads)

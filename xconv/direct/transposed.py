@@ -28,7 +28,7 @@ def _get_program(lines: int, rows: int, columns: int, dtype: str, threads: int) 
     made, processor = Schedule(), detect_processor()
     lanes = processor.lanes(dtype)
     step = max(BLOCK_NUMBERS // rows // lanes, 1) * lanes
-    start, tile = np.arange(0, columns, step), made.number(TransposeTile())
+    start, tile = np.arange(0, columns, step), made.add_tile(TransposeTile())
     made.add(tile=tile, x=start, y=start * rows, taps=np.minimum(step, columns - start), places=rows, extra=rows)
     sizes = ArrayStrides(rows * columns, 0, rows * columns, columns, 0, 0)
     threads = max(1, min(threads, lines * rows * columns // BLOCK_NUMBERS))

@@ -1,7 +1,7 @@
-"""Weight gradients of dense layers: products of what a tap sees with the gradient, summed over all places.
+"""Weight gradients of dense layers: for each tap, a product of the matrices ``x`` and ``dy``, summed over all places.
 
-A tile is some rows of the kernel (input channels, or taps of a few) by some output channels; it stays in registers
-while a block of places goes by.
+A tile is some rows of the kernel (input channels of a tap, or of several) by some output channels, whose sums stay in
+registers for a block of places.
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ from xconv.direct.tiled import split_channels
 
 @dataclass(frozen=True)
 class WeightTile:
-    """``rows`` of numbers, each so many elements from the place, by ``vectors`` of the other array.
+    """Products of the numbers at ``row_offsets`` from each place in ``x`` with ``vectors`` of the other array.
 
-    ``place`` and ``other_place`` are elements from one place to the next in the two arrays that are read, ``y_row``
-    elements from one row of the result to the next. It is added to what is there. An entry's taps are how many such
-    tiles there are, each a tile's rows further; its extra number is how many times its places come, each time ``tap_stride``
-    and ``spread`` elements further in the two arrays.
+    The other array is the entry's ``weight``. The sums are added to what the result holds. An entry has ``taps`` such
+    tiles, each as many rows after the one before. Its places are summed ``extra`` times (turns), each time
+    ``args.tap_stride`` numbers further in ``x`` and ``args.tap_step`` in the other array.
+
+    Attributes:
+        tail: numbers in the last vector; 0 if it is full.
+        x_stride, other_stride: numbers from one place to the next in the two arrays.
+        y_row: numbers from one row of the result to the next.
     """
 
-    rows: tuple[int, ...]
+    row_offsets: tuple[int, ...]
     vectors: int
     tail: int
     x_stride: int
@@ -39,20 +43,20 @@ class WeightTile:
     y_row: int
 
     def write(self, code: Code, args: TileArguments) -> None:
-        """One tile after the other, over all places of the run."""
+        """Write one tile after the other, each summed over all places of the entry."""
         columns = [(n * code.lanes, self.tail if n == self.vectors - 1 else 0) for n in range(self.vectors)]
-        many = len(self.rows)
+        rows = len(self.row_offsets)
         with code.loop(0, args.taps) as tile:
-            y = code.offset(args.y, code.times(tile, many * self.y_row))
-            targets = [[(code.offset(y, row * self.y_row + n), tail) for n, tail in columns] for row in range(many)]
+            y = code.offset(args.y, code.times(tile, rows * self.y_row))
+            targets = [[(code.offset(y, row * self.y_row + n), tail) for n, tail in columns] for row in range(rows)]
             sums = [[code.variable(code.load(place, tail)) for place, tail in of_row] for of_row in targets]
-            x_first = code.offset(args.x, code.times(tile, many))
+            x_first = code.offset(args.x, code.times(tile, rows))
             with code.loop(0, args.extra) as turn:
                 x = code.variable(code.offset(x_first, code.times(turn, args.tap_stride)))
                 other = code.variable(code.offset(args.weight, code.times(turn, args.tap_step)))
                 with code.loop(0, args.places):
                     vectors = [code.load(code.offset(code.get(other), n), tail) for n, tail in columns]
-                    for offset, of_row in zip(self.rows, sums, strict=True):
+                    for offset, of_row in zip(self.row_offsets, sums, strict=True):
                         number = code.broadcast(code.offset(code.get(x), offset))
                         for total, vector in zip(of_row, vectors, strict=True):
                             code.add_product(total, number, vector)
@@ -64,19 +68,19 @@ class WeightTile:
 
 
 BLOCK_BYTES = 1 << 18
-"""Bytes of both arrays, which stay in a core's cache while all tiles read them."""
+"""Bytes of x and dy in a block of places: they stay in a core's cache while all tiles read them."""
 
 MIN_BLOCK_PLACES = 128
-"""Places of a block, at the least: a tile's sums are read and written once for each."""
+"""Places of a block, at least: for each block a tile's sums are read and written once."""
 
 SHORT_ROW_ELEMENTS = 16
-"""Inner elements below which places are counted along the sliding axis."""
+"""Inner elements below which an entry's places are neighbours on the sliding axis, and from which in a row."""
 
 
 class WeightMethod(Method):
-    """A weight gradient of a layer with many channels on one side at least.
+    """The weight gradient of a layer that is not depthwise.
 
-    With few output channels the operands change places: the sums are (tap, group, output, input channel) then.
+    With few output channels the operands are swapped: then the sums have the shape (tap, group, output, input channel).
     """
 
     def __init__(self, direction: str, problem: ConvProblem, processor: Processor) -> None:
@@ -88,7 +92,7 @@ class WeightMethod(Method):
             if self.swaps_operands
             else (self.read_channels, self.written_channels)
         )
-        self.channel_blocks = split_channels(other, self.lanes, self._vectors(processor))
+        self.channel_blocks = split_channels(other, self.lanes, self._choose_vectors(processor))
         self.rows = TILE_PLACES[processor.vector_registers][self.channel_blocks[0].vectors]
         self.counts_along_signal = geometry.inner < SHORT_ROW_ELEMENTS
         self.tap_stride = self.phase.tap_step * geometry.inner * self.x_channels
@@ -101,7 +105,7 @@ class WeightMethod(Method):
         self.turn_strides: tuple[int, int] = beside if self.counts_along_signal else ahead
         bytes_of_place = ITEM_BYTES[problem.dtype] * sum(ahead)
         self.block_places = max(BLOCK_BYTES // bytes_of_place, MIN_BLOCK_PLACES if self.counts_along_signal else 1)
-        self.lines_at_once = 1  # short signals have their turns
+        self.lines_at_once = 1  # whose places are an entry's turns: for short signals
         if geometry.inner == 1:
             most = min(max(self.block_places // max(self.phase.places, 1), 1), max(geometry.lines, 1))
             self.lines_at_once = max(n for n in range(1, most + 1) if geometry.lines % n == 0)
@@ -113,8 +117,8 @@ class WeightMethod(Method):
             )
         self.sum_count = self.kernel * self.read_channels * self.y_channels
 
-    def _vectors(self, processor: Processor) -> int:
-        """As many as fill the registers with the rows that there are."""
+    def _choose_vectors(self, processor: Processor) -> int:
+        """Vectors of a tile: as many as fill the registers together with the rows."""
         shapes = TILE_PLACES[processor.vector_registers]
         if self.row_count >= shapes[max(shapes)] or self.swaps_operands:
             return max(shapes)
@@ -123,34 +127,34 @@ class WeightMethod(Method):
         )
 
     def schedule(self, threads: int) -> Schedule:
-        """The tiles: for a block of places all of them, then the next block; each thread has tiles of its own."""
+        """All tiles: for a block of places all of a thread's, then the next block."""
         made = Schedule()
         starts = np.arange(0, self.phase.places, self.block_places)
         stops = np.minimum(starts + self.block_places, self.phase.places)
-        chunks = self._chunks()
-        work = np.arange(self.groups * len(self.channel_blocks) * len(chunks)).reshape(
+        tap_ranges = self._split_taps()
+        work = np.arange(self.groups * len(self.channel_blocks) * len(tap_ranges)).reshape(
             self.groups, len(self.channel_blocks), -1, 1
         )
         turn = (work * threads // max(work.size, 1) * len(starts) + np.arange(len(starts))) * work.size + work
-        taps = np.array([taps for _, taps in chunks])
+        taps = np.array([taps for _, taps in tap_ranges])
         for many in set(taps.tolist()):
             mine = np.flatnonzero(taps == many)
-            tap = np.array([chunks[number][0] for number in mine.tolist()])
+            tap = np.array([tap_ranges[number][0] for number in mine.tolist()])
             for part in split_by_seen_taps(self.phase, self.geometry.length, tap, many, starts, stops):
                 self._add(made, turn[:, :, mine.repeat(len(part[0]) // len(mine))], *part)
         made.sort_by_turn()
-        self._cuts = made.cuts(len(starts) * work.size, threads)
+        self._cuts = made.split_by_turn(len(starts) * work.size, threads)
         return made
 
-    def _chunks(self) -> list[tuple[int, int]]:
-        """(first tap, taps) of tiles: one tap, or some whose channels fill the rows of a tile together."""
+    def _split_taps(self) -> list[tuple[int, int]]:
+        """(first tap, count of taps) of tiles: one tap, or several whose channels fill the rows of a tile."""
         taps = 1 if self.swaps_operands else max(min(self.rows // self.row_count, self.kernel), 1)
         many = -(-self.kernel // taps)
         cuts = [self.kernel * n // many for n in range(many + 1)]
         return [(low, high - low) for low, high in pairwise(cuts)]
 
     def _add(self, made: Schedule, turn: Integers, tap: Integers, taps: int, low: Integers, high: Integers) -> None:
-        """Tiles of every group and block of columns; ``turn`` has an axis for each, for the taps and the places."""
+        """Add tiles of all groups, blocks of channels, first taps and blocks of places: the axes of ``turn``."""
         some = low < high
         if not some.any():
             return
@@ -167,23 +171,24 @@ class WeightMethod(Method):
             y, y_row = (tap * self.groups + group) * self.written_channels * self.read_channels, self.read_channels
         else:
             y, y_row = tap * self.read_channels * self.y_channels + group * self.written_channels, self.y_channels
-        for row, rows, times in self._rows(taps):
+        for row, row_offsets, tile_count in self._split_rows(taps):
             tiles = [
-                WeightTile(rows, each.vectors, each.tail, *self.place_strides, y_row) for each in self.channel_blocks
+                WeightTile(row_offsets, each.vectors, each.tail, *self.place_strides, y_row)
+                for each in self.channel_blocks
             ]
             made.add(
-                tile=np.array([made.number(tile) for tile in tiles])[:, None],
+                tile=np.array([made.add_tile(tile) for tile in tiles])[:, None],
                 x=x + row,
                 weight=dy + first,
                 y=y + row * y_row + first,
-                taps=times,
+                taps=tile_count,
                 places=count,
                 extra=turns,
                 turn=turn[:, :, some],
             )
 
-    def _rows(self, taps: int) -> list[tuple[int, tuple[int, ...], int]]:
-        """(first row, where a tile's rows read, tiles) of some taps: as many whole tiles as there are, and the rest."""
+    def _split_rows(self, taps: int) -> list[tuple[int, tuple[int, ...], int]]:
+        """(first row, row offsets of a tile, count of tiles) for ``taps`` taps: full tiles, then the rest."""
         if taps > 1:
             return [(0, tuple(t * self.tap_stride + c for t in range(taps) for c in range(self.read_channels)), 1)]
         rows = min(self.rows, self.row_count)
@@ -191,12 +196,12 @@ class WeightMethod(Method):
         return [(0, tuple(range(rows)), whole), *([(whole * rows, tuple(range(rest)), 1)] if rest else [])]
 
     def split_among_threads(self, schedule: Schedule, threads: int) -> list[ThreadShare]:
-        """The tiles of each thread, over all lines."""
+        """Tiles of its own for each thread, over all lines."""
         del schedule, threads
         return [ThreadShare(0, self.geometry.lines // self.lines_at_once, *cut) for cut in pairwise(self._cuts)]
 
     def strides(self) -> ArrayStrides:
-        """The steps of the arrays: from one turn to the next too."""
+        """Those of the arrays; ``tap_stride`` and ``tap_step`` are from one turn to the next."""
         found = super().strides()
         x_line, other_line = found.x_line * self.lines_at_once, found.weight_line * self.lines_at_once
         return replace(
@@ -204,7 +209,7 @@ class WeightMethod(Method):
         )
 
     def finish_gradient(self, sums: Floats) -> Floats:
-        """The gradient as (tap, input channel, output channel)."""
+        """The gradient (tap, input channel of a group, output channel)."""
         if not self.swaps_operands:
             return super().finish_gradient(sums)
         by_group = sums.reshape(self.kernel, self.groups, self.written_channels, self.read_channels)
