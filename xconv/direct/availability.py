@@ -1,4 +1,4 @@
-"""Whether code can be made and run in this process."""
+"""Whether code can be compiled and run in this process."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from xconv.system.collection import without_collection
 
 
 def unavailable() -> str | None:
-    """Why no code can be made in this process, or None if it can.
+    """Why no code can be compiled and run in this process, or None if it can.
 
-    What the system allows is asked each time: a program may forbid itself to make code after it has started.
+    The system is asked each time: a program may be forbidden it after it has started.
     """
     return refused() or _find_obstacle()
 
 
 @cache
 def _find_obstacle() -> str | None:
-    """Why a function of two lines cannot be compiled and run, tried once."""
+    """Why a function of two lines cannot be compiled and run; tried once."""
     try:
         with without_collection():
             from xconv.direct.linked import try_linking
 
-            try_linking()  # which imports LLVM
+            try_linking()  # imports LLVM
     except ImportError as error:
         return f"llvmlite cannot be imported: {error}"
-    except Exception as error:  # noqa: BLE001 - whatever else LLVM or the system has against it is the reason
+    except Exception as error:  # noqa: BLE001 - any other error of LLVM or the system is the reason
         return f"{type(error).__name__}: {error}"
     return None

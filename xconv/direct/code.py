@@ -1,6 +1,6 @@
-"""Writing LLVM code: loops, vectors and sums in registers, so that what is made of them reads as loops.
+"""Writes functions in LLVM's text: integers, loops, vectors in memory, and sums in registers.
 
-It is written as LLVM's own text, which takes a third of the time that llvmlite's builder and its printing do.
+Text is written directly, which takes a third of the time that llvmlite's builder and its printing take.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from xconv.direct.processor import ITEM_BYTES
 
 Value: TypeAlias = Any
-"""A value of LLVM's, or a Python integer that is known while the code is written."""
+"""An :class:`Operand`, or a Python integer that is known while the code is written."""
 
 INT = "i64"
 NUMBER = {"float32": "float", "float64": "double"}
@@ -20,19 +20,19 @@ _SUFFIX = {"float32": "f32", "float64": "f64"}
 
 
 class Operand(NamedTuple):
-    """A value of LLVM's: its type, its name or constant, and what it points to."""
+    """A value in LLVM's text: its type, its name or constant, and for a pointer the type of its elements."""
 
     type_name: str
     text: str
     element: str = ""
 
     def __str__(self) -> str:
-        """With its type, as an argument is written."""
+        """The type and the name, as arguments are written."""
         return f"{self.type_name} {self.text}"
 
 
 class Variable:
-    """What changes from one turn of a loop to the next: ``value`` is what it is where code is being written."""
+    """A value that changes in loops; ``value`` is its current one where code is being written."""
 
     def __init__(self, value: Operand) -> None:
         self.value = value
@@ -42,8 +42,8 @@ class _Loop:
     """A loop that is being written.
 
     Attributes:
-        begin: for each variable that it reads or sets, what a turn begins with, and the value before the loop; the same
-            value twice for a variable that is made in the loop.
+        begin: for each variable that it reads or sets, the value at the begin of an iteration (the result of a phi),
+            and the value before the loop; the same value twice for a variable that is made in the loop.
     """
 
     def __init__(self) -> None:
@@ -51,19 +51,19 @@ class _Loop:
 
 
 def pointer(element: str) -> Operand:
-    """What an argument is that points to numbers of a type, before it has a name."""
+    """An argument that points to elements of a type, before it has a name."""
     return Operand("ptr", "", element)
 
 
 INTEGER = Operand(INT, "")
-"""What an argument is that is an integer, before it has a name."""
+"""An integer argument, before it has a name."""
 
 
 class Code:
-    """A function that is being written. Pointers count in elements; vectors have the machine's lanes."""
+    """A function that is being written. Offsets count elements; vectors have ``lanes`` numbers of ``dtype``."""
 
     def __init__(self, name: str, arguments: Sequence[Operand], dtype: str, lanes: int, *, shared: bool = True) -> None:
-        """``arguments`` are the kinds of its arguments; without ``shared`` no two of them point to the same memory."""
+        """``arguments`` are without names; without ``shared`` no two of them point to the same memory."""
         self.name, self.dtype, self.lanes = name, dtype, lanes
         self.number = NUMBER[dtype]
         self.vector = f"<{lanes} x {self.number}>"
@@ -78,19 +78,19 @@ class Code:
         self._count = 0
 
     def finish(self) -> str:
-        """Return; the text of the function, and of what it calls."""
+        """End the function with a return; its text, with the declarations of what it calls."""
         self._lines.append("ret void")
         arguments = ", ".join(
             f"{a.type_name} {self._noalias if a.type_name == 'ptr' else ''}{a.text}" for a in self.arguments
         )
-        # no exception passes through it: so nothing is kept that says how to unwind it
+        # nounwind: no exception passes through it, so no unwind table is kept
         begin = f"define void @{self.name}({arguments}) nounwind {{"
         return "\n".join([*self._declared, begin, *self._lines, "}", ""])
 
     # --- integers ---
 
     def value(self, number: Value) -> Value:
-        """An integer as LLVM has it."""
+        """An integer as an operand."""
         return Operand(INT, str(number)) if isinstance(number, int) else number
 
     def plus(self, a: Value, b: Value) -> Value:
@@ -114,7 +114,7 @@ class Code:
         return self._integer("icmp slt", a, b, "i1")
 
     def select(self, condition: Value, a: Value, b: Value) -> Value:
-        """The first of two integers where something holds, else the second."""
+        """``a`` if a condition holds, else ``b``."""
         return self._select(condition, self.value(a), self.value(b))
 
     def minimum(self, a: Value, b: Value) -> Value:
@@ -130,27 +130,27 @@ class Code:
     # --- variables and loops ---
 
     def variable(self, initial: Value) -> Variable:
-        """A variable, which LLVM keeps in a register."""
+        """A new variable, which LLVM keeps in a register."""
         made = Variable(self.value(initial))
-        for loop in self._loops:  # it is made anew in each turn
+        for loop in self._loops:  # it is made anew in each iteration
             loop.begin[made] = made.value, made.value
         return made
 
     def get(self, variable: Variable) -> Value:
-        """The value of a variable."""
+        """The current value of a variable."""
         for loop in self._loops:  # from the outermost on
             if variable not in loop.begin:
                 begin = self._named(variable.value)
                 loop.begin[variable], variable.value = (begin, variable.value), begin
         return variable.value
 
-    def set(self, place: Value, value: Value) -> None:
-        """Give a variable another value, or write a number where a pointer points to."""
-        if isinstance(place, Variable):
-            self.get(place)
-            place.value = value
+    def set(self, target: Value, value: Value) -> None:
+        """Set a variable, or store a number at a pointer."""
+        if isinstance(target, Variable):
+            self.get(target)
+            target.value = value
         else:
-            self._lines.append(f"store {value}, {place}")
+            self._lines.append(f"store {value}, {target}")
 
     @contextmanager
     def loop(self, start: Value, stop: Value, step: Value = 1) -> Iterator[Value]:
@@ -178,7 +178,7 @@ class Code:
         self._lines[first:first] = phis
 
     def repeat(self, count: int, body: Callable[[Value], None]) -> None:
-        """``body`` for each index up to a count that is known; a single one needs no loop, and none no code."""
+        """Write ``body`` for each index below a count: no loop for a count of 1, no code for 0."""
         if count == 1:
             body(0)
         elif count:
@@ -188,7 +188,7 @@ class Code:
     # --- memory ---
 
     def offset(self, pointer: Value, *offsets: Value) -> Value:
-        """A pointer so many elements further."""
+        """A pointer moved by the sum of ``offsets``, in elements."""
         base, known = self._offsets.get(pointer.text, (pointer, 0))
         for offset in offsets:
             if isinstance(offset, int):
@@ -202,7 +202,10 @@ class Code:
         return found
 
     def _offset_by(self, base: Operand, offset: Operand) -> Operand:
-        """Made once in a block. Known offsets are added last: there they cost no instruction."""
+        """A pointer moved once more; written once in a block.
+
+        Known offsets are added last, where they become part of a load or store.
+        """
         sums = self._sums.setdefault(self._block_label, {})
         found = sums.get((base.text, offset.text))
         if found is None:
@@ -211,21 +214,21 @@ class Code:
         return found
 
     def select_inside(self, element: Value, length: Value, pointer: Value, otherwise: Value) -> Value:
-        """The pointer of an element if it is one of ``length``, else the other pointer."""
+        """``pointer`` if ``0 <= element < length``, else ``otherwise``."""
         return self._select(self._integer("icmp ult", element, length, "i1"), pointer, otherwise)
 
     def load_number(self, pointer: Value) -> Value:
-        """A single element."""
+        """Load the element at a pointer."""
         return self._new(pointer.element, f"load {pointer.element}, {pointer}")
 
     def load(self, pointer: Value, tail: Value = 0) -> Value:
-        """A vector; with ``tail``, only that many of its numbers, and zeros."""
+        """Load a vector; with ``tail``, that many numbers, and zeros behind them."""
         if isinstance(tail, int) and not tail:
             return self._new(self.vector, f"load {self.vector}, {pointer}, align {ITEM_BYTES[self.dtype]}")
         return self._vector("llvm.masked.load", pointer, self._align, self._mask(tail), self.zero(), suffix=".p0")
 
     def store(self, vector: Value, pointer: Value, tail: Value = 0) -> None:
-        """A vector; with ``tail``, only that many of its numbers."""
+        """Store a vector; with ``tail``, only that many of its numbers."""
         if isinstance(tail, int) and not tail:
             self._lines.append(f"store {vector}, {pointer}, align {ITEM_BYTES[self.dtype]}")
             return
@@ -233,37 +236,37 @@ class Code:
         self.call_named(name, vector, pointer, self._align, self._mask(tail))
 
     def store_past_caches(self, vector: Value, pointer: Value) -> None:
-        """A whole line of memory, past the caches: it is not read before it is written."""
+        """Store a vector that is a whole cache line past the caches: memory is not read before it is written."""
         self._declared["!0 = !{i32 1}"] = None
         self._lines.append(f"store {vector}, {pointer}, align {self.lanes * ITEM_BYTES[self.dtype]}, !nontemporal !0")
 
     def copy(self, pointer: Value, target: Value) -> None:
-        """A single number."""
+        """Copy the element at a pointer to another."""
         self.set(target, self.load_number(pointer))
 
     def prefetch(self, pointer: Value, level: int = 1, to_write: bool = False) -> None:
-        """Bring a line of memory into the cache of a level, and make it the core's own if it is to be written."""
+        """Prefetch a cache line into the cache of a level, for reading or for writing."""
         how = (Operand("i32", str(number)) for number in (int(to_write), 4 - level, 1))
         self.call_named("llvm.prefetch.p0", pointer, *how)
 
     def broadcast(self, pointer: Value) -> Value:
-        """The number at a pointer, in every lane."""
+        """A vector with the number at a pointer in every lane."""
         return self._broadcast(self.load_number(pointer))
 
     # --- arithmetic ---
 
     def zero(self) -> Value:
-        """Zeros."""
+        """A vector of zeros."""
         return Operand(self.vector, "zeroinitializer")
 
     def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
-        """A vector of lanes of two: those of the second are counted after those of the first."""
+        """A vector of the given lanes of two vectors; the lanes of ``b`` count on after those of ``a``."""
         condition = ", ".join(f"i32 {lane}" for lane in lanes)
         type_name = f"<{len(lanes)} x {self.number}>"
         return self._new(type_name, f"shufflevector {a}, {b}, <{len(lanes)} x i32> <{condition}>")
 
     def transpose(self, rows: Sequence[Value]) -> list[Value]:
-        """The columns of as many vectors as each has lanes: halves are interleaved, as often as a lane has bits."""
+        """The columns of a square of vectors, as vectors: their halves are interleaved log2(lanes) times."""
         half = self.lanes // 2
         low = [lane // 2 + self.lanes * (lane % 2) for lane in range(self.lanes)]
         high = [lane + half for lane in low]
@@ -281,14 +284,14 @@ class Code:
         return self._new(a.type_name, f"fadd {a}, {b.text}")
 
     def without_negative_zero(self, a: Value) -> Value:
-        """A vector or a number to be added to finished sums, which are never -0.0 then: -0.0 becomes 0.0.
+        """A vector or a number with 0.0 for -0.0, so that a sum to which it is added is not -0.0 either.
 
-        A sum that underflowed to -0.0 stays so where padding is left out, and not where zeros are multiplied instead.
+        A sum that underflowed to -0.0 would stay so where padding is skipped, and become 0.0 where it is multiplied.
         """
         return self._new(a.type_name, f"fadd {a}, {'zeroinitializer' if a.type_name == self.vector else '0.0'}")
 
     def sum_lanes(self, vector: Value) -> Value:
-        """A number: the upper half of a vector is added to the lower one until one is left."""
+        """The sum of a vector's lanes: its upper half is added to its lower half until one number is left."""
         half = self.lanes // 2
         while half:
             low, high = (self.shuffle(vector, vector, range(start, start + half)) for start in (0, half))
@@ -298,13 +301,13 @@ class Code:
     # --- functions ---
 
     def call_named(self, name: str, *arguments: Operand, gives: str = "void", flags: str = "") -> Value:
-        """A call of one of LLVM's own functions, or of one in the same module; ``gives`` is the type of its result."""
+        """Call a function of LLVM or of the same module by name; ``gives`` is the type of its result."""
         if name.startswith("llvm."):
             self._declared[f"declare {gives} @{name}({', '.join(each.type_name for each in arguments)})"] = None
         return self.call(Operand("ptr", f"@{name}"), *arguments, gives=gives, flags=flags)
 
     def call(self, function: Operand, *arguments: Operand, gives: str = "void", flags: str = "") -> Value:
-        """A call of the function that a pointer points to."""
+        """Call the function at a pointer."""
         what = f"call {flags}{gives} {function.text}({', '.join(map(str, arguments))})"
         if gives != "void":
             return self._new(gives, what)
@@ -316,11 +319,11 @@ class Code:
         return self._new("ptr", f"inttoptr {integer} to ptr", element)
 
     def zero_extend(self, integer: Operand) -> Operand:
-        """A count of 32 bits as an integer."""
+        """An integer of 32 bits as one of 64."""
         return self._new(INT, f"zext {integer} to {INT}")
 
     def fence(self) -> None:
-        """What was streamed is there for other threads too."""
+        """Make stores, those past the caches included, visible to other threads."""
         self._lines.append("fence seq_cst")
 
     # --- how it is written ---

@@ -25,9 +25,9 @@ from xconv.direct.program import Floats, Integers, Schedule, TileArguments
 
 @dataclass(frozen=True)
 class DepthwiseTile:
-    """``rows`` steps of ``lanes`` numbers each, ``vectors`` of them at a time; a last vector that is not full is masked.
+    """``rows`` steps of ``lanes`` numbers each, ``vectors`` of them at a time.
 
-    An entry's places are steps.
+    A last vector that is not full is masked. An entry's places are steps.
 
     Attributes:
         x_stride, y_stride: numbers from one step to the next where the tile reads and writes.

@@ -1,11 +1,11 @@
-"""The formulation ``direct``, for any framework whose arrays lie in the memory of the CPU."""
+"""The formulation ``direct``, for any framework whose arrays are in the memory of the CPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -28,12 +28,11 @@ from xconv.direct.scratch import take_scratch
 from xconv.direct.team import Team
 
 if TYPE_CHECKING:
+    from xconv.core.lowering import Lowered
     from xconv.direct.prepared import AnyComputation
 
-Ready: TypeAlias = Callable[[Array, Array, Array | None], Array]
-
 GRADIENT_ROWS = 6
-"""Rows of a tile of a weight gradient."""
+"""Rows of a tile of a weight gradient, for estimates."""
 
 
 class Memory(Protocol):
@@ -86,7 +85,12 @@ class Memory(Protocol):
 
 
 class Direct(Formulation):
-    """Sums in registers, by code that is compiled for the layer (:mod:`xconv.direct`)."""
+    """Sums in registers, by code that is compiled for the layer (:mod:`xconv.direct`).
+
+    Signals are channels last, (N, L, C) or (N, H, W, C), and slide along ``axis``; weights are (taps, input channels of
+    a group, output channels); a bias has the shape of the result's channels. All are float32 or float64; float16 and
+    bfloat16 problems come with float32 arrays.
+    """
 
     name = "direct"
     needs_memory = True
@@ -95,7 +99,7 @@ class Direct(Formulation):
         self.memory = memory
 
     def unsupported(self, direction: str, problem: ConvProblem) -> str | None:
-        """Sizes that are not known, groups that fill no vector, or a process that may not compile."""
+        """Why not: sizes that are not known, groups that fill no vector, or a process that cannot compile."""
         del direction
         if not problem.is_static:
             return "sizes are not known yet"
@@ -107,7 +111,7 @@ class Direct(Formulation):
         return None
 
     def workspace(self, direction: str, problem: ConvProblem) -> int:
-        """The weight in the order of the tiles, or the sums that become its gradient; an input that is repeated."""
+        """Bytes of the packed weight, or of the sums of its gradient, and of a repeated input."""
         if has_repeated_input(problem):
             return prod(as_depthwise(problem).input_shape) * ITEM_SIZE[problem.dtype] + int(
                 self.workspace(direction, as_depthwise(problem))
@@ -118,7 +122,7 @@ class Direct(Formulation):
         return int(weights) * ITEM_SIZE[problem.dtype]
 
     def work(self, direction: str, problem: ConvProblem) -> Sequence[float]:
-        """Products of whole vectors, sums of lanes, rows of a weight gradient, runs of tiles."""
+        """Products, sums of lanes, products of a weight gradient's tiles, runs of tiles; vectors count in full."""
         if has_repeated_input(problem):
             products, _, rows, runs = self.work(direction, as_depthwise(problem))
             return [products, prod(as_depthwise(problem).input_shape), rows, runs]
@@ -140,22 +144,22 @@ class Direct(Formulation):
         return [products, sums, tiles if direction == "weight_gradient" else 0, rows * problem.groups]
 
     def fuses_bias(self, direction: str, problem: ConvProblem) -> bool:
-        """In results, and in input gradients that are not added up from repeated inputs."""
+        """Whether tiles add a bias: in results, and in input gradients of inputs that are not repeated."""
         return direction == "forward" or (direction == "input_gradient" and not has_repeated_input(problem))
 
     def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None = None) -> Array:
-        """The convolution of ``x``."""
+        """The result (N, output length, output channels), or that of a map, from ``x``."""
         return self._signal("forward", problem, axis, x, weight, bias)
 
     def input_gradient(
         self, problem: ConvProblem, axis: int, dy: Array, weight: Array, bias: Array | None = None
     ) -> Array:
-        """The adjoint with respect to ``x``."""
+        """The gradient for ``x``, in its shape, from ``dy``; ``bias`` (input channels,) is added to it."""
         return self._signal("input_gradient", problem, axis, dy, weight, bias)
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Array, dy: Array) -> Array:
-        """The adjoint with respect to the weight."""
-        del axis  # the lines of a map lie one after the other, whichever slides
+        """The gradient for the weight, in its shape, from ``x`` and ``dy``."""
+        del axis  # the problem's outer and inner sizes say which axis slides
         memory, dtype = self.memory, self.memory.dtype(x)
         ready = _prepare("weight_gradient", problem, dtype, memory.threads())
         (x, x_at), (dy, dy_at) = (
@@ -182,24 +186,24 @@ class Direct(Formulation):
     def _run_with_kernel(
         self, ready: AnyComputation, axis: int, sizes: tuple[int, int], a: Array, weight: int, bias: Array | None
     ) -> Array:
-        """With the address of a weight in the order of the tiles."""
+        """Compute, with the address of a weight in the order in which tiles read it."""
         memory, dtype, shape = self.memory, ready.method.problem.dtype, list(a.shape)
         shape[axis], shape[-1] = sizes
-        begin = None if bias is None else ready.method.pack_bias(memory.to_numpy(bias))
-        begin_at = None if begin is None else address(begin)
+        packed_bias = None if bias is None else ready.method.pack_bias(memory.to_numpy(bias))
+        bias_at = None if packed_bias is None else address(packed_bias)
         if memory.memory_order(a) is CHANNELS_FIRST:
             given, at = to_channels_last(memory, a, dtype, "first")
             last = take_scratch("result", prod(shape), dtype)
-            ready.run(at, weight, begin_at, address(last), memory.team)
+            ready.run(at, weight, bias_at, address(last), memory.team)
             del given
             return from_channels_last(memory, address(last), a, shape, dtype)
         a = memory.to_row_major(a)
         y, y_at = memory.empty(a, shape)
-        ready.run(memory.address(a), weight, begin_at, y_at, memory.team)
+        ready.run(memory.address(a), weight, bias_at, y_at, memory.team)
         return y
 
-    def lowered(self, call: Call, whole: Ready) -> Ready | None:
-        """A call without the steps before its code; ``whole`` is all of them, for those that want gradients."""
+    def lowered(self, call: Call, whole: Lowered) -> Lowered | None:
+        """A call as little more than its code; None if the call needs more. ``whole`` computes it with gradients."""
         if not _is_plain(call):
             return None
         direction, problem, axis, memory = call.direction, call.problem, call.axis, self.memory
@@ -223,7 +227,7 @@ class Direct(Formulation):
         return computed
 
     def packed(self, call: Call, weight: Array) -> Callable[..., Array] | None:
-        """A function of ``(x, bias=None)`` with the weight in the order of the tiles, where that is another."""
+        """A function of ``(x, bias=None)`` with a copy of the weight, packed if that pays; None if the call needs more."""
         if not _is_plain(call) or not call.layout.channels_last:
             return None
         memory, axis, sizes = self.memory, call.axis, _result_sizes(call.direction, call.problem)
@@ -243,33 +247,31 @@ class Direct(Formulation):
 
 
 def _round_up_to_lanes(channels: int) -> int:
-    """Channels, and what is left of their last vector."""
+    """Channels, rounded up to whole vectors."""
     return -(-channels // LANES) * LANES
 
 
 def _prepare(
     direction: str, problem: ConvProblem, dtype: str, threads: int, *, constant_weight: bool = False
 ) -> AnyComputation:
-    """For arrays of a dtype: a problem in a narrow one is computed in a wider one."""
-    from xconv.direct.prepared import prepare  # what cannot compile cannot even import it
+    """The computation for arrays of ``dtype``: a float16 problem has float32 arrays."""
+    from xconv.direct.prepared import prepare  # it imports what needs llvmlite
 
     known = problem if problem.dtype == dtype else replace(problem, dtype=dtype)
     return prepare(direction, known, threads, constant_weight=constant_weight)
 
 
 def _result_sizes(direction: str, problem: ConvProblem) -> tuple[int, int]:
-    """Length and channels of the result."""
+    """Size of the sliding axis, and channels, of the result."""
     if direction == "forward":
         return problem.output_length, problem.out_channels
     return problem.length, problem.in_channels
 
 
 def _is_plain(call: Call) -> bool:
-    """Whether a call is its problem, with nothing to be done before or after it."""
+    """Whether a call needs no step before or after its problem is computed."""
     problem = call.problem
     known = problem.is_static and not problem.is_empty and not problem.decimates
-    known = known and (
-        call.direction == "forward" or not has_repeated_input(problem)
-    )  # whose bias is added to its sums
+    known = known and (call.direction == "forward" or not has_repeated_input(problem))  # whose bias is added afterwards
     zeros = problem.padding_mode == "zeros" and problem.dtype in ITEM_BYTES
     return known and zeros and call.direction != "weight_gradient"

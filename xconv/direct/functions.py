@@ -1,4 +1,4 @@
-"""Compiled functions of this process: kept in memory, else taken from the files of earlier ones, else compiled."""
+"""Compiled functions of this process: from memory, else from the files of earlier processes, else compiled."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from xconv.direct.linked import LinkedCode, Linker, compile_object
 from xconv.direct.processor import Processor
 
 KEPT_FUNCTIONS = 4096
-"""Functions that are kept in memory, of 8 KiB each; those that a plan uses stay beyond it."""
+"""Functions that are kept in memory, about 8 KiB each, besides those that a plan still holds."""
 
 
 class Source(NamedTuple):
-    """What a function is made of: ``parts`` describe it, and ``write`` gives the LLVM text of one with a name."""
+    """How to make a function: ``parts`` identify it, and ``write(name)`` gives the LLVM text of one with that name."""
 
     parts: tuple[Any, ...]
     write: Callable[[str], str]
@@ -27,14 +27,14 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Function:
-    """Where a function begins; it stays there while this object lives."""
+    """A compiled function: its address, which is valid while this object lives, and what keeps it."""
 
     address: int
     code: LinkedCode
 
 
 class Functions:
-    """What is kept; one such object serves a process."""
+    """The functions that this process keeps: there is one such object."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[Any, ...], Function] = OrderedDict()
@@ -42,10 +42,10 @@ class Functions:
         self.lock = Lock()
 
     def get(self, sources: Sequence[Source], processor: Processor) -> list[Function]:
-        """A function for each source.
+        """The function of each source, compiled if it is not kept.
 
         Raises:
-            UnsupportedError: the system does not let written memory be run.
+            UnsupportedError: the system forbids to run memory that was written.
         """
         with self.lock:
             missing = {source.parts: source for source in sources if source.parts not in self._kept}
@@ -73,7 +73,7 @@ class Functions:
 
 
 def _compile(source: Source, name: str, key: str | None, processor: Processor) -> bytes:
-    """Compile a function, and keep its code in a file."""
+    """Compile a function, and keep its object file where ``key`` is not None."""
     code = compile_object(source.write(name), processor)
     if key is not None:
         objectcache.write(key, code)
@@ -85,14 +85,14 @@ FUNCTIONS = Functions()
 
 
 def _key(source: Source) -> str | None:
-    """The name of its file, unless somebody else wrote its code, whose sources are not looked at."""
+    """The key of a function's file; None for a tile that is not xconv's, whose source is no part of any key."""
     own = all(type(part).__module__.startswith(("xconv.direct.", "builtins")) for part in source.parts)
     kinds = [type(part).__qualname__ for part in source.parts]
     return objectcache.key(*kinds, *source.parts) if own else None
 
 
 def _renew_lock() -> None:
-    FUNCTIONS.lock = Lock()  # another thread of the parent may have had it
+    FUNCTIONS.lock = Lock()  # a thread of the parent may hold the old one, and is not in this process
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""LLVM's text to machine code, and machine code to functions of this process."""
+"""LLVM's text compiled into object files, and object files linked into this process."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from xconv.direct.processor import Processor, detect_processor
 from xconv.system.errors import UnsupportedError
 
 OBJECTS_PER_LINKER = 256
-"""Object files of a linker."""
+"""Object files of a linker, at most."""
 
 
 def compile_object(text: str, processor: Processor) -> bytes:
-    """The object file of a module of LLVM's text, made for a processor.
+    """The object file of a module in LLVM's text, compiled for a processor.
 
-    LLVM's passes over its text are left out: loops are written as they are to be, and to look for more takes longer
-    than it saves.
+    LLVM's optimizing passes over the text are left out: the loops are written in their final form, and the passes take
+    more time than they save.
     """
     import llvmlite.binding as llvm
 
     target = _get_target(processor)
-    module = llvm.parse_assembly(text, llvm.create_context())  # the one of the process would keep its constants
+    module = llvm.parse_assembly(text, llvm.create_context())  # the global context would keep the module's constants
     made: bytes = target.emit_object(module)
     return made
 
@@ -42,9 +42,9 @@ _get_target = cache(_create_target)
 
 
 class LinkedCode:
-    """Machine code of this process: the addresses of its functions by their names, which live as long as this object.
+    """Functions that were linked into this process: their addresses by name, valid while this object lives.
 
-    Many object files share a linker, which takes a page or two for each; alone, one would take a megabyte.
+    Many object files share a linker, and take a page or two each; a linker for one file would take a megabyte.
     """
 
     def __init__(self, linker: Any, names: Sequence[str]) -> None:
@@ -53,29 +53,27 @@ class LinkedCode:
 
 
 class Linker:
-    """LLVM's linker, which is followed by another after some object files: what nobody holds any more goes with it."""
+    """LLVM's linker. After :data:`OBJECTS_PER_LINKER` files a new one is used, and the old one is freed with the last
+    :class:`LinkedCode` that holds it."""
 
     def __init__(self) -> None:
         self._engine: Any = None
         self._count = 0
 
     def link(self, objects: Mapping[str, bytes]) -> LinkedCode:
-        """The functions of object files, each of which has one of a name that no other has.
+        """Link object files, by the unique name of the function that each of them has.
 
         Raises:
-            UnsupportedError: the system does not let written memory be run.
+            UnsupportedError: the system forbids to run memory that was written.
         """
         import llvmlite.binding as llvm
 
-        why = refused()  # asked each time: LLVM would not see it, and it may have been forbidden since
-        if why is not None:
-            raise UnsupportedError(f"no code can be compiled here ({why})")
+        reason = refused()  # asked each time: it may be forbidden by now, which LLVM does not notice
+        if reason is not None:
+            raise UnsupportedError(f"no code can be compiled here ({reason})")
         if self._engine is None or self._count + len(objects) > OBJECTS_PER_LINKER:
-            # a target of its own, which goes with it
-            self._engine, self._count = (
-                llvm.create_mcjit_compiler(llvm.parse_assembly(""), _create_target(detect_processor())),
-                0,
-            )
+            target = _create_target(detect_processor())  # not the cached one: it is freed with the linker
+            self._engine, self._count = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target), 0
         self._count += len(objects)
         try:
             for content in objects.values():
@@ -89,10 +87,10 @@ class Linker:
 
 
 def try_linking() -> None:
-    """Link and run a function that does nothing, by LLVM's other linker, which sees what the system refuses.
+    """Link and run a function that does nothing, by LLVM's other linker, which reports what the system forbids.
 
     Raises:
-        RuntimeError: the system does not let written memory be run.
+        RuntimeError: the system forbids to run memory that was written.
     """
     import llvmlite.binding as llvm
 

@@ -1,4 +1,4 @@
-"""Machine code that was compiled before, in files: a layer that any process of this user has met is not compiled again.
+"""Compiled code in files: a layer that a process of this user has compiled is not compiled by another.
 
 The files are the user's own: they lie in a folder that nobody else may enter, and each has a checksum, its key in it.
 What is wrong with one, or with the folder, only means that the code is compiled again; it is never an error.

@@ -53,7 +53,10 @@ def to_channels_last(memory: Memory, array: Array, dtype: str, name: str) -> tup
 
 
 def from_channels_last(memory: Memory, last: int, like: Array, shape: Sequence[int], dtype: str) -> Array:
-    """A new array of ``shape`` (samples, ..., channels) whose memory is channels first, copied from row-major memory at ``last``."""
+    """A new array of ``shape`` (samples, ..., channels) whose memory is channels first.
+
+    Its numbers are copied from row-major memory at the address ``last``.
+    """
     samples, *places, channels = shape
     first, at = memory.empty(like, (samples, channels, *places))
     transpose_memory(memory, last, at, (samples, prod(places), channels), dtype)

@@ -1,4 +1,4 @@
-"""A direction of a problem, ready to run: the method that suits it, its code, and the schedule for its sizes."""
+"""A direction of a problem, ready to run: its method, its compiled code, and the schedule for its sizes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from xconv.direct.scratch import make_zeros, take_scratch
 from xconv.direct.team import Team
 
 KEPT_COMPUTATIONS = 512
-"""Directions of problems that are kept ready."""
+"""Computations that are kept."""
 
 THREAD_PRODUCTS = 1 << 17
-"""Products of a thread, in vectors, from which it is worth to wake it."""
+"""Products of vectors from which another thread pays."""
 
 
 def choose_method(
     direction: str, problem: ConvProblem, processor: Processor, constant_weight: bool = False
 ) -> type[Method]:
-    """The method that suits the channels; ``constant_weight`` says that the weight will not change.
+    """The method for the channels of a problem; ``constant_weight`` says that the weight will not change.
 
-    Each is imported when the first layer needs it: all of them would be a tenth of what the first call costs.
+    Its module is imported when a layer first needs it: all of them would be a tenth of what the first call costs.
     """
     if problem.group_in == problem.group_out == 1:
         if direction == "weight_gradient":
@@ -55,11 +55,20 @@ def choose_method(
 
 
 Run: TypeAlias = Callable[[int, int, int | None, int, Team], None]
-"""Called with the addresses of what is slid over, the weight, the bias and the result."""
+"""Called with the addresses of the signal (x, or dy for an input gradient), weight, bias and result, and a team."""
 
 
 class Computation:
-    """A direction of a problem, to be called with addresses of channels-last arrays that lie in order in memory."""
+    """A direction of a problem, for the addresses of row-major arrays in the problem's dtype.
+
+    Shapes are those of the problem: x (outer, length, inner, input channels), dy and results of the forward direction
+    (outer, output length, inner, output channels), the weight (tap, input channel of a group, output channel), the bias
+    (output channel,).
+
+    Attributes:
+        run: computes a result or an input gradient, with a weight and bias that the method has packed if
+            ``packs_weight`` says so.
+    """
 
     def __init__(
         self, direction: str, problem: ConvProblem, threads: int, processor: Processor, constant_weight: bool = False
@@ -78,43 +87,44 @@ class Computation:
         )
 
     def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:
-        """Compute it, where ``run`` computes a result or the gradient for x."""
+        """The weight gradient (tap, input channel of a group, output channel) from the addresses of x and dy."""
         total = make_zeros(self.sum_count, self.method.problem.dtype)
         self.add(x, dy, address(total), team)
         return self.method.finish_gradient(total)
 
     def add(self, x: int, dy: int, total: int, team: Team) -> None:
-        """Add a weight gradient to sums at an address."""
+        """Add a weight gradient to the sums at address ``total``."""
         self.run(*((dy, x) if self.swaps_operands else (x, dy)), None, total, team)
 
 
 CACHED_BYTES = 1 << 18
-"""Bytes of a repeated input that a core's cache holds until they are read."""
+"""Bytes of a repeated input that stay in a core's cache until they are read."""
 
 
 class RepeatedComputation:
-    """The same for small groups, as channels alone: of an input that is repeated, or whose gradient is added up.
+    """The same for small groups, as a depthwise computation on a repeated input, some lines at a time.
 
-    A few lines at a time, where there are several.
+    A result is computed from the repeated input; an input gradient is summed over the repetitions.
     """
 
     def __init__(
         self, direction: str, problem: ConvProblem, threads: int, processor: Processor, constant_weight: bool
     ) -> None:
-        from xconv.direct.repeated import build_repeat_program  # see method
+        from xconv.direct.repeated import build_repeat_program  # see choose_method
 
         self._dtype, self._weight_shape, item = problem.dtype, problem.weight_shape, ITEM_BYTES[problem.dtype]
         size = prod(as_depthwise(problem).input_shape) // problem.outer
-        lines = max(1, min(problem.outer, CACHED_BYTES // max(size * item, 1)))  # however many threads: the same sums
+        lines = max(
+            1, min(problem.outer, CACHED_BYTES // max(size * item, 1))
+        )  # whatever the threads, for the same sums
         self._size, is_input_gradient = lines * size, direction == "input_gradient"
         self._x_line = problem.length * problem.inner * problem.in_channels * item
         self._y_line = problem.output_length * problem.inner * problem.out_channels * item
 
-        def build_piece(many: int) -> tuple[Computation, TileProgram]:
-            part = replace(problem, outer=many)
-            return Computation(
-                direction, as_depthwise(part), threads, processor, constant_weight
-            ), build_repeat_program(part, threads, processor, is_input_gradient)
+        def build_piece(line_count: int) -> tuple[Computation, TileProgram]:
+            piece = replace(problem, outer=line_count)
+            computation = Computation(direction, as_depthwise(piece), threads, processor, constant_weight)
+            return computation, build_repeat_program(piece, threads, processor, is_input_gradient)
 
         whole, rest = divmod(problem.outer, lines)
         self._pieces = [(n * lines, *each) for each in [build_piece(lines)] for n in range(whole)]
@@ -124,7 +134,7 @@ class RepeatedComputation:
         self.run: Run = self._run_and_add_up if is_input_gradient else self._run_on_repeated
 
     def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:
-        """Of the repeated input."""
+        """That of :class:`Computation`, from the repeated input."""
         repeated_input = take_scratch("repeated", self._size, self._dtype)
         total = make_zeros(self.sum_count, self._dtype)
         for line, computation, repeated in self._pieces:
@@ -139,7 +149,7 @@ class RepeatedComputation:
             computation.run(address(repeated_input), weight, bias, y + line * self._y_line, team)
 
     def _run_and_add_up(self, dy: int, weight: int, bias: int | None, dx: int, team: Team) -> None:
-        assert bias is None, "a bias is added to the sums"
+        assert bias is None, "the caller adds the bias to the sums"
         repeated_input = take_scratch("repeated", self._size, self._dtype)
         for line, computation, added_up in self._pieces:
             computation.run(dy + line * self._y_line, weight, None, address(repeated_input), team)
@@ -150,9 +160,9 @@ AnyComputation: TypeAlias = Computation | RepeatedComputation
 
 
 def prepare(direction: str, problem: ConvProblem, threads: int, *, constant_weight: bool = False) -> AnyComputation:
-    """What is needed to compute a direction of a problem with so many threads at most; made once.
+    """The computation of a direction of a problem by ``threads`` threads at most; made once.
 
-    ``constant_weight`` is for a weight that will not change.
+    ``constant_weight`` says that the weight will not change, so that it is packed where that pays once.
     """
     return _prepare(direction, problem, threads, detect_processor(), constant_weight)
 

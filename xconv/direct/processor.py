@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 ITEM_BYTES = {"float32": 4, "float64": 8}
-"""Bytes of the element types that are computed in."""
+"""Bytes of a number, by dtype."""
 
 CACHE_LINE_BYTES = 64
 """Bytes of a line of a cache; every array of a framework begins with one."""

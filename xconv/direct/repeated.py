@@ -1,9 +1,9 @@
-"""Small groups as channels alone: an input is repeated for the outputs that see it, and a group's inputs are places.
+"""Small groups as a depthwise layer: each input is repeated for the outputs that read it.
 
-A place of ``g`` groups of ``i`` inputs and ``o`` outputs becomes ``i`` places of ``g o`` channels: of the first input
-of each group, then of the second, ... The kernel (tap, input, output), as it lies in memory, is one of ``taps * i``
-taps then. Vectors of inputs are shuffled into vectors of outputs; on the way back what belongs to an input is added up.
-Both are a pass over memory, beside as many as there are taps.
+A place with ``g`` groups of ``i`` inputs and ``o`` outputs becomes ``i`` places of ``g o`` channels: of the first input
+of each group, then of the second, ... The kernel (tap, input, output) is then, without a copy, a depthwise kernel of
+``taps * i`` taps. Vectors of inputs are shuffled into vectors of outputs; in an input gradient, what belongs to the
+same input is added. Both read and write memory once, where the layer itself does so for each tap.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ from xconv.direct.code import Code, Value
 from xconv.direct.processor import Processor
 from xconv.direct.program import ArrayStrides, Schedule, TileArguments, TileProgram
 
-KEPT_SCHEDULES = 512
-"""Problems whose schedules are kept."""
+KEPT_PROGRAMS = 512
+"""Problems whose programs are kept."""
 
 BLOCK_INPUTS = 1 << 15
-"""Inputs of an entry: threads share entries."""
+"""Inputs of an entry; threads are given whole entries."""
 
 Block: TypeAlias = Callable[[Value, Value, Value | None], None]
-"""Writes code for a vector of groups from a pointer to another, or for so many groups that are left."""
+"""Writes code that reads a vector of groups at one pointer and writes at another; or, if a count is given, that many
+groups."""
 
 
 @dataclass(frozen=True)
 class RepeatTile:
-    """From the ``inputs`` of groups to what their ``outputs`` see.
+    """Repeats each of the ``inputs`` of a group for its ``outputs``.
 
-    An entry's places are rows, its taps the groups of a row, its extra number the elements from one row to the next
-    where it writes; a program's ``tap`` is from one input of a group to the next there.
+    An entry's ``places`` are rows, its ``taps`` the groups of a row, its ``extra`` the numbers from one row to the next
+    where it writes; the program's ``tap_stride`` is there from one input of a group to the next.
     """
 
     inputs: int
     outputs: int
 
     def write(self, code: Code, args: TileArguments) -> None:
-        """For each input of a vector of groups as many vectors as a group has outputs."""
+        """Write, for each input of a vector of groups, as many vectors as a group has outputs."""
         inputs, outputs, lanes = self.inputs, self.outputs, code.lanes
 
         def block(x: Value, y: Value, groups: Value | None) -> None:
@@ -60,13 +61,16 @@ class RepeatTile:
 
 @dataclass(frozen=True)
 class SumTile:
-    """The way back: for each of the ``inputs`` of a group the sum over its ``outputs``; else the same."""
+    """Sums, for each of the ``inputs`` of a group, over its ``outputs``: the adjoint of :class:`RepeatTile`.
+
+    Entry and program are as there, with reading and writing exchanged.
+    """
 
     inputs: int
     outputs: int
 
     def write(self, code: Code, args: TileArguments) -> None:
-        """For each input of a vector of groups a sum of vectors, and these one beside the other."""
+        """Write, for each input of a vector of groups, a sum of vectors; then interleave the sums of the inputs."""
         inputs, outputs, lanes = self.inputs, self.outputs, code.lanes
 
         def block(x: Value, y: Value, groups: Value | None) -> None:
@@ -86,23 +90,23 @@ class SumTile:
 
 
 def _repeat_over_groups(code: Code, groups: Value, x: tuple[Value, int], y: tuple[Value, int], block: Block) -> None:
-    """A block for each vector of groups, then for the rest; ``x`` and ``y`` are pointers and elements of a group."""
+    """Write a block for each vector of groups, then for the rest; ``x`` and ``y`` are (pointer, numbers of a group)."""
     whole = code.round_down(groups, code.lanes)
 
-    def offset(pointer: tuple[Value, int], group: Value) -> Value:
+    def find_group(pointer: tuple[Value, int], group: Value) -> Value:
         return code.offset(pointer[0], code.times(group, pointer[1]))
 
     with code.loop(0, whole, code.lanes) as group:
-        block(offset(x, group), offset(y, group), None)
+        block(find_group(x, group), find_group(y, group), None)
     with code.loop(whole, groups, code.lanes) as group:
-        block(offset(x, group), offset(y, group), code.minus(groups, group))
+        block(find_group(x, group), find_group(y, group), code.minus(groups, group))
 
 
-def _load_vectors(code: Code, pointer: Value, many: int, groups: Value | None) -> list[Value]:
-    """Vectors of ``many`` numbers of each group."""
+def _load_vectors(code: Code, pointer: Value, count: int, groups: Value | None) -> list[Value]:
+    """Load vectors of ``count`` numbers of each group."""
     return [
-        code.load(code.offset(pointer, offset), _count_left(code, many, groups, offset))
-        for offset in range(0, many * code.lanes, code.lanes)
+        code.load(code.offset(pointer, offset), _count_left(code, count, groups, offset))
+        for offset in range(0, count * code.lanes, code.lanes)
     ]
 
 
@@ -112,33 +116,34 @@ def _store_vectors(code: Code, vectors: Sequence[Value], pointer: Value, groups:
         code.store(vector, code.offset(pointer, offset), _count_left(code, len(vectors), groups, offset))
 
 
-def _count_left(code: Code, many: int, groups: Value | None, offset: int) -> Value:
-    """Numbers from an element on, of ``many`` of each group; 0 for whole vectors."""
-    return 0 if groups is None else code.minus(code.times(groups, many), offset)
+def _count_left(code: Code, count: int, groups: Value | None, offset: int) -> Value:
+    """Numbers from ``offset`` on, with ``count`` of each group; 0 for whole vectors."""
+    return 0 if groups is None else code.minus(code.times(groups, count), offset)
 
 
-def _gather(code: Code, vectors: Sequence[Value], of: Sequence[tuple[int, int]]) -> Value:
-    """A vector whose lanes are (vector, lane) of several: each gives those that it has."""
-    first, *others = sorted({vector for vector, _ in of})
+def _gather(code: Code, vectors: Sequence[Value], sources: Sequence[tuple[int, int]]) -> Value:
+    """A vector whose lanes are the given (index of a vector, lane)."""
+    first, *others = sorted({vector for vector, _ in sources})
     found = vectors[first]
-    if [lane for _, lane in of] != list(range(code.lanes)) or others:
-        found = code.shuffle(found, found, [lane if vector == first else 0 for vector, lane in of])
+    if [lane for _, lane in sources] != list(range(code.lanes)) or others:
+        found = code.shuffle(found, found, [lane if vector == first else 0 for vector, lane in sources])
     for other in others:
-        lanes = [code.lanes + lane if vector == other else offset for offset, (vector, lane) in enumerate(of)]
+        lanes = [code.lanes + lane if vector == other else place for place, (vector, lane) in enumerate(sources)]
         found = code.shuffle(found, vectors[other], lanes)
     return found
 
 
-@lru_cache(maxsize=KEPT_SCHEDULES)
+@lru_cache(maxsize=KEPT_PROGRAMS)
 def build_repeat_program(
     problem: ConvProblem, threads: int, processor: Processor, is_input_gradient: bool
 ) -> TileProgram:
-    """The program from an input of a problem to that of :func:`~xconv.direct.multiplier.alone`, or back."""
+    """The program that repeats the input of a problem for :func:`~xconv.direct.groups.as_depthwise`; for an input
+    gradient, the one that adds up the gradient of the repeated input."""
     p, made = problem, Schedule()
     inputs, outputs = p.group_in, p.group_out
     tile = made.add_tile((SumTile if is_input_gradient else RepeatTile)(inputs, outputs))
     rows, step = p.outer * p.length * p.inner, p.inner * p.out_channels
-    if inputs == 1:  # all rows are one
+    if inputs == 1:  # rows follow each other without gaps, as one
         start = np.arange(0, rows * p.groups, BLOCK_INPUTS)
         fields = {"x": start, "y": start * outputs, "taps": np.minimum(BLOCK_INPUTS, rows * p.groups - start)}
     else:

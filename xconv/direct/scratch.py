@@ -1,6 +1,6 @@
-"""Memory for what a call needs beside its arrays: the next call of the same thread writes over it.
+"""Scratch memory: kept for each thread, and overwritten by its next call.
 
-Fresh memory costs the kernel a page fault for each page, which can take longer than a convolution; libraries of layers
+Fresh memory costs the kernel a page fault for each page, which can take longer than a convolution; frameworks
 keep theirs too.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from xconv.direct.processor import CACHE_LINE_BYTES, ITEM_BYTES, address
 
 KEPT_BYTES = 64 << 20
-"""Bytes of one piece up to which it is kept."""
+"""Bytes of a buffer up to which it is kept."""
 
 
 class _Buffers(threading.local):
@@ -26,9 +26,9 @@ _buffers = _Buffers()
 
 
 def take_scratch(name: str, count: int, dtype: str) -> np.ndarray[Any, Any]:
-    """So many numbers to be written, from the begin of a line of memory, until this thread asks for the name again.
+    """An array (count,) with any numbers, aligned to a cache line, until this thread asks for the same name again.
 
-    >>> first, second = (scratch("doctest", count, "float32") for count in (100, 50))
+    >>> first, second = (take_scratch("doctest", count, "float32") for count in (100, 50))
     >>> first.ctypes.data == second.ctypes.data, first.ctypes.data % 64
     (True, 0)
     >>> release()
@@ -43,9 +43,9 @@ def take_scratch(name: str, count: int, dtype: str) -> np.ndarray[Any, Any]:
 
 
 def make_zeros(count: int, dtype: str) -> np.ndarray[Any, Any]:
-    """So many zeros from the begin of a line of memory, which nobody else has.
+    """A new array (count,) of zeros, aligned to a cache line.
 
-    >>> zeros(100, "float32").ctypes.data % 64
+    >>> make_zeros(100, "float32").ctypes.data % 64
     0
     """
     size = count * ITEM_BYTES[dtype]
@@ -58,5 +58,5 @@ def _align(buffer: np.ndarray[Any, Any], size: int, dtype: str) -> np.ndarray[An
 
 
 def release() -> None:
-    """Let go of what this thread keeps."""
+    """Free the scratch memory that this thread keeps."""
     _buffers.by_name.clear()

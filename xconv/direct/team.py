@@ -1,4 +1,4 @@
-"""Several threads for one program: those that the framework has already, or a pool of Python's."""
+"""Several threads for one program: the framework's own, or a pool of Python's."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 
 class Team(Protocol):
-    """Something that has each part of the work done, side by side."""
+    """Threads that compute the shares of a program."""
 
-    def __call__(self, worker: Worker, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
-        """Run ``worker.run(part, *arrays)`` for each part, addresses all, and wait for them."""
+    def __call__(self, worker: Worker, shares: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
+        """Run ``worker.run(share, *arrays)`` for each share, in parallel, and wait for all.
+
+        ``shares`` and ``arrays`` are addresses; the arrays are x, weight, bias and y.
+        """
 
 
-def run_in_pool(worker: Worker, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
-    """Python's threads: the function lets go of the interpreter's lock while it runs."""
-    others = [_workers().submit(worker.run, part, *arrays) for part in parts[1:]]
-    worker.run(parts[0], *arrays)
+def run_in_pool(worker: Worker, shares: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
+    """Run shares in Python's threads: compiled functions release the interpreter's lock."""
+    others = [_workers().submit(worker.run, share, *arrays) for share in shares[1:]]
+    worker.run(shares[0], *arrays)
     for other in others:
         other.result()
 
@@ -39,22 +42,27 @@ if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's
 
 
 class OpenMP:
-    """The threads of an OpenMP library that is loaded already: two pools on the same cores would wait for each other.
+    """The threads of an OpenMP library that the framework has loaded.
 
-    Between two loops its threads look for work for a while, and what runs beside them then is slow.
+    After a loop they spin for a while in wait for the next one, so that another pool on the same cores would be slow.
     """
 
     def __init__(self, library: Path) -> None:
-        """Raises OSError if it cannot be loaded, AttributeError if it has not GNU's entry points."""
+        """Load a library.
+
+        Raises:
+            OSError: it cannot be loaded.
+            AttributeError: it lacks the functions of GNU's OpenMP.
+        """
         omp = ctypes.CDLL(str(library))
         self._parallel: Any = omp.GOMP_parallel
         self._parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
         self._parallel.restype = None
-        asks = omp.omp_get_thread_num, omp.omp_get_num_threads
-        self._asks = [ctypes.cast(ask, ctypes.c_void_p).value or 0 for ask in asks]
+        functions = omp.omp_get_thread_num, omp.omp_get_num_threads
+        self._functions = [ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions]
 
-    def __call__(self, worker: Worker, parts: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
-        """Run the parts."""
-        work = (*self._asks, worker.address, len(parts), *arrays, *parts)
-        given = (ctypes.c_int64 * len(work))(*work)
-        self._parallel(worker.team, ctypes.addressof(given), len(parts), 0)
+    def __call__(self, worker: Worker, shares: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
+        """Run the shares, one a thread."""
+        work = (*self._functions, worker.address, len(shares), *arrays, *shares)
+        arguments = (ctypes.c_int64 * len(work))(*work)
+        self._parallel(worker.team, ctypes.addressof(arguments), len(shares), 0)

@@ -141,7 +141,7 @@ class TiledMethod(Method):
         return made
 
     def strides(self) -> ArrayStrides:
-        """Those of the arrays; across lines, ``length`` and ``tap_step`` are the tiles' ``x_stride`` and ``y_stride``."""
+        """Those of the arrays; across lines, ``length`` and ``tap_step`` are ``x_stride`` and ``y_stride`` of tiles."""
         found, grouping = super().strides(), self.grouping
         return (
             found

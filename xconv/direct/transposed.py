@@ -1,4 +1,4 @@
-"""Arrays brought from channels first to channels last and back, a square of vectors at a time."""
+"""Arrays copied from channels first to channels last and back, a square of vectors at a time."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from xconv.direct.processor import detect_processor
 from xconv.direct.program import ArrayStrides, Schedule, TileProgram
 from xconv.direct.team import Team
 
-KEPT_SCHEDULES = 512
-"""Sizes of arrays whose schedules are kept."""
+KEPT_PROGRAMS = 512
+"""Sizes of arrays whose programs are kept."""
 
 BLOCK_NUMBERS = 1 << 16
-"""Numbers of a run of squares: threads share runs."""
+"""Numbers of a run of squares; threads are given whole runs."""
 
 
 def transpose(x: int, y: int, size: tuple[int, int, int], dtype: str, threads: int, team: Team) -> None:
-    """Write the (lines, columns, rows) of an array of (lines, rows, columns), from its address to another."""
+    """Copy ``size`` = (lines, rows, columns) at address ``x`` to (lines, columns, rows) at address ``y``, row-major."""
     _get_program(*size, dtype, threads)(x, 0, None, y, team)
 
 
-@lru_cache(maxsize=KEPT_SCHEDULES)
+@lru_cache(maxsize=KEPT_PROGRAMS)
 def _get_program(lines: int, rows: int, columns: int, dtype: str, threads: int) -> TileProgram:
     made, processor = Schedule(), detect_processor()
     lanes = processor.lanes(dtype)
