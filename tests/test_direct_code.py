@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import llvmlite.binding as llvm
 import pytest
 
-from xconv.direct.code import INT, Code, Value, pointer
+from xconv.direct.code import INT, Code, Value, pointer_to
 from xconv.direct.linked import Linker, compile_object
 from xconv.direct.processor import detect_processor
 
@@ -17,7 +17,7 @@ COUNTS = [(outer, inner) for outer in range(4) for inner in range(4)]
 
 def run(write: Callable[[Code, Value, Value, Value], None], outer: int, inner: int, size: int = 4) -> list[int]:
     """What ``write(code, to, outer, inner)`` writes to an array of integers."""
-    code = Code("written", [pointer(INT), pointer(INT)], "float32", 1)
+    code = Code("written", [pointer_to(INT), pointer_to(INT)], "float32", 1)
     counts, to = code.arguments
     write(code, to, code.load_number(counts), code.load_number(code.offset(counts, 1)))
     text = code.finish()

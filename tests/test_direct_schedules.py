@@ -60,7 +60,7 @@ def test_tiles_that_go_from_line_to_line_are_those_of_every_length() -> None:
             method = Computation("forward", replace(problem, length=length), 1, detect_processor()).method
             assert isinstance(method, TiledMethod)
             if isinstance(method.grouping, AcrossLines):
-                tiles.append(tuple(method.schedule(1).tiles))
+                tiles.append(tuple(method.build_schedule(1).tiles))
         assert len(tiles) > 2
         assert len(set(tiles)) == 1
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from xconv.direct import functions, linked
-from xconv.direct.code import INT, Code, pointer
+from xconv.direct.code import INT, Code, pointer_to
 from xconv.direct.dense import DenseTile
 from xconv.direct.functions import Function, Functions, Source
 from xconv.direct.processor import detect_processor
@@ -21,7 +21,7 @@ from xconv.direct.program import TileArguments, compile_tiles
 
 
 def _storing(name: str, number: int) -> str:
-    code = Code(name, [pointer(INT)], "float32", 1)
+    code = Code(name, [pointer_to(INT)], "float32", 1)
     code.set(code.arguments[0], code.value(number))
     return code.finish()
 

@@ -146,7 +146,7 @@ def test_where_it_cannot_be_written_nothing_happens(
 def test_it_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go first, and what was not written to its end; what is read is young again, others' files stay."""
     names = [f"{number:064x}" for number in range(50)]
-    monkeypatch.setattr(objectcache, "LIMIT_BYTES", 20 * len(objectcache._content(names[0], CODE)))
+    monkeypatch.setattr(objectcache, "LIMIT_BYTES", 20 * len(objectcache._add_checksum(names[0], CODE)))
     objectcache.write(names[0], CODE)
     old = time.time() - 100 * 24 * 3600
     others, unfinished, abandoned = folder / "others", f"{names[0]}.{0:032x}", f"{names[0]}.{1:032x}"
@@ -169,7 +169,7 @@ def test_its_key_is_all_that_makes_the_code(monkeypatch: pytest.MonkeyPatch) -> 
     dense, processor = DenseTile(6, 4, 0, 48, 48, 97, 64), detect_processor()
     narrow = NarrowTile(6, 4, 0, 48, 48)
     keys = {
-        objectcache.key("tile", tile, dtype, which)
+        objectcache.make_key("tile", tile, dtype, which)
         for tile in (dense, narrow, DenseTile(6, 4, 0, 48, 48, 97, 64, 1))
         for dtype in ("float32", "float64")
         for which in (
@@ -179,23 +179,23 @@ def test_its_key_is_all_that_makes_the_code(monkeypatch: pytest.MonkeyPatch) -> 
         )
     }
     assert len(keys) == 18
-    own = objectcache.key("tile", dense)
-    assert own == objectcache.key("tile", DenseTile(6, 4, 0, 48, 48, 97, 64))
-    made_by = objectcache._made_by()
+    own = objectcache.make_key("tile", dense)
+    assert own == objectcache.make_key("tile", DenseTile(6, 4, 0, 48, 48, 97, 64))
+    made_by = objectcache._describe_compiler()
     assert made_by is not None
     for place in range(len(made_by)):
         other = [*made_by]
         other[place] += "0"
-        monkeypatch.setattr(objectcache, "_made_by", lambda other=other: tuple(other))
-        assert objectcache.key("tile", dense) != own
-    monkeypatch.setattr(objectcache, "_made_by", lambda: None)
-    assert objectcache.key("tile", dense) is None
+        monkeypatch.setattr(objectcache, "_describe_compiler", lambda other=other: tuple(other))
+        assert objectcache.make_key("tile", dense) != own
+    monkeypatch.setattr(objectcache, "_describe_compiler", lambda: None)
+    assert objectcache.make_key("tile", dense) is None
 
 
 def test_a_changed_source_is_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "code.py").write_text("one")
     monkeypatch.setattr(objectcache, "__file__", str(tmp_path / "objectcache.py"))
-    made_by = objectcache._made_by.__wrapped__
+    made_by = objectcache._describe_compiler.__wrapped__
     assert made_by() is None, "sources that are not there"
     (tmp_path / "objectcache.py").write_text("two")
     first = made_by()
@@ -207,7 +207,7 @@ def test_a_changed_source_is_another_key(tmp_path: Path, monkeypatch: pytest.Mon
 def test_without_a_home_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XCONV_CACHE")
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path("~/.cache/xconv"))
-    assert objectcache.folder() is None
+    assert objectcache.find_folder() is None
     assert "no home" in objectcache.describe()
 
 

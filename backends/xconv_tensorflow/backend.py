@@ -196,12 +196,12 @@ class TensorFlowBackend(Backend):
 
     def lowered(self, lowering: Lowering) -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
         plan = lowering.plan
-        return DIRECT.lowered(plan.call, lowering) if plan.chosen.formulation == DIRECT.name else None
+        return DIRECT.lower(plan.call, lowering) if plan.chosen.formulation == DIRECT.name else None
 
     def packed(self, plan: Plan, weight: Tensor) -> Callable[..., Tensor] | None:
         if plan.chosen.formulation != DIRECT.name or self.execution(weight) != EAGER:
             return None
-        return DIRECT.packed(plan.call, weight)
+        return DIRECT.pack(plan.call, weight)
 
     def compute(
         self,

@@ -122,7 +122,7 @@ def has_known_sizes(problem: ConvProblem) -> bool:
 def signature(x: Tensor, weight: Tensor, bias: Tensor | None) -> Hashable | None:
     """All that a plan of eager tensors depends on; None where a call must be looked at in full.
 
-    Written out, because each call of a repeated call costs as much as a view: :func:`is_intercepted` and :func:`is_plain`.
+    Written out, as each repeated call would pay for calls of :func:`is_intercepted` and :func:`is_plain`.
     """
     if (
         is_compiling()

@@ -26,7 +26,7 @@ def lowered(lowering: Lowering) -> Lowered | None:
     if plan.target.device != "cpu" and not lowering.by_framework:
         return None
     if name == DIRECT.name:
-        return DIRECT.lowered(call, _with_gradients(lowering))
+        return DIRECT.lower(call, _with_gradients(lowering))
     if not _is_one_op(call) or name not in _NATIVE:
         return None
     own = _NATIVE[name](call)
@@ -62,7 +62,7 @@ def packed(plan: Plan, weight: Tensor) -> Callable[..., Tensor] | None:
     """
     if plan.chosen.formulation != DIRECT.name or execution(weight) != EAGER:
         return None
-    return DIRECT.packed(plan.call, weight)
+    return DIRECT.pack(plan.call, weight)
 
 
 def _is_one_op(call: Call) -> bool:

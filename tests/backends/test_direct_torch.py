@@ -22,7 +22,7 @@ from xconv.direct.order import (
     REVERSED,
     ROW_MAJOR,
     from_channels_last,
-    kernel_in_order,
+    order_kernel,
     to_channels_last,
 )
 from xconv.direct.scratch import release, take_scratch
@@ -138,7 +138,7 @@ def test_arrays_in_another_order_are_turned(shape: tuple[int, ...], dtype: str) 
     if len(shape) == 3:
         reversed_axes = first.permute(2, 1, 0)
         assert memory.memory_order(reversed_axes) is REVERSED
-        assert np.array_equal(kernel_in_order(memory, reversed_axes, dtype), reversed_axes.numpy())
+        assert np.array_equal(order_kernel(memory, reversed_axes, dtype), reversed_axes.numpy())
     assert memory.memory_order(first[:, 1:, ::2]) is OTHER
 
 

@@ -50,7 +50,7 @@ class _Loop:
         self.begin: dict[Variable, tuple[Operand, Operand]] = {}
 
 
-def pointer(element: str) -> Operand:
+def pointer_to(element: str) -> Operand:
     """An argument that points to elements of a type, before it has a name."""
     return Operand("ptr", "", element)
 
@@ -97,21 +97,21 @@ class Code:
         """A sum of integers."""
         if isinstance(a, int) and isinstance(b, int):
             return a + b
-        return a if b == 0 else b if a == 0 else self._integer("add", a, b)
+        return a if b == 0 else b if a == 0 else self._emit_integer("add", a, b)
 
     def times(self, a: Value, b: Value) -> Value:
         """A product of integers."""
         if 0 in (a, b) or (isinstance(a, int) and isinstance(b, int)):
             return 0 if 0 in (a, b) else a * b
-        return a if b == 1 else b if a == 1 else self._integer("mul", a, b)
+        return a if b == 1 else b if a == 1 else self._emit_integer("mul", a, b)
 
     def minus(self, a: Value, b: Value) -> Value:
         """A difference of integers."""
-        return a - b if isinstance(a, int) and isinstance(b, int) else self._integer("sub", a, b)
+        return a - b if isinstance(a, int) and isinstance(b, int) else self._emit_integer("sub", a, b)
 
     def is_less(self, a: Value, b: Value) -> Value:
         """Whether an integer is smaller than another."""
-        return self._integer("icmp slt", a, b, "i1")
+        return self._emit_integer("icmp slt", a, b, "i1")
 
     def select(self, condition: Value, a: Value, b: Value) -> Value:
         """``a`` if a condition holds, else ``b``."""
@@ -125,7 +125,7 @@ class Code:
         """The largest multiple of ``step`` up to a count."""
         if isinstance(count, int):
             return count // step * step
-        return count if step == 1 else self.times(self._integer("sdiv", count, step), step)
+        return count if step == 1 else self.times(self._emit_integer("sdiv", count, step), step)
 
     # --- variables and loops ---
 
@@ -140,7 +140,7 @@ class Code:
         """The current value of a variable."""
         for loop in self._loops:  # from the outermost on
             if variable not in loop.begin:
-                begin = self._named(variable.value)
+                begin = self._name_like(variable.value)
                 loop.begin[variable], variable.value = (begin, variable.value), begin
         return variable.value
 
@@ -160,8 +160,8 @@ class Code:
         first = len(self._lines)
         self._loops.append(loop)
         index = self.get(place)
-        body, end = self._label(), self._label()
-        inside = self._integer("icmp slt", index, stop, "i1")
+        body, end = self._new_label(), self._new_label()
+        inside = self._emit_integer("icmp slt", index, stop, "i1")
         self._lines += [f"br {inside}, label %{body}, label %{end}", f"{body}:"]
         self._block_label = body
         yield index
@@ -209,23 +209,25 @@ class Code:
         sums = self._sums.setdefault(self._block_label, {})
         found = sums.get((base.text, offset.text))
         if found is None:
-            found = self._new("ptr", f"getelementptr {base.element}, {base}, {offset}", base.element)
+            found = self._emit("ptr", f"getelementptr {base.element}, {base}, {offset}", base.element)
             sums[base.text, offset.text] = found
         return found
 
     def select_inside(self, element: Value, length: Value, pointer: Value, otherwise: Value) -> Value:
         """``pointer`` if ``0 <= element < length``, else ``otherwise``."""
-        return self._select(self._integer("icmp ult", element, length, "i1"), pointer, otherwise)
+        return self._select(self._emit_integer("icmp ult", element, length, "i1"), pointer, otherwise)
 
     def load_number(self, pointer: Value) -> Value:
         """Load the element at a pointer."""
-        return self._new(pointer.element, f"load {pointer.element}, {pointer}")
+        return self._emit(pointer.element, f"load {pointer.element}, {pointer}")
 
     def load(self, pointer: Value, tail: Value = 0) -> Value:
         """Load a vector; with ``tail``, that many numbers, and zeros behind them."""
         if isinstance(tail, int) and not tail:
-            return self._new(self.vector, f"load {self.vector}, {pointer}, align {ITEM_BYTES[self.dtype]}")
-        return self._vector("llvm.masked.load", pointer, self._align, self._mask(tail), self.zero(), suffix=".p0")
+            return self._emit(self.vector, f"load {self.vector}, {pointer}, align {ITEM_BYTES[self.dtype]}")
+        return self._call_on_vectors(
+            "llvm.masked.load", pointer, self._align, self._make_mask(tail), self.zero(), suffix=".p0"
+        )
 
     def store(self, vector: Value, pointer: Value, tail: Value = 0) -> None:
         """Store a vector; with ``tail``, only that many of its numbers."""
@@ -233,7 +235,7 @@ class Code:
             self._lines.append(f"store {vector}, {pointer}, align {ITEM_BYTES[self.dtype]}")
             return
         name = f"llvm.masked.store.v{self.lanes}{_SUFFIX[self.dtype]}.p0"
-        self.call_named(name, vector, pointer, self._align, self._mask(tail))
+        self.call_named(name, vector, pointer, self._align, self._make_mask(tail))
 
     def store_past_caches(self, vector: Value, pointer: Value) -> None:
         """Store a vector that is a whole cache line past the caches: memory is not read before it is written."""
@@ -263,7 +265,7 @@ class Code:
         """A vector of the given lanes of two vectors; the lanes of ``b`` count on after those of ``a``."""
         condition = ", ".join(f"i32 {lane}" for lane in lanes)
         type_name = f"<{len(lanes)} x {self.number}>"
-        return self._new(type_name, f"shufflevector {a}, {b}, <{len(lanes)} x i32> <{condition}>")
+        return self._emit(type_name, f"shufflevector {a}, {b}, <{len(lanes)} x i32> <{condition}>")
 
     def transpose(self, rows: Sequence[Value]) -> list[Value]:
         """The columns of a square of vectors, as vectors: their halves are interleaved log2(lanes) times."""
@@ -277,18 +279,18 @@ class Code:
 
     def add_product(self, total: Value, a: Value, b: Value) -> None:
         """Add ``a * b`` to a variable, rounded once."""
-        self.set(total, self._vector("llvm.fma", a, b, self.get(total)))
+        self.set(total, self._call_on_vectors("llvm.fma", a, b, self.get(total)))
 
     def add(self, a: Value, b: Value) -> Value:
         """A sum of vectors, or of numbers."""
-        return self._new(a.type_name, f"fadd {a}, {b.text}")
+        return self._emit(a.type_name, f"fadd {a}, {b.text}")
 
     def without_negative_zero(self, a: Value) -> Value:
         """A vector or a number with 0.0 for -0.0, so that a sum to which it is added is not -0.0 either.
 
         A sum that underflowed to -0.0 would stay so where padding is skipped, and become 0.0 where it is multiplied.
         """
-        return self._new(a.type_name, f"fadd {a}, {'zeroinitializer' if a.type_name == self.vector else '0.0'}")
+        return self._emit(a.type_name, f"fadd {a}, {'zeroinitializer' if a.type_name == self.vector else '0.0'}")
 
     def sum_lanes(self, vector: Value) -> Value:
         """The sum of a vector's lanes: its upper half is added to its lower half until one number is left."""
@@ -296,7 +298,7 @@ class Code:
         while half:
             low, high = (self.shuffle(vector, vector, range(start, start + half)) for start in (0, half))
             vector, half = self.add(low, high), half // 2
-        return self._new(self.number, f"extractelement {vector}, i32 0")
+        return self._emit(self.number, f"extractelement {vector}, i32 0")
 
     # --- functions ---
 
@@ -310,17 +312,17 @@ class Code:
         """Call the function at a pointer."""
         what = f"call {flags}{gives} {function.text}({', '.join(map(str, arguments))})"
         if gives != "void":
-            return self._new(gives, what)
+            return self._emit(gives, what)
         self._lines.append(what)
         return None
 
     def to_pointer(self, integer: Operand, element: str) -> Operand:
         """An address as a pointer to elements of a type."""
-        return self._new("ptr", f"inttoptr {integer} to ptr", element)
+        return self._emit("ptr", f"inttoptr {integer} to ptr", element)
 
     def zero_extend(self, integer: Operand) -> Operand:
         """An integer of 32 bits as one of 64."""
-        return self._new(INT, f"zext {integer} to {INT}")
+        return self._emit(INT, f"zext {integer} to {INT}")
 
     def fence(self) -> None:
         """Make stores, those past the caches included, visible to other threads."""
@@ -332,44 +334,44 @@ class Code:
     def _align(self) -> Operand:
         return Operand("i32", str(ITEM_BYTES[self.dtype]))
 
-    def _mask(self, count: Value) -> Operand:
+    def _make_mask(self, count: Value) -> Operand:
         type_name = f"<{self.lanes} x i1>"
         if isinstance(count, int):
             return Operand(type_name, f"<{', '.join(f'i1 {int(lane < count)}' for lane in range(self.lanes))}>")
-        limit = self._broadcast(self._new("i32", f"trunc {count} to i32"))
+        limit = self._broadcast(self._emit("i32", f"trunc {count} to i32"))
         lanes = ", ".join(f"i32 {lane}" for lane in range(self.lanes))
-        return self._new(type_name, f"icmp slt {limit.type_name} <{lanes}>, {limit.text}")
+        return self._emit(type_name, f"icmp slt {limit.type_name} <{lanes}>, {limit.text}")
 
     def _broadcast(self, number: Operand) -> Operand:
         type_name = f"<{self.lanes} x {number.type_name}>"
-        first = self._new(type_name, f"insertelement {type_name} undef, {number}, i32 0")
+        first = self._emit(type_name, f"insertelement {type_name} undef, {number}, i32 0")
         lanes = f"<{self.lanes} x i32> zeroinitializer"
-        return self._new(type_name, f"shufflevector {first}, {type_name} undef, {lanes}")
+        return self._emit(type_name, f"shufflevector {first}, {type_name} undef, {lanes}")
 
-    def _vector(self, name: str, *arguments: Operand, suffix: str = "") -> Value:
+    def _call_on_vectors(self, name: str, *arguments: Operand, suffix: str = "") -> Value:
         return self.call_named(f"{name}.v{self.lanes}{_SUFFIX[self.dtype]}{suffix}", *arguments, gives=self.vector)
 
-    def _integer(self, what: str, a: Value, b: Value, type_name: str = INT) -> Operand:
-        return self._new(type_name, f"{what} {self.value(a)}, {self.value(b).text}")
+    def _emit_integer(self, what: str, a: Value, b: Value, type_name: str = INT) -> Operand:
+        return self._emit(type_name, f"{what} {self.value(a)}, {self.value(b).text}")
 
     def _select(self, condition: Operand, a: Operand, b: Operand) -> Operand:
-        return self._new(a.type_name, f"select {condition}, {a}, {b}", a.element)
+        return self._emit(a.type_name, f"select {condition}, {a}, {b}", a.element)
 
-    def _new(self, type_name: str, what: str, element: str = "") -> Operand:
-        found = self._named(Operand(type_name, "", element))
+    def _emit(self, type_name: str, what: str, element: str = "") -> Operand:
+        found = self._name_like(Operand(type_name, "", element))
         self._lines.append(f"{found.text} = {what}")
         return found
 
-    def _named(self, like: Operand) -> Operand:
+    def _name_like(self, like: Operand) -> Operand:
         self._count += 1
         return Operand(like.type_name, f"%v{self._count}", like.element)
 
-    def _label(self) -> str:
+    def _new_label(self) -> str:
         self._count += 1
         return f"b{self._count}"
 
     def _start_block(self) -> str:
-        label = self._label()
+        label = self._new_label()
         self._lines += [f"br label %{label}", f"{label}:"]
         self._block_label = label
         return label

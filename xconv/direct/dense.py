@@ -64,7 +64,7 @@ class DenseTile:
             sums = [[code.variable(code.zero()) for _ in range(self.vectors)] for _ in range(self.rows)]
             weight = code.variable(args.weight)
             if not self.streams and not self.border_step:
-                for offset, _ in self._vectors(code):
+                for offset, _ in self._list_vectors(code):
                     self._prefetch(code, code.offset(y, offset), write_offsets, to_write=True)
             with code.loop(0, args.taps) as tap:
                 reads = code.offset(x, code.times(tap, args.tap_stride))
@@ -78,36 +78,38 @@ class DenseTile:
                 if self.channels >= code.lanes and not self.border_step:
                     with code.loop(0, self.channels, code.lanes) as offset:
                         self._prefetch(code, code.offset(reads, offset), read_offsets)
-                self._tap(code, rows, weight, sums)
+                self._add_tap(code, rows, weight, sums)
             biases = [
                 code.without_negative_zero(code.load(code.offset(args.bias, offset), tail))
-                for offset, tail in self._vectors(code)
+                for offset, tail in self._list_vectors(code)
             ]
             for row_offset, row_sums in zip(write_offsets, sums, strict=False):
-                for (offset, tail), total, bias in zip(self._vectors(code), row_sums, biases, strict=True):
+                for (offset, tail), total, bias in zip(self._list_vectors(code), row_sums, biases, strict=True):
                     target, found = code.offset(y, row_offset, offset), code.add(code.get(total), bias)
                     if self.streams:
                         code.store_past_caches(found, target)
                     else:
                         code.store(found, target, tail)
 
-    def _tap(self, code: Code, rows: list[Value], weight: Variable, sums: list[list[Variable]]) -> None:
-        def channel(index: Value) -> None:
-            weights = [code.load(code.offset(code.get(weight), offset), tail) for offset, tail in self._vectors(code)]
+    def _add_tap(self, code: Code, rows: list[Value], weight: Variable, sums: list[list[Variable]]) -> None:
+        def add_channel(index: Value) -> None:
+            weights = [
+                code.load(code.offset(code.get(weight), offset), tail) for offset, tail in self._list_vectors(code)
+            ]
             for pointer, row_sums in zip(rows, sums, strict=True):
                 number = code.broadcast(code.offset(pointer, index))
                 for total, vector in zip(row_sums, weights, strict=True):
                     code.add_product(total, number, vector)
             code.set(weight, code.offset(code.get(weight), self.weight_row))
 
-        code.repeat(self.channels, channel)
+        code.repeat(self.channels, add_channel)
 
     def _prefetch(self, code: Code, pointer: Value, rows: Sequence[Value], to_write: bool = False) -> None:
         """Prefetch what the next tile reads or writes: loops are too short for the processor to see the pattern."""
         for offset in rows[self.rows :]:
             code.prefetch(code.offset(pointer, offset), level=2, to_write=to_write)
 
-    def _vectors(self, code: Code) -> Iterator[tuple[int, int]]:
+    def _list_vectors(self, code: Code) -> Iterator[tuple[int, int]]:
         """(first output channel, tail) of each vector."""
         for vector in range(self.vectors):
             yield vector * code.lanes, self.tail if vector == self.vectors - 1 else 0
@@ -147,7 +149,7 @@ class DenseMethod(TiledMethod):
         reuses = self.reuses if pages <= TLB_PAGES else self.far_reuses
         self.packs_weight = self.is_input_gradient or (several and self.geometry.places >= reuses * self.rows)
 
-    def tile(self, channel_block: ChannelBlock, border_step: int) -> DenseTile:
+    def build_tile(self, channel_block: ChannelBlock, border_step: int) -> DenseTile:
         """A tile that reads weights from a panel, or from the weight itself."""
         shape = self.rows, channel_block.vectors, channel_block.tail, self.read_channels
         row = channel_block.width if self.packs_weight else self.y_channels
@@ -159,11 +161,11 @@ class DenseMethod(TiledMethod):
         The panels are in scratch memory, which the next call of this thread overwrites.
         """
         packed = take_scratch("panels", self.packed_size, self.problem.dtype)
-        self._packing(address(weight), address(packed), None, address(packed), run_in_pool)
+        self._packing_program(address(weight), address(packed), None, address(packed), run_in_pool)
         return packed
 
     @cached_property
-    def _packing(self) -> TileProgram:
+    def _packing_program(self) -> TileProgram:
         made, outputs = Schedule(), self.problem.out_channels
         tile = made.add_tile(TransposeTile() if self.is_input_gradient else CopyTile())
         for number, phase in enumerate(self.geometry.phases):

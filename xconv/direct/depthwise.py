@@ -55,12 +55,12 @@ class DepthwiseTile:
             first = code.minimum(start, code.plus(args.places, -self.rows))
             x = code.offset(args.x, code.times(first, self.x_stride))
             y = code.offset(args.y, code.times(first, self.y_stride))
-            write_vectors = partial(self._vectors, code, args, x, y)
+            write_vectors = partial(self._write_vectors, code, args, x, y)
             code.repeat(blocks, lambda block: write_vectors(code.times(block, width), self.vectors, 0))
             if rest:
                 write_vectors(blocks * width, rest, tail)
 
-    def _vectors(
+    def _write_vectors(
         self, code: Code, args: TileArguments, x: Value, y: Value, first: Value, vectors: int, tail: int
     ) -> None:
         columns = [(index * code.lanes, tail if index == vectors - 1 else 0) for index in range(vectors)]
@@ -70,10 +70,10 @@ class DepthwiseTile:
 
         def add_taps(count: int) -> None:
             for ahead in range(count):
-                reads, of_tap = code.get(x), code.offset(code.get(weight), ahead * self.weight_row)
-                weights = [code.load(code.offset(of_tap, column), end) for column, end in columns]
-                for row, of_row in enumerate(sums):
-                    for (column, end), total, vector in zip(columns, of_row, weights, strict=True):
+                reads, tap_weights = code.get(x), code.offset(code.get(weight), ahead * self.weight_row)
+                weights = [code.load(code.offset(tap_weights, column), end) for column, end in columns]
+                for row, row_sums in enumerate(sums):
+                    for (column, end), total, vector in zip(columns, row_sums, weights, strict=True):
                         pointer = code.offset(reads, (row + ahead) * self.x_stride + column)
                         code.add_product(total, code.load(pointer, end), vector)
             code.set(x, code.offset(code.get(x), count * self.x_stride if self.unrolled_taps > 1 else args.tap_stride))
@@ -88,8 +88,8 @@ class DepthwiseTile:
         biases = [
             code.without_negative_zero(code.load(code.offset(args.bias, first, column), end)) for column, end in columns
         ]
-        for row, of_row in enumerate(sums):
-            for (column, end), total, bias in zip(columns, of_row, biases, strict=True):
+        for row, row_sums in enumerate(sums):
+            for (column, end), total, bias in zip(columns, row_sums, biases, strict=True):
                 place, found = code.offset(y, row * self.y_stride + column), code.add(code.get(total), bias)
                 if self.streams:
                     code.store_past_caches(found, place)
@@ -144,43 +144,43 @@ class DepthwiseMethod(Method):
         self.is_contiguous, self.period, self.channels = period.is_contiguous, period.size, problem.in_channels
         self.packs_weight = self.period > self.channels
         shared = self.geometry.input_step == self.geometry.tap_step and self.period == self.x_channels
-        self.rows, self.vectors = self._shape(shared)
+        self.rows, self.vectors = self._choose_shape(shared)
         self.unrolled_taps = min(UNROLLED_TAPS, self.kernel) if shared else 1
         self.streams = is_streamed(self, self.x_channels)
 
-    def _shape(self, shared: bool) -> tuple[int, int]:
+    def _choose_shape(self, shared: bool) -> tuple[int, int]:
         """Steps and vectors of a tile."""
-        many, sums = -(-self.period // self.lanes), SUM_VECTORS[self.processor.vector_registers]
+        vectors, sums = -(-self.period // self.lanes), SUM_VECTORS[self.processor.vector_registers]
         if shared and self.kernel >= TALL_TILE_TAPS:
             return sums * 3 // 4, 1
-        if many <= 4:
-            return sums // many, many
+        if vectors <= 4:
+            return sums // vectors, vectors
         window = self.kernel * self.geometry.tap_step * self.x_channels * ITEM_BYTES[self.problem.dtype]
         return (1, sums // 2) if self.kernel <= FEW_TAPS and window <= WINDOW_BYTES else (sums // 4, 4)
 
-    def zero_count(self) -> int:
+    def count_zeros(self) -> int:
         """Those of a period."""
         return self.period
 
-    def schedule(self, threads: int) -> Schedule:
+    def build_schedule(self, threads: int) -> Schedule:
         """The tiles: a block of neighbouring places, then the next."""
         del threads
         made, geometry, runs = Schedule(), self.geometry, self.geometry.find_runs()
-        ahead, y_ahead = (1, 1) if self.is_contiguous else (geometry.input_step, geometry.output_step)
+        ahead, y_factor = (1, 1) if self.is_contiguous else (geometry.input_step, geometry.output_step)
         for count in sorted(set(runs.places.tolist())):
-            these = np.flatnonzero(runs.places == count)[:, None]
+            indices = np.flatnonzero(runs.places == count)[:, None]
             for lanes, rows, first, steps in self._split_steps(count, geometry.input_step):
                 vectors = self.vectors if rows > 1 else SUM_VECTORS[self.processor.vector_registers] // 2
-                step, y_step, row = ahead * lanes, y_ahead * lanes, geometry.kernel_step * self.period
+                step, y_step, row = ahead * lanes, y_factor * lanes, geometry.kernel_step * self.period
                 # a tile of one step keeps nothing for the next tap; if others have more, it is at a border, and rare
                 unrolled_taps = self.unrolled_taps if rows > 1 or self.rows == 1 else 1
                 tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, unrolled_taps, self.streams)
                 made.add(
                     tile=made.add_tile(tile),
-                    x=runs.first_input[these] * self.x_channels + first * ahead,
-                    weight=runs.kernel_tap[these] * self.period,
-                    y=runs.first_output[these] * self.x_channels + first * y_ahead,
-                    taps=runs.taps[these],
+                    x=runs.first_input[indices] * self.x_channels + first * ahead,
+                    weight=runs.kernel_tap[indices] * self.period,
+                    y=runs.first_output[indices] * self.x_channels + first * y_factor,
+                    taps=runs.taps[indices],
                     places=steps,
                 )
         return made

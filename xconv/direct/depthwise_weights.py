@@ -52,7 +52,7 @@ class DepthwiseWeightTile:
         targets = [
             [(code.offset(args.y, first, tap * self.y_row + n), end) for n, end in columns] for tap in range(self.taps)
         ]
-        sums = [[code.variable(code.load(place, end)) for place, end in of_tap] for of_tap in targets]
+        sums = [[code.variable(code.load(place, end)) for place, end in tap_sums] for tap_sums in targets]
         x, dy = code.variable(code.offset(args.x, first)), code.variable(code.offset(args.weight, first))
         ahead = code.times(args.places, self.x_stride), code.times(args.places, self.dy_stride)
         with code.loop(0, args.places):
@@ -61,14 +61,14 @@ class DepthwiseWeightTile:
                     code.prefetch(code.offset(code.get(x), n, ahead[0]))
                     code.prefetch(code.offset(code.get(dy), n, ahead[1]))
             gradients = [code.load(code.offset(code.get(dy), n), end) for n, end in columns]
-            for tap, of_tap in enumerate(sums):
+            for tap, tap_sums in enumerate(sums):
                 reads = code.offset(code.get(x), code.times(args.tap_stride, tap))
-                for (n, end), total, gradient in zip(columns, of_tap, gradients, strict=True):
+                for (n, end), total, gradient in zip(columns, tap_sums, gradients, strict=True):
                     code.add_product(total, code.load(code.offset(reads, n), end), gradient)
             code.set(x, code.offset(code.get(x), self.x_stride))
             code.set(dy, code.offset(code.get(dy), self.dy_stride))
-        for of_tap, places in zip(sums, targets, strict=True):
-            for total, (place, end) in zip(of_tap, places, strict=True):
+        for tap_sums, places in zip(sums, targets, strict=True):
+            for total, (place, end) in zip(tap_sums, places, strict=True):
                 code.store(code.get(total), place, end)
 
 
@@ -98,7 +98,7 @@ class DepthwiseWeightMethod(Method):
             BLOCK_BYTES // (ITEM_BYTES[problem.dtype] * self.x_channels * (self.phase.input_step + 1)), MIN_BLOCK_PLACES
         )
 
-    def schedule(self, threads: int) -> Schedule:
+    def build_schedule(self, threads: int) -> Schedule:
         """All tiles: for a block of places all taps, then the next block."""
         del threads
         made = Schedule()
@@ -109,29 +109,29 @@ class DepthwiseWeightMethod(Method):
             if low < high:
                 tap = np.arange(low, high, taps)
                 for part in split_by_seen_taps(self.phase, self.geometry.length, tap, taps, starts, stops):
-                    self._add(made, *part)
+                    self._add_entries(made, *part)
         made.sort_by_turn()
         return made
 
-    def _add(self, made: Schedule, tap: Integers, taps: int, low: Integers, high: Integers) -> None:
+    def _add_entries(self, made: Schedule, tap: Integers, taps: int, low: Integers, high: Integers) -> None:
         phase, period, total = self.phase, self.period, np.maximum(high - low, 0) * self.x_channels
         whole, ahead = total // period.size * period.size, 1 if period.is_contiguous else phase.input_step
         block = np.broadcast_to(np.arange(low.shape[1]), low.shape)
         for lanes, begin, numbers in ((period.size, 0 * whole, whole), (self.x_channels, whole, total - whole)):
-            some = numbers > 0
-            if some.any():
+            nonempty = numbers > 0
+            if nonempty.any():
                 tile = DepthwiseWeightTile(taps, self.vectors, lanes, ahead * lanes, lanes, period.size)
                 x = (
                     phase.first_input + low * phase.input_step + tap * phase.tap_step
                 ) * self.x_channels + begin * ahead
                 made.add(
                     tile=made.add_tile(tile),
-                    x=x[some],
-                    weight=(low * self.x_channels + begin)[some],
-                    y=np.broadcast_to(tap * period.size, low.shape)[some],
+                    x=x[nonempty],
+                    weight=(low * self.x_channels + begin)[nonempty],
+                    y=np.broadcast_to(tap * period.size, low.shape)[nonempty],
                     taps=taps,
-                    places=numbers[some] // lanes,
-                    turn=block[some],
+                    places=numbers[nonempty] // lanes,
+                    turn=block[nonempty],
                 )
 
     def split_among_threads(self, schedule: Schedule, threads: int) -> list[ThreadShare]:

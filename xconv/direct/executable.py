@@ -21,11 +21,11 @@ def refused() -> str | None:
 
     >>> refused()
     """
-    change = _mprotect()
+    change = _find_mprotect()
     if change is None:  # Windows, where LLVM's own calls say it
         return None
     try:
-        start = ctypes.addressof(_page())
+        start = ctypes.addressof(_get_page())
     except OSError as error:
         return f"the system gives no memory: {error.strerror}"
     if change(start, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC) == 0:
@@ -35,14 +35,14 @@ def refused() -> str | None:
 
 
 @cache
-def _page() -> ctypes.c_char:
+def _get_page() -> ctypes.c_char:
     """The first byte of a page of memory, which lives as long as the process."""
     page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
     return ctypes.c_char.from_buffer(page)
 
 
 @cache
-def _mprotect() -> Callable[[int, int, int], int] | None:
+def _find_mprotect() -> Callable[[int, int, int], int] | None:
     if not hasattr(mmap, "MAP_PRIVATE"):
         return None
     function: Any = ctypes.CDLL(None, use_errno=True).mprotect

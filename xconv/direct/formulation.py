@@ -20,7 +20,7 @@ from xconv.direct.order import (
     ROW_MAJOR,
     MemoryOrder,
     from_channels_last,
-    kernel_in_order,
+    order_kernel,
     to_channels_last,
 )
 from xconv.direct.processor import ITEM_BYTES, address
@@ -149,13 +149,13 @@ class Direct(Formulation):
 
     def forward(self, problem: ConvProblem, axis: int, x: Array, weight: Array, bias: Array | None = None) -> Array:
         """The result (N, output length, output channels), or that of a map, from ``x``."""
-        return self._signal("forward", problem, axis, x, weight, bias)
+        return self._compute_signal("forward", problem, axis, x, weight, bias)
 
     def input_gradient(
         self, problem: ConvProblem, axis: int, dy: Array, weight: Array, bias: Array | None = None
     ) -> Array:
         """The gradient for ``x``, in its shape, from ``dy``; ``bias`` (input channels,) is added to it."""
-        return self._signal("input_gradient", problem, axis, dy, weight, bias)
+        return self._compute_signal("input_gradient", problem, axis, dy, weight, bias)
 
     def weight_gradient(self, problem: ConvProblem, axis: int, x: Array, dy: Array) -> Array:
         """The gradient for the weight, in its shape, from ``x`` and ``dy``."""
@@ -167,11 +167,11 @@ class Direct(Formulation):
         )
         return memory.from_numpy(ready.weight_gradient(x_at, dy_at, memory.team))
 
-    def _signal(
+    def _compute_signal(
         self, direction: str, problem: ConvProblem, axis: int, a: Array, weight: Array, bias: Array | None
     ) -> Array:
         ready = _prepare(direction, problem, self.memory.dtype(a), self.memory.threads())
-        return self._run(ready, axis, _result_sizes(direction, problem), a, weight, bias)
+        return self._run(ready, axis, _find_result_sizes(direction, problem), a, weight, bias)
 
     def _run(
         self, ready: AnyComputation, axis: int, sizes: tuple[int, int], a: Array, weight: Array, bias: Array | None
@@ -179,7 +179,7 @@ class Direct(Formulation):
         memory = self.memory
         if not ready.packs_weight and memory.memory_order(weight) is ROW_MAJOR:
             return self._run_with_kernel(ready, axis, sizes, a, memory.address(weight), bias)
-        ordered = kernel_in_order(memory, weight, ready.method.problem.dtype)
+        ordered = order_kernel(memory, weight, ready.method.problem.dtype)
         packed = ready.method.pack(ordered) if ready.packs_weight else ordered
         return self._run_with_kernel(ready, axis, sizes, a, address(packed), bias)
 
@@ -202,17 +202,17 @@ class Direct(Formulation):
         ready.run(memory.address(a), weight, bias_at, y_at, memory.team)
         return y
 
-    def lowered(self, call: Call, whole: Lowered) -> Lowered | None:
+    def lower(self, call: Call, whole: Lowered) -> Lowered | None:
         """A call as little more than its code; None if the call needs more. ``whole`` computes it with gradients."""
         if not _is_plain(call):
             return None
         direction, problem, axis, memory = call.direction, call.problem, call.axis, self.memory
         layout, of_weight = call.layout, call.weight_axes
-        sizes = _result_sizes(direction, problem)
+        sizes = _find_result_sizes(direction, problem)
         last, to_last, from_last = layout.channels_last, layout.to_channels_last, layout.from_channels_last
         by_threads: dict[int, AnyComputation] = {}
 
-        def computed(x: Array, weight: Array, bias: Array | None) -> Array:
+        def compute(x: Array, weight: Array, bias: Array | None) -> Array:
             if memory.wants_gradients(x, weight, bias):
                 return whole(x, weight, bias)
             threads = memory.threads()
@@ -224,17 +224,17 @@ class Direct(Formulation):
             y = self._run(ready, axis, sizes, memory.permute(x, to_last), memory.permute(weight, of_weight), bias)
             return memory.permute(y, from_last)
 
-        return computed
+        return compute
 
-    def packed(self, call: Call, weight: Array) -> Callable[..., Array] | None:
-        """A function of ``(x, bias=None)`` with a copy of the weight, packed if that pays; None if the call needs more."""
+    def pack(self, call: Call, weight: Array) -> Callable[..., Array] | None:
+        """A function of ``(x, bias=None)`` with a copy of the weight, packed if it pays; None if a call needs more."""
         if not _is_plain(call) or not call.layout.channels_last:
             return None
-        memory, axis, sizes = self.memory, call.axis, _result_sizes(call.direction, call.problem)
+        memory, axis, sizes = self.memory, call.axis, _find_result_sizes(call.direction, call.problem)
         fixed = memory.to_numpy(weight).copy()
         kernels: dict[int, tuple[AnyComputation, np.ndarray]] = {}
 
-        def with_weight(x: Array, bias: Array | None = None) -> Array:
+        def compute(x: Array, bias: Array | None = None) -> Array:
             threads = memory.threads()
             if threads not in kernels:
                 made = _prepare(call.direction, call.problem, call.problem.dtype, threads, constant_weight=True)
@@ -243,7 +243,7 @@ class Direct(Formulation):
             x = memory.materialize(x)
             return self._run_with_kernel(ready, axis, sizes, x, address(kernel), bias)
 
-        return with_weight
+        return compute
 
 
 def _round_up_to_lanes(channels: int) -> int:
@@ -257,11 +257,11 @@ def _prepare(
     """The computation for arrays of ``dtype``: a float16 problem has float32 arrays."""
     from xconv.direct.prepared import prepare  # it imports what needs llvmlite
 
-    known = problem if problem.dtype == dtype else replace(problem, dtype=dtype)
-    return prepare(direction, known, threads, constant_weight=constant_weight)
+    in_dtype = problem if problem.dtype == dtype else replace(problem, dtype=dtype)
+    return prepare(direction, in_dtype, threads, constant_weight=constant_weight)
 
 
-def _result_sizes(direction: str, problem: ConvProblem) -> tuple[int, int]:
+def _find_result_sizes(direction: str, problem: ConvProblem) -> tuple[int, int]:
     """Size of the sliding axis, and channels, of the result."""
     if direction == "forward":
         return problem.output_length, problem.out_channels
@@ -271,7 +271,9 @@ def _result_sizes(direction: str, problem: ConvProblem) -> tuple[int, int]:
 def _is_plain(call: Call) -> bool:
     """Whether a call needs no step before or after its problem is computed."""
     problem = call.problem
-    known = problem.is_static and not problem.is_empty and not problem.decimates
-    known = known and (call.direction == "forward" or not has_repeated_input(problem))  # whose bias is added afterwards
+    in_dtype = problem.is_static and not problem.is_empty and not problem.decimates
+    in_dtype = in_dtype and (
+        call.direction == "forward" or not has_repeated_input(problem)
+    )  # whose bias is added afterwards
     zeros = problem.padding_mode == "zeros" and problem.dtype in ITEM_BYTES
-    return known and zeros and call.direction != "weight_gradient"
+    return in_dtype and zeros and call.direction != "weight_gradient"

@@ -88,7 +88,7 @@ def _key(source: Source) -> str | None:
     """The key of a function's file; None for a tile that is not xconv's, whose source is no part of any key."""
     own = all(type(part).__module__.startswith(("xconv.direct.", "builtins")) for part in source.parts)
     kinds = [type(part).__qualname__ for part in source.parts]
-    return objectcache.key(*kinds, *source.parts) if own else None
+    return objectcache.make_key(*kinds, *source.parts) if own else None
 
 
 def _renew_lock() -> None:

@@ -115,7 +115,7 @@ class AlongSignal(PlaceGrouping):
         """The borders, and what is between them."""
         geometry, inner, block, rows = self.geometry, self.geometry.inner, self.round_up(block), []
         for number, phase in enumerate(geometry.phases):
-            places, (start, stop) = phase.places, phase.interior(geometry.length)
+            places, (start, stop) = phase.places, phase.find_interior(geometry.length)
             start, stop = self.round_up(start), places - self.round_up(places - stop)  # the borders are whole tiles
             if stop - start < self.rows:
                 start = stop = places

@@ -37,14 +37,14 @@ class Method(ABC):
         self.x_channels, self.y_channels = self.read_channels * self.groups, self.written_channels * self.groups
 
     @abstractmethod
-    def schedule(self, threads: int) -> Schedule:
+    def build_schedule(self, threads: int) -> Schedule:
         """All tiles, in the order in which they are computed, for ``threads`` threads."""
 
     def split_among_threads(self, schedule: Schedule, threads: int) -> list[ThreadShare]:
         """The lines and entries that each thread computes."""
         return schedule.split_among_threads(self.geometry.lines, threads)
 
-    def strides(self) -> ArrayStrides:
+    def compute_strides(self) -> ArrayStrides:
         """Numbers from line to line and from tap to tap of the arrays."""
         geometry = self.geometry
         x_line = geometry.length * geometry.inner * self.x_channels
@@ -56,7 +56,7 @@ class Method(ABC):
             ArrayStrides(y_line, x_line, 0, *steps) if self.swaps_operands else ArrayStrides(x_line, y_line, 0, *steps)
         )
 
-    def zero_count(self) -> int:
+    def count_zeros(self) -> int:
         """Zeros that a tile may read for padding or for a bias that is not given."""
         return max(self.x_channels, self.y_channels)
 

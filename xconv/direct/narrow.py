@@ -110,7 +110,7 @@ class NarrowMethod(TiledMethod):
         rows = [*(each for each in (1, 2, 4, 8) if each < most), most]
         super().__init__(direction, problem, processor, [ChannelBlock(0, writes, writes, 0)], rows, BLOCK_BYTES)
 
-    def tile(self, channel_block: ChannelBlock, border_step: int) -> NarrowTile:
+    def build_tile(self, channel_block: ChannelBlock, border_step: int) -> NarrowTile:
         """A tile of all outputs of a group."""
         del channel_block
         return NarrowTile(

@@ -42,7 +42,7 @@ _NAME = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{32})?")
 _MAGIC = b"xconv object 1\n"
 
 
-def folder() -> Path | None:
+def find_folder() -> Path | None:
     """Where the files lie: ``objects`` in the user's cache folder for xconv or in what ``XCONV_CACHE`` names.
 
     None if it is turned off.
@@ -61,17 +61,17 @@ def folder() -> Path | None:
     return path if path.is_absolute() else None  # whose user has no home
 
 
-def key(*parts: object) -> str | None:
+def make_key(*parts: object) -> str | None:
     """A name for the code that such parts describe, which changes with whatever else it is made by.
 
     None if that cannot be known, and nothing may be kept: xconv's own sources are not to be read here.
     """
-    made_by = _made_by()
+    made_by = _describe_compiler()
     return None if made_by is None else hashlib.sha256(repr((made_by, *parts)).encode()).hexdigest()
 
 
 @cache
-def _made_by() -> Sequence[str] | None:
+def _describe_compiler() -> Sequence[str] | None:
     """The versions of what compiles, and the sources of what writes the code."""
     import llvmlite
     import llvmlite.binding as llvm
@@ -92,33 +92,33 @@ def _made_by() -> Sequence[str] | None:
 
 def read(name: str) -> bytes | None:
     """The code of a key, if it is there and whole."""
-    path = folder()
+    path = find_folder()
     if path is None:
         return None
     try:
-        with _opened(path) as place, open(_file(path, name), "rb", opener=_opener(place)) as file:
+        with _open_folder(path) as place, open(_locate(path, name), "rb", opener=_make_opener(place)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_BYTES or not _is_own(status, others=0o022):
                 return None
             content = file.read(LARGEST_BYTES + 1)
             if time.time() - status.st_mtime > USED_S:
                 with suppress(OSError):  # a folder that may only be read
-                    os.utime(_file(path, name), dir_fd=place)
+                    os.utime(_locate(path, name), dir_fd=place)
     except OSError:
         return None
     code = content[len(_MAGIC) + hashlib.sha256().digest_size :]
-    return code if content == _content(name, code) else None
+    return code if content == _add_checksum(name, code) else None
 
 
 def write(name: str, code: bytes) -> None:
     """Keep the code of a key, whole or not at all; where that cannot be done nothing happens."""
-    path, content = folder(), _content(name, code)
+    path, content = find_folder(), _add_checksum(name, code)
     if path is None or len(content) > LARGEST_BYTES:
         return
     try:
         _make_folder(path)
-        with _opened(path) as place:
-            _write(path, place, name, content)
+        with _open_folder(path) as place:
+            _write_whole(path, place, name, content)
             _delete_oldest(path, place, len(content))
     except OSError:
         return
@@ -126,11 +126,11 @@ def write(name: str, code: bytes) -> None:
 
 def describe() -> str:
     """Where code is kept, and how much of it, or why it is not."""
-    path = folder()
+    path = find_folder()
     if path is None:
         return f"no file ({VARIABLE}={OFF})" if os.environ.get(VARIABLE) == OFF else "no file (the user has no home)"
     try:
-        with _opened(path):
+        with _open_folder(path):
             sizes = [file.stat().st_size for file in path.iterdir()]
     except FileNotFoundError:
         return f"{path} (no folder yet)"
@@ -147,21 +147,21 @@ def _make_folder(path: Path) -> None:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _content(name: str, code: bytes) -> bytes:
+def _add_checksum(name: str, code: bytes) -> bytes:
     return _MAGIC + hashlib.sha256(name.encode() + code).digest() + code
 
 
-def _write(path: Path, place: int | None, name: str, content: bytes) -> None:
+def _write_whole(path: Path, place: int | None, name: str, content: bytes) -> None:
     # no fsync: what a power cut leaves of a file has not its checksum
     unfinished = f"{name}.{uuid.uuid4().hex}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        with os.fdopen(os.open(_file(path, unfinished), flags, 0o600, dir_fd=place), "wb") as file:
+        with os.fdopen(os.open(_locate(path, unfinished), flags, 0o600, dir_fd=place), "wb") as file:
             file.write(content)
-        os.replace(_file(path, unfinished), _file(path, name), src_dir_fd=place, dst_dir_fd=place)
+        os.replace(_locate(path, unfinished), _locate(path, name), src_dir_fd=place, dst_dir_fd=place)
     except OSError:
         with suppress(OSError):
-            os.unlink(_file(path, unfinished), dir_fd=place)
+            os.unlink(_locate(path, unfinished), dir_fd=place)
         raise
 
 
@@ -189,7 +189,7 @@ def _delete_oldest(path: Path, place: int | None, more: int) -> None:
         if written and left <= LIMIT_BYTES - share:
             break
         with suppress(OSError):
-            os.unlink(_file(path, name), dir_fd=place)
+            os.unlink(_locate(path, name), dir_fd=place)
         left -= size
 
 
@@ -199,7 +199,7 @@ _HAS_PLACES = {os.open, os.unlink, os.rename, os.utime} <= os.supports_dir_fd an
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int | None]:
+def _open_folder(path: Path) -> Iterator[int | None]:
     """A folder that is the user's own and that nobody else may enter."""
     if not _HAS_PLACES:  # Windows, whose folders of a user are closed to others as they come
         yield None
@@ -218,9 +218,9 @@ def _is_own(status: os.stat_result, others: int) -> bool:
     return not hasattr(os, "geteuid") or (status.st_uid == os.geteuid() and not status.st_mode & others)
 
 
-def _file(path: Path, name: str) -> str:
+def _locate(path: Path, name: str) -> str:
     return name if _HAS_PLACES else str(path / name)
 
 
-def _opener(place: int | None) -> Callable[[str, int], int]:
+def _make_opener(place: int | None) -> Callable[[str, int], int]:
     return lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), dir_fd=place)

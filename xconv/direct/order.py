@@ -63,7 +63,7 @@ def from_channels_last(memory: Memory, last: int, like: Array, shape: Sequence[i
     return memory.permute(first, (0, *range(2, len(shape)), 1))
 
 
-def kernel_in_order(memory: Memory, weight: Array, dtype: str) -> np.ndarray:
+def order_kernel(memory: Memory, weight: Array, dtype: str) -> np.ndarray:
     """A weight (tap, input channel, output channel) as a NumPy array; a reversed one in scratch memory."""
     if memory.memory_order(weight) is not REVERSED:
         return memory.to_numpy(weight)

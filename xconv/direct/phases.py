@@ -58,7 +58,7 @@ class StridePhase:
         step = self.taps[1] - self.taps[0]
         return slice(self.taps[0], None if step < 0 else self.taps[-1] + 1, step)
 
-    def interior(self, length: int) -> tuple[int, int]:
+    def find_interior(self, length: int) -> tuple[int, int]:
         """The first place that sees no padding, and the first one after those; all places if there is no tap.
 
         ``length`` is the count of elements of the sliding axis of what is read.
@@ -72,7 +72,7 @@ class StridePhase:
         start = min(max(-(self.first_input // self.input_step), 0), self.places)
         return start, min(max(-((last - length) // self.input_step), start), self.places)
 
-    def interior_of_taps(self, length: int, tap: Integers, taps: int) -> tuple[Integers, Integers]:
+    def find_interior_of_taps(self, length: int, tap: Integers, taps: int) -> tuple[Integers, Integers]:
         """The same for ``taps`` taps from each of the first taps ``tap`` on: an array of starts, and one of stops."""
         first_input, ahead = self.first_input + tap * self.tap_step, (taps - 1) * self.tap_step - length
         start = np.minimum(np.maximum(-(first_input // self.input_step), 0), self.places)
@@ -120,7 +120,8 @@ def split_by_seen_taps(
 
     def find_interior(first_tap: Integers, count: int) -> tuple[Integers, Integers]:
         low, high = (
-            np.minimum(np.maximum(place, starts), stops) for place in phase.interior_of_taps(length, first_tap, count)
+            np.minimum(np.maximum(place, starts), stops)
+            for place in phase.find_interior_of_taps(length, first_tap, count)
         )
         return low, high
 
@@ -195,7 +196,7 @@ class DirectionGeometry:
         [13, 13]
         """
         phase, length = self._forward
-        start, stop = phase.interior_of_taps(length, np.arange(len(phase.taps)), 1)
+        start, stop = phase.find_interior_of_taps(length, np.arange(len(phase.taps)), 1)
         return int((stop - start).sum())
 
     def find_runs(self, each_place: bool = False) -> PlaceRuns:
@@ -209,7 +210,7 @@ class DirectionGeometry:
         for number, phase in enumerate(self.phases):
             kernel = phase.taps[0] if phase.taps else 0
             shared = number, phase.first_input, phase.first_output, len(phase.taps), kernel, phase.places
-            start, stop = (phase.places, phase.places) if each_place else phase.interior(self.length)
+            start, stop = (phase.places, phase.places) if each_place else phase.find_interior(self.length)
             start = min(start + 1, phase.places)  # the first one that sees no padding stands for all of them
             stop = max(start, stop)
             rows += [(start, 0, *shared), (phase.places - stop, stop, *shared)]

@@ -75,7 +75,7 @@ class Computation:
     ) -> None:
         threads = max(1, min(threads, int(problem.macs) // (THREAD_PRODUCTS * processor.lanes(problem.dtype))))
         self.method = choose_method(direction, problem, processor, constant_weight)(direction, problem, processor)
-        schedule = self.method.schedule(threads)
+        schedule = self.method.build_schedule(threads)
         shares = self.method.split_among_threads(schedule, threads)
         self.packs_weight, self.swaps_operands, self.sum_count = (
             self.method.packs_weight,
@@ -83,7 +83,7 @@ class Computation:
             self.method.sum_count,
         )
         self.run: Run = TileProgram(
-            schedule, self.method.strides(), shares, problem.dtype, processor, self.method.zero_count()
+            schedule, self.method.compute_strides(), shares, problem.dtype, processor, self.method.count_zeros()
         )
 
     def weight_gradient(self, x: int, dy: int, team: Team) -> Floats:

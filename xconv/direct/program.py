@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from xconv.direct.code import INT, INTEGER, NUMBER, Code, Operand, Value, pointer
+from xconv.direct.code import INT, INTEGER, NUMBER, Code, Operand, Value, pointer_to
 from xconv.direct.functions import FUNCTIONS, Function, Source
 from xconv.direct.processor import CACHE_LINE_BYTES, Processor, address
 from xconv.direct.team import Team
@@ -219,13 +219,13 @@ def compile_tiles(tiles: Sequence[Tile], dtype: str, processor: Processor) -> Co
 
 def _write_tile(name: str, tile: Tile, dtype: str, processor: Processor) -> str:
     """The LLVM text of a tile's function."""
-    code = Code(name, _argument_types(dtype), dtype, processor.lanes(dtype), shared=False)
+    code = Code(name, _list_argument_types(dtype), dtype, processor.lanes(dtype), shared=False)
     tile.write(code, TileArguments(*code.arguments))
     return code.finish()
 
 
-def _argument_types(dtype: str) -> list[Operand]:
-    number = pointer(NUMBER[dtype])
+def _list_argument_types(dtype: str) -> list[Operand]:
+    number = pointer_to(NUMBER[dtype])
     return [*[number] * 4, *[INTEGER] * 6, number]
 
 
@@ -256,8 +256,8 @@ get_worker = cache(Worker)
 
 def _write_run(name: str, dtype: str) -> str:
     """The text of ``run(share, x, weight, bias, y)``, which calls the tile of each line and entry of a share."""
-    number = pointer(NUMBER[dtype])
-    code = Code(name, [pointer(INT), *[number] * 4], dtype, 1)
+    number = pointer_to(NUMBER[dtype])
+    code = Code(name, [pointer_to(INT), *[number] * 4], dtype, 1)
     share, x, weight, bias, y = code.arguments
     schedule, zeros, x_line, weight_line, y_line, *shared, first, last, start, stop, share_y = (
         code.load_number(code.offset(share, index))
@@ -288,15 +288,15 @@ def _write_team(name: str, dtype: str) -> str:
     :func:`_write_run`'s function, the count of shares, the addresses of the four arrays, and those of the shares. A
     thread computes the share of its number, and every further one in steps of the count of threads.
     """
-    code = Code(name, [pointer(INT)], dtype, 1)
+    code = Code(name, [pointer_to(INT)], dtype, 1)
     (work,) = code.arguments
 
-    def field(index: Value) -> Value:
+    def load_field(index: Value) -> Value:
         return code.load_number(code.offset(work, index))
 
-    mine, threads = (code.zero_extend(code.call(code.to_pointer(field(n), ""), gives="i32")) for n in range(2))
-    run = code.to_pointer(field(2), "")
-    arrays = [code.to_pointer(field(n), code.number) for n in range(4, 8)]
-    with code.loop(mine, field(3), threads) as share:
-        code.call(run, code.to_pointer(field(code.plus(share, 8)), INT), *arrays)
+    number, threads = (code.zero_extend(code.call(code.to_pointer(load_field(n), ""), gives="i32")) for n in range(2))
+    run = code.to_pointer(load_field(2), "")
+    arrays = [code.to_pointer(load_field(n), code.number) for n in range(4, 8)]
+    with code.loop(number, load_field(3), threads) as share:
+        code.call(run, code.to_pointer(load_field(code.plus(share, 8)), INT), *arrays)
     return code.finish()

@@ -49,8 +49,10 @@ class RepeatTile:
         def block(x: Value, y: Value, groups: Value | None) -> None:
             vectors = _load_vectors(code, x, inputs, groups)
             for number in range(inputs):
-                of = [divmod(lane // outputs * inputs + number, lanes) for lane in range(outputs * lanes)]
-                found = [_gather(code, vectors, of[offset : offset + lanes]) for offset in range(0, len(of), lanes)]
+                sources = [divmod(lane // outputs * inputs + number, lanes) for lane in range(outputs * lanes)]
+                found = [
+                    _gather(code, vectors, sources[offset : offset + lanes]) for offset in range(0, len(sources), lanes)
+                ]
                 _store_vectors(code, found, code.offset(y, code.times(number, args.tap_stride)), groups)
 
         with code.loop(0, args.places) as row:
@@ -77,8 +79,10 @@ class SumTile:
             sums = []
             for number in range(inputs):
                 vectors = _load_vectors(code, code.offset(x, code.times(number, args.tap_stride)), outputs, groups)
-                of = [[divmod(lane * outputs + output, lanes) for lane in range(lanes)] for output in range(outputs)]
-                sums.append(reduce(code.add, [_gather(code, vectors, each) for each in of]))
+                sources = [
+                    [divmod(lane * outputs + output, lanes) for lane in range(lanes)] for output in range(outputs)
+                ]
+                sums.append(reduce(code.add, [_gather(code, vectors, each) for each in sources]))
             of_all = [(offset % inputs, offset // inputs) for offset in range(inputs * lanes)]
             found = [_gather(code, sums, of_all[offset : offset + lanes]) for offset in range(0, len(of_all), lanes)]
             _store_vectors(code, found, y, groups)
@@ -147,9 +151,9 @@ def build_repeat_program(
         start = np.arange(0, rows * p.groups, BLOCK_INPUTS)
         fields = {"x": start, "y": start * outputs, "taps": np.minimum(BLOCK_INPUTS, rows * p.groups - start)}
     else:
-        many = p.inner if p.inner > 1 else max(BLOCK_INPUTS // p.in_channels, 1)
-        start = np.arange(0, rows, many)
-        places, row_stride = np.minimum(many, rows - start), p.out_channels if p.inner > 1 else inputs * step
+        rows_of_block = p.inner if p.inner > 1 else max(BLOCK_INPUTS // p.in_channels, 1)
+        start = np.arange(0, rows, rows_of_block)
+        places, row_stride = np.minimum(rows_of_block, rows - start), p.out_channels if p.inner > 1 else inputs * step
         fields = {
             "x": start * p.in_channels,
             "y": start * inputs * p.out_channels,

@@ -26,19 +26,19 @@ class Team(Protocol):
 
 def run_in_pool(worker: Worker, shares: Sequence[int], arrays: tuple[int, int, int, int]) -> None:
     """Run shares in Python's threads: compiled functions release the interpreter's lock."""
-    others = [_workers().submit(worker.run, share, *arrays) for share in shares[1:]]
+    others = [_get_workers().submit(worker.run, share, *arrays) for share in shares[1:]]
     worker.run(shares[0], *arrays)
     for other in others:
         other.result()
 
 
 @cache
-def _workers() -> ThreadPoolExecutor:
+def _get_workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "xconv")
 
 
 if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
-    os.register_at_fork(after_in_child=_workers.cache_clear)
+    os.register_at_fork(after_in_child=_get_workers.cache_clear)
 
 
 class OpenMP:

@@ -93,13 +93,13 @@ class TiledMethod(Method):
                 self.packed_size += self.groups * len(phase.taps) * self.read_channels * block.width
 
     @abstractmethod
-    def tile(self, channel_block: ChannelBlock, border_step: int) -> Tile:
+    def build_tile(self, channel_block: ChannelBlock, border_step: int) -> Tile:
         """The tile of a block of output channels.
 
         ``border_step`` is elements of the sliding axis from one place to the next at a border, and 0 elsewhere.
         """
 
-    def schedule(self, threads: int) -> Schedule:
+    def build_schedule(self, threads: int) -> Schedule:
         """All tiles: for a block of places all output channels, then the next block."""
         del threads
         made, geometry = Schedule(), self.geometry
@@ -111,7 +111,7 @@ class TiledMethod(Method):
             (0, geometry.input_step) if np.any(at_border) else (0,)
         )  # a tile for the interior, and one for borders
         tile = np.array(
-            [[made.add_tile(self.tile(block, step)) for block in self.channel_blocks] for step in border_steps]
+            [[made.add_tile(self.build_tile(block, step)) for block in self.channel_blocks] for step in border_steps]
         )
         first_channel = np.array([block.first_channel for block in self.channel_blocks])
         group = np.arange(self.groups)[:, None]
@@ -140,9 +140,9 @@ class TiledMethod(Method):
             made.sort_by_turn()
         return made
 
-    def strides(self) -> ArrayStrides:
+    def compute_strides(self) -> ArrayStrides:
         """Those of the arrays; across lines, ``length`` and ``tap_step`` are ``x_stride`` and ``y_stride`` of tiles."""
-        found, grouping = super().strides(), self.grouping
+        found, grouping = super().compute_strides(), self.grouping
         return (
             found
             if grouping.by_line

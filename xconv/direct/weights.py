@@ -49,21 +49,21 @@ class WeightTile:
         with code.loop(0, args.taps) as tile:
             y = code.offset(args.y, code.times(tile, rows * self.y_row))
             targets = [[(code.offset(y, row * self.y_row + n), tail) for n, tail in columns] for row in range(rows)]
-            sums = [[code.variable(code.load(place, tail)) for place, tail in of_row] for of_row in targets]
+            sums = [[code.variable(code.load(place, tail)) for place, tail in row_sums] for row_sums in targets]
             x_first = code.offset(args.x, code.times(tile, rows))
             with code.loop(0, args.extra) as turn:
                 x = code.variable(code.offset(x_first, code.times(turn, args.tap_stride)))
                 other = code.variable(code.offset(args.weight, code.times(turn, args.tap_step)))
                 with code.loop(0, args.places):
                     vectors = [code.load(code.offset(code.get(other), n), tail) for n, tail in columns]
-                    for offset, of_row in zip(self.row_offsets, sums, strict=True):
+                    for offset, row_sums in zip(self.row_offsets, sums, strict=True):
                         number = code.broadcast(code.offset(code.get(x), offset))
-                        for total, vector in zip(of_row, vectors, strict=True):
+                        for total, vector in zip(row_sums, vectors, strict=True):
                             code.add_product(total, number, vector)
                     code.set(x, code.offset(code.get(x), self.x_stride))
                     code.set(other, code.offset(code.get(other), self.other_stride))
-            for of_row, places in zip(sums, targets, strict=True):
-                for total, (place, tail) in zip(of_row, places, strict=True):
+            for row_sums, places in zip(sums, targets, strict=True):
+                for total, (place, tail) in zip(row_sums, places, strict=True):
                     code.store(code.get(total), place, tail)
 
 
@@ -126,7 +126,7 @@ class WeightMethod(Method):
             shapes, key=lambda vectors: (vectors * (shapes[vectors] // self.row_count * self.row_count), vectors)
         )
 
-    def schedule(self, threads: int) -> Schedule:
+    def build_schedule(self, threads: int) -> Schedule:
         """All tiles: for a block of places all of a thread's, then the next block."""
         made = Schedule()
         starts = np.arange(0, self.phase.places, self.block_places)
@@ -137,11 +137,11 @@ class WeightMethod(Method):
         )
         turn = (work * threads // max(work.size, 1) * len(starts) + np.arange(len(starts))) * work.size + work
         taps = np.array([taps for _, taps in tap_ranges])
-        for many in set(taps.tolist()):
-            mine = np.flatnonzero(taps == many)
-            tap = np.array([tap_ranges[number][0] for number in mine.tolist()])
-            for part in split_by_seen_taps(self.phase, self.geometry.length, tap, many, starts, stops):
-                self._add(made, turn[:, :, mine.repeat(len(part[0]) // len(mine))], *part)
+        for count in set(taps.tolist()):
+            members = np.flatnonzero(taps == count)
+            tap = np.array([tap_ranges[number][0] for number in members.tolist()])
+            for part in split_by_seen_taps(self.phase, self.geometry.length, tap, count, starts, stops):
+                self._add_entries(made, turn[:, :, members.repeat(len(part[0]) // len(members))], *part)
         made.sort_by_turn()
         self._cuts = made.split_by_turn(len(starts) * work.size, threads)
         return made
@@ -149,18 +149,20 @@ class WeightMethod(Method):
     def _split_taps(self) -> list[tuple[int, int]]:
         """(first tap, count of taps) of tiles: one tap, or several whose channels fill the rows of a tile."""
         taps = 1 if self.swaps_operands else max(min(self.rows // self.row_count, self.kernel), 1)
-        many = -(-self.kernel // taps)
-        cuts = [self.kernel * n // many for n in range(many + 1)]
+        count = -(-self.kernel // taps)
+        cuts = [self.kernel * n // count for n in range(count + 1)]
         return [(low, high - low) for low, high in pairwise(cuts)]
 
-    def _add(self, made: Schedule, turn: Integers, tap: Integers, taps: int, low: Integers, high: Integers) -> None:
+    def _add_entries(
+        self, made: Schedule, turn: Integers, tap: Integers, taps: int, low: Integers, high: Integers
+    ) -> None:
         """Add tiles of all groups, blocks of channels, first taps and blocks of places: the axes of ``turn``."""
-        some = low < high
-        if not some.any():
+        nonempty = low < high
+        if not nonempty.any():
             return
         group = np.arange(self.groups)[:, None, None]
         first = np.array([block.first_channel for block in self.channel_blocks])[:, None]
-        tap, place, places = (np.broadcast_to(field, low.shape)[some] for field in (tap, low, high - low))
+        tap, place, places = (np.broadcast_to(field, low.shape)[nonempty] for field in (tap, low, high - low))
         element = self.phase.first_input + place * self.phase.input_step + tap * self.phase.tap_step
         x = element * self.geometry.inner * self.x_channels + group * self.read_channels
         dy = place * self.geometry.inner * self.y_channels + group * self.written_channels
@@ -184,7 +186,7 @@ class WeightMethod(Method):
                 taps=tile_count,
                 places=count,
                 extra=turns,
-                turn=turn[:, :, some],
+                turn=turn[:, :, nonempty],
             )
 
     def _split_rows(self, taps: int) -> list[tuple[int, tuple[int, ...], int]]:
@@ -200,9 +202,9 @@ class WeightMethod(Method):
         del schedule, threads
         return [ThreadShare(0, self.geometry.lines // self.lines_at_once, *cut) for cut in pairwise(self._cuts)]
 
-    def strides(self) -> ArrayStrides:
+    def compute_strides(self) -> ArrayStrides:
         """Those of the arrays; ``tap_stride`` and ``tap_step`` are from one turn to the next."""
-        found = super().strides()
+        found = super().compute_strides()
         x_line, other_line = found.x_line * self.lines_at_once, found.weight_line * self.lines_at_once
         return replace(
             found, x_line=x_line, weight_line=other_line, tap_stride=self.turn_strides[0], tap_step=self.turn_strides[1]
