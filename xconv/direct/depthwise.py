@@ -69,12 +69,12 @@ class DepthwiseTile:
         sums = [[code.variable(code.zero()) for _ in columns] for _ in range(self.rows)]
 
         def add_taps(count: int) -> None:
-            for ahead in range(count):
-                reads, tap_weights = code.get(x), code.offset(code.get(weight), ahead * self.weight_row)
+            for tap in range(count):
+                reads, tap_weights = code.get(x), code.offset(code.get(weight), tap * self.weight_row)
                 weights = [code.load(code.offset(tap_weights, column), end) for column, end in columns]
                 for row, row_sums in enumerate(sums):
                     for (column, end), total, vector in zip(columns, row_sums, weights, strict=True):
-                        pointer = code.offset(reads, (row + ahead) * self.x_stride + column)
+                        pointer = code.offset(reads, (row + tap) * self.x_stride + column)
                         code.add_product(total, code.load(pointer, end), vector)
             code.set(x, code.offset(code.get(x), count * self.x_stride if self.unrolled_taps > 1 else args.tap_stride))
             code.set(weight, code.offset(code.get(weight), count * self.weight_row))
@@ -166,18 +166,18 @@ class DepthwiseMethod(Method):
         """The tiles: a block of neighbouring places, then the next."""
         del threads
         made, geometry, runs = Schedule(), self.geometry, self.geometry.find_runs()
-        ahead, y_factor = (1, 1) if self.is_contiguous else (geometry.input_step, geometry.output_step)
+        x_factor, y_factor = (1, 1) if self.is_contiguous else (geometry.input_step, geometry.output_step)
         for count in sorted(set(runs.places.tolist())):
             indices = np.flatnonzero(runs.places == count)[:, None]
             for lanes, rows, first, steps in self._split_steps(count, geometry.input_step):
                 vectors = self.vectors if rows > 1 else SUM_VECTORS[self.processor.vector_registers] // 2
-                step, y_step, row = ahead * lanes, y_factor * lanes, geometry.kernel_step * self.period
+                step, y_step, row = x_factor * lanes, y_factor * lanes, geometry.kernel_step * self.period
                 # a tile of one step keeps nothing for the next tap; if others have more, it is at a border, and rare
                 unrolled_taps = self.unrolled_taps if rows > 1 or self.rows == 1 else 1
                 tile = DepthwiseTile(rows, vectors, lanes, step, y_step, row, unrolled_taps, self.streams)
                 made.add(
                     tile=made.add_tile(tile),
-                    x=runs.first_input[indices] * self.x_channels + first * ahead,
+                    x=runs.first_input[indices] * self.x_channels + first * x_factor,
                     weight=runs.kernel_tap[indices] * self.period,
                     y=runs.first_output[indices] * self.x_channels + first * y_factor,
                     taps=runs.taps[indices],

@@ -54,12 +54,12 @@ class DepthwiseWeightTile:
         ]
         sums = [[code.variable(code.load(place, end)) for place, end in tap_sums] for tap_sums in targets]
         x, dy = code.variable(code.offset(args.x, first)), code.variable(code.offset(args.weight, first))
-        ahead = code.times(args.places, self.x_stride), code.times(args.places, self.dy_stride)
+        x_block, dy_block = code.times(args.places, self.x_stride), code.times(args.places, self.dy_stride)
         with code.loop(0, args.places):
             if vectors * code.lanes < self.lanes:  # the next block of places comes from memory meanwhile
                 for n, _ in columns:
-                    code.prefetch(code.offset(code.get(x), n, ahead[0]))
-                    code.prefetch(code.offset(code.get(dy), n, ahead[1]))
+                    code.prefetch(code.offset(code.get(x), n, x_block))
+                    code.prefetch(code.offset(code.get(dy), n, dy_block))
             gradients = [code.load(code.offset(code.get(dy), n), end) for n, end in columns]
             for tap, tap_sums in enumerate(sums):
                 reads = code.offset(code.get(x), code.times(args.tap_stride, tap))
@@ -115,15 +115,15 @@ class DepthwiseWeightMethod(Method):
 
     def _add_entries(self, made: Schedule, tap: Integers, taps: int, low: Integers, high: Integers) -> None:
         phase, period, total = self.phase, self.period, np.maximum(high - low, 0) * self.x_channels
-        whole, ahead = total // period.size * period.size, 1 if period.is_contiguous else phase.input_step
+        whole, x_factor = total // period.size * period.size, 1 if period.is_contiguous else phase.input_step
         block = np.broadcast_to(np.arange(low.shape[1]), low.shape)
         for lanes, begin, numbers in ((period.size, 0 * whole, whole), (self.x_channels, whole, total - whole)):
             nonempty = numbers > 0
             if nonempty.any():
-                tile = DepthwiseWeightTile(taps, self.vectors, lanes, ahead * lanes, lanes, period.size)
+                tile = DepthwiseWeightTile(taps, self.vectors, lanes, x_factor * lanes, lanes, period.size)
                 x = (
                     phase.first_input + low * phase.input_step + tap * phase.tap_step
-                ) * self.x_channels + begin * ahead
+                ) * self.x_channels + begin * x_factor
                 made.add(
                     tile=made.add_tile(tile),
                     x=x[nonempty],

@@ -113,9 +113,9 @@ class Direct(Formulation):
     def workspace(self, direction: str, problem: ConvProblem) -> int:
         """Bytes of the packed weight, or of the sums of its gradient, and of a repeated input."""
         if has_repeated_input(problem):
-            return prod(as_depthwise(problem).input_shape) * ITEM_SIZE[problem.dtype] + int(
-                self.workspace(direction, as_depthwise(problem))
-            )
+            depthwise = as_depthwise(problem)
+            repeated = prod(depthwise.input_shape) * ITEM_SIZE[problem.dtype]
+            return int(repeated + self.workspace(direction, depthwise))
         weights = problem.kernel * problem.group_in * problem.out_channels
         if problem.group_in == problem.group_out == 1:
             weights *= max(problem.inner, LANES)  # over a period

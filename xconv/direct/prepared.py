@@ -77,11 +77,8 @@ class Computation:
         self.method = choose_method(direction, problem, processor, constant_weight)(direction, problem, processor)
         schedule = self.method.build_schedule(threads)
         shares = self.method.split_among_threads(schedule, threads)
-        self.packs_weight, self.swaps_operands, self.sum_count = (
-            self.method.packs_weight,
-            self.method.swaps_operands,
-            self.method.sum_count,
-        )
+        self.packs_weight, self.sum_count = self.method.packs_weight, self.method.sum_count
+        self.swaps_operands = self.method.swaps_operands
         self.run: Run = TileProgram(
             schedule, self.method.compute_strides(), shares, problem.dtype, processor, self.method.count_zeros()
         )

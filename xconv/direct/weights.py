@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 
@@ -87,34 +88,28 @@ class WeightMethod(Method):
         super().__init__(direction, problem, processor)
         geometry, [self.phase] = self.geometry, self.geometry.phases
         self.swaps_operands = self.written_channels <= self.lanes // 2 < self.read_channels
-        self.row_count, other = (
-            (self.written_channels, self.read_channels)
-            if self.swaps_operands
-            else (self.read_channels, self.written_channels)
-        )
-        self.channel_blocks = split_channels(other, self.lanes, self._choose_vectors(processor))
+        self.row_count, column_count = self.read_channels, self.written_channels
+        if self.swaps_operands:
+            self.row_count, column_count = column_count, self.row_count
+        self.channel_blocks = split_channels(column_count, self.lanes, self._choose_vectors(processor))
         self.rows = TILE_PLACES[processor.vector_registers][self.channel_blocks[0].vectors]
         self.counts_along_signal = geometry.inner < SHORT_ROW_ELEMENTS
         self.tap_stride = self.phase.tap_step * geometry.inner * self.x_channels
-        ahead = (
-            self.phase.input_step * geometry.inner * self.x_channels,
-            geometry.inner * self.y_channels,
-        )  # on the sliding axis
-        beside = self.x_channels, self.y_channels
-        self.place_strides: tuple[int, int] = ahead if self.counts_along_signal else beside
-        self.turn_strides: tuple[int, int] = beside if self.counts_along_signal else ahead
-        bytes_of_place = ITEM_BYTES[problem.dtype] * sum(ahead)
-        self.block_places = max(BLOCK_BYTES // bytes_of_place, MIN_BLOCK_PLACES if self.counts_along_signal else 1)
-        self.lines_at_once = 1  # whose places are an entry's turns: for short signals
+        along_signal = self.phase.input_step * geometry.inner * self.x_channels, geometry.inner * self.y_channels
+        along_row = self.x_channels, self.y_channels
+        self.place_strides, self.turn_strides = along_row, along_signal
+        if self.counts_along_signal:
+            self.place_strides, self.turn_strides = along_signal, along_row
+        place_bytes = ITEM_BYTES[problem.dtype] * sum(along_signal)
+        self.block_places = max(BLOCK_BYTES // place_bytes, MIN_BLOCK_PLACES if self.counts_along_signal else 1)
+        self.lines_at_once = 1  # with short signals, the turns of an entry are the lines of a block
         if geometry.inner == 1:
             most = min(max(self.block_places // max(self.phase.places, 1), 1), max(geometry.lines, 1))
             self.lines_at_once = max(n for n in range(1, most + 1) if geometry.lines % n == 0)
             self.turn_strides = geometry.length * self.x_channels, self.phase.places * self.y_channels
         if self.swaps_operands:
-            self.place_strides, self.turn_strides = (
-                (self.place_strides[1], self.place_strides[0]),
-                (self.turn_strides[1], self.turn_strides[0]),
-            )
+            self.place_strides = self.place_strides[1], self.place_strides[0]
+            self.turn_strides = self.turn_strides[1], self.turn_strides[0]
         self.sum_count = self.kernel * self.read_channels * self.y_channels
 
     def _choose_vectors(self, processor: Processor) -> int:
@@ -122,9 +117,11 @@ class WeightMethod(Method):
         shapes = TILE_PLACES[processor.vector_registers]
         if self.row_count >= shapes[max(shapes)] or self.swaps_operands:
             return max(shapes)
-        return max(
-            shapes, key=lambda vectors: (vectors * (shapes[vectors] // self.row_count * self.row_count), vectors)
-        )
+
+        def count_sums(vectors: int) -> int:
+            return vectors * (shapes[vectors] // self.row_count * self.row_count)
+
+        return max(shapes, key=lambda vectors: (count_sums(vectors), vectors))
 
     def build_schedule(self, threads: int) -> Schedule:
         """All tiles: for a block of places all of a thread's, then the next block."""
@@ -132,9 +129,8 @@ class WeightMethod(Method):
         starts = np.arange(0, self.phase.places, self.block_places)
         stops = np.minimum(starts + self.block_places, self.phase.places)
         tap_ranges = self._split_taps()
-        work = np.arange(self.groups * len(self.channel_blocks) * len(tap_ranges)).reshape(
-            self.groups, len(self.channel_blocks), -1, 1
-        )
+        shape = self.groups, len(self.channel_blocks), len(tap_ranges), 1
+        work = np.arange(prod(shape)).reshape(shape)
         turn = (work * threads // max(work.size, 1) * len(starts) + np.arange(len(starts))) * work.size + work
         taps = np.array([taps for _, taps in tap_ranges])
         for count in set(taps.tolist()):
@@ -166,8 +162,8 @@ class WeightMethod(Method):
         element = self.phase.first_input + place * self.phase.input_step + tap * self.phase.tap_step
         x = element * self.geometry.inner * self.x_channels + group * self.read_channels
         dy = place * self.geometry.inner * self.y_channels + group * self.written_channels
-        beside = self.geometry.inner if self.geometry.inner > 1 else self.lines_at_once
-        count, turns = (places, beside) if self.counts_along_signal else (beside, places)
+        across = self.geometry.inner if self.geometry.inner > 1 else self.lines_at_once
+        count, turns = (places, across) if self.counts_along_signal else (across, places)
         if self.swaps_operands:
             x, dy = dy, x
             y, y_row = (tap * self.groups + group) * self.written_channels * self.read_channels, self.read_channels
