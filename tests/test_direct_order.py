@@ -191,7 +191,7 @@ def test_each_place_alone_has_the_bits_of_the_whole(name: str, direction: str, d
 
 @pytest.mark.parametrize("direction", SIGNALS)
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("machine", PROCESSORS, ids=lambda processor: f"{processor.vector_bytes} bytes")
+@pytest.mark.parametrize("processor", PROCESSORS, ids=lambda processor: f"{processor.vector_bytes} bytes")
 def test_threads_batch_pads_and_bias_change_no_bit(name: str, direction: str, processor: Processor) -> None:
     check_all_else(direction, LAYERS[name], processor)
 

@@ -100,16 +100,13 @@ class AlongSignal(PlaceGrouping):
 
     def __init__(self, geometry: DirectionGeometry, registers: TileRegisters) -> None:
         places = min(phase.places for phase in geometry.phases)
-        super().__init__(
-            geometry, places, geometry.input_step * geometry.inner, geometry.output_step * geometry.inner, registers
-        )
+        x_step, y_step = geometry.input_step * geometry.inner, geometry.output_step * geometry.inner
+        super().__init__(geometry, places, x_step, y_step, registers)
 
     def count_products(self) -> int:
-        """Whole tiles, padding included."""
-        geometry = self.geometry
-        return int(
-            geometry.lines * geometry.inner * sum(self.round_up(s.places) * len(s.taps) for s in geometry.phases)
-        )
+        """Whole tiles of all taps, padding included."""
+        of_line = sum(self.round_up(phase.places) * len(phase.taps) for phase in self.geometry.phases)
+        return int(self.geometry.lines * self.geometry.inner * of_line)
 
     def find_runs(self, block: int) -> TileRuns:
         """The borders, and what is between them."""
@@ -121,9 +118,8 @@ class AlongSignal(PlaceGrouping):
                 start = stop = places
             for low, high, at_border in ((0, start, 1), (start, stop, 0), (stop, places, 1)):
                 blocks = -(-(high - low) // block)
-                rows.append(
-                    (blocks, number, phase.first_input, phase.first_output, len(phase.taps), low, high, at_border)
-                )
+                of_phase = number, phase.first_input, phase.first_output, len(phase.taps)
+                rows.append((blocks, *of_phase, low, high, at_border))
         index, number, first_input, first_output, taps, low, high, at_border = expand_rows(rows)
         place = low + index * block
         end = np.minimum(place + block, high)
@@ -143,7 +139,7 @@ class AlongRow(PlaceGrouping):
         super().__init__(geometry, geometry.inner, 1, 1, registers)
 
     def count_products(self) -> int:
-        """Of the taps that are seen, whole tiles."""
+        """Whole tiles of the taps that read elements, not padding."""
         geometry = self.geometry
         return int(geometry.lines * geometry.count_products() * self.round_up(geometry.inner))
 
@@ -174,7 +170,7 @@ class AcrossLines(PlaceGrouping):
         )
 
     def count_products(self) -> int:
-        """Of the taps that are seen, whole tiles."""
+        """Whole tiles of the taps that read elements, not padding."""
         geometry = self.geometry
         return geometry.count_products() * self.round_up(geometry.lines)
 

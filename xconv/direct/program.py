@@ -165,7 +165,7 @@ class TileProgram:
     def __init__(
         self,
         schedule: Schedule,
-        sizes: ArrayStrides,
+        strides: ArrayStrides,
         shares: Sequence[ThreadShare],
         dtype: str,
         processor: Processor,
@@ -178,10 +178,10 @@ class TileProgram:
         self.schedule[:, 0] = self._tiles.addresses[self.schedule[:, 0]]
         self._zeros = np.zeros(zeros, dtype)
         self._zeros_address = address(self._zeros)
-        shared = [address(self.schedule), self._zeros_address, *vars(sizes).values()]
+        shared = [address(self.schedule), self._zeros_address, *vars(strides).values()]
         self._shares = [np.array([*shared, *share], np.int64) for share in shares]
         self._alignment = CACHE_LINE_BYTES if any(getattr(tile, "streams", False) for tile in schedule.tiles) else 1
-        self._calls = [address(share) for share in self._shares]
+        self._share_addresses = [address(share) for share in self._shares]
 
     def __call__(self, x: int, weight: int, bias: int | None, y: int, team: Team) -> None:
         """Compute: each share by a thread of the team. Without ``bias`` zeros are added.
@@ -192,10 +192,10 @@ class TileProgram:
         if y % self._alignment:
             raise ValueError(f"a result at address {y:#x}, expected a multiple of {self._alignment}")
         bias = self._zeros_address if bias is None else bias
-        if len(self._calls) == 1:
-            self._worker.run(self._calls[0], x, weight, bias, y)
-        elif self._calls:
-            team(self._worker, self._calls, (x, weight, bias, y))
+        if len(self._share_addresses) == 1:
+            self._worker.run(self._share_addresses[0], x, weight, bias, y)
+        elif self._share_addresses:
+            team(self._worker, self._share_addresses, (x, weight, bias, y))
 
 
 class CompiledTiles(NamedTuple):
