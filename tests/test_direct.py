@@ -1,4 +1,4 @@
-"""Sums in registers: every bit right for any geometry, processor and number of threads, and nothing beyond the arrays."""
+"""Sums in registers: every bit right for any geometry, processor and count of threads; no access beyond the arrays."""
 
 from __future__ import annotations
 
