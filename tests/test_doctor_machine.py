@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +37,48 @@ def test_control_groups_of_version_1(tmp_path: Path) -> None:
     (folder / "cpu.cfs_period_us").write_text("100000\n")
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
     assert machine.cpu_limit(tmp_path, "3:cpuset:/\n1:cpu:/job\n0::/\n") == 0.5
+
+
+@pytest.fixture
+def asked_anew() -> Iterator[None]:
+    machine.processor.cache_clear()
+    yield
+    machine.processor.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_anew")
+@pytest.mark.parametrize("found", [{}, {"brand_raw": "", "flags": None}, Exception("it only works on some processors")])
+def test_a_processor_that_is_not_known(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def get_cpu_info() -> Any:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr("cpuinfo.get_cpu_info", get_cpu_info)
+    monkeypatch.setattr("platform.processor", lambda: "z80")
+    assert machine.processor() == ("z80", frozenset())
+    monkeypatch.setattr("cpuinfo.get_cpu_info", None)  # asked once for a process
+    assert (machine.machine().cpu, machine.machine().instructions) == ("z80", ())
+
+
+@pytest.mark.usefixtures("asked_anew")
+def test_the_processor_is_named_as_its_system_names_it() -> None:
+    file = Path("/proc/cpuinfo")
+    text = file.read_text() if file.exists() else ""
+    [name, flags] = [re.search(rf"^{field}\s*: (.*)$", text, re.MULTILINE) for field in ("model name", "flags")]
+    found, has = machine.processor()
+    assert found
+    assert name is None or found == name[1].strip()
+    assert flags is None or set(machine.INSTRUCTIONS) & set(flags[1].split()) <= has
+
+
+def test_the_memory_is_what_is_there_or_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "memory_limit", lambda: None)
+    there = machine.machine().memory
+    assert there is not None
+    assert not hasattr(os, "sysconf") or there == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    monkeypatch.setattr(machine, "memory_limit", lambda: 1 << 20)
+    assert machine.machine().memory == 1 << 20
 
 
 def test_variables_that_count() -> None:

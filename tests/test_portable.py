@@ -12,6 +12,7 @@ from xconv.system.cores import allowed_cores
 
 ELSEWHERE = """
 import os, pkgutil, sys
+import psutil  # which knows by itself what the true system has
 sys.modules["resource"] = None
 for name in ("sched_getaffinity", "confstr", "geteuid", "getuid", "fork", "register_at_fork"):
     if hasattr(os, name):

@@ -91,24 +91,27 @@ def oldest(name: str) -> str | None:
     >>> oldest("torch")
     '2.9'
     """
+    from packaging.requirements import Requirement
+
     try:
         wanted = requires("xconv") or []
     except PackageNotFoundError:  # run from its source
         return None
     spec = registry._SPECS.get(name)
-    pattern = re.compile(rf"{re.escape(spec.requires if spec else name)}\s*>=\s*([0-9.]+)")
-    found = (pattern.match(line) for line in wanted)
-    return next((match[1] for match in found if match), None)
+    package = spec.requires if spec else name
+    stated = [limit for one in map(Requirement, wanted) if one.name == package for limit in one.specifier]
+    return next((limit.version for limit in stated if limit.operator == ">="), None)
 
 
 def is_older(version: str, than: str) -> bool:
-    """Whether a version is before another, by its numbers.
+    """Whether a version is before another; of one that is none as Python packages have it, nothing is known.
 
-    >>> is_older("2.10.1+cpu", "2.9"), is_older("2.8.1", "2.9")
-    (False, True)
+    >>> is_older("2.10.1+cpu", "2.9"), is_older("2.8.1", "2.9"), is_older("2.9.0rc1", "2.9"), is_older("mine", "2.9")
+    (False, True, True, False)
     """
+    from packaging.version import InvalidVersion, Version
 
-    def numbers(text: str) -> list[int]:
-        return [int(part) for part in re.findall(r"\d+", text.partition("+")[0])]
-
-    return numbers(version) < numbers(than)
+    try:
+        return Version(version) < Version(than)
+    except InvalidVersion:
+        return False

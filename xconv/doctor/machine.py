@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,7 +30,7 @@ INSTRUCTIONS = {
     "sve2": "SVE2",
     "bf16": "BF16",
 }
-"""Flags of /proc/cpuinfo (x86 and ARM) that change which kernels a framework takes, by their usual names."""
+"""Flags of processors (x86 and ARM) that change which kernels a framework takes, by their usual names."""
 
 VARIABLES = {
     "OMP_*": "OpenMP: torch's threads",
@@ -74,21 +75,21 @@ VARIABLES = {
 
 def machine() -> Machine:
     """Versions, CPU, cores and memory."""
-    info = _read(Path("/proc/cpuinfo"))
-    present = os.cpu_count() or 1
-    allowed = allowed_cores()
-    limits = [limit for limit in (cpu_limit(), float(allowed)) if limit is not None]
-    total = [size for size in (memory_limit(), _physical()) if size is not None]
+    import psutil
+
+    cpu, flags = processor()
+    limits = [limit for limit in (cpu_limit(), float(allowed_cores())) if limit is not None]
+    sizes = [size for size in (memory_limit(), psutil.virtual_memory().total) if size is not None]
     return Machine(
         platform=f"{platform.platform()}, {'.'.join(filter(None, platform.libc_ver()[:1])) or 'libc unknown'}",
         python=platform.python_version(),
         numpy=installed_version("numpy") or "not installed",
         xconv=xconv.__version__,
-        cpu=cpu_name(info),
-        instructions=instructions(info),
+        cpu=cpu,
+        instructions=instructions(flags),
         cores=min(limits),
-        cores_present=present,
-        memory=min(total, default=None),
+        cores_present=os.cpu_count() or 1,
+        memory=min(sizes),
     )
 
 
@@ -133,18 +134,24 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
-def cpu_name(info: str) -> str:
-    """The processor's name, from the text of /proc/cpuinfo, or as the platform calls it."""
-    return next(_values(info, "model name"), "") or platform.processor() or platform.machine()
+@cache
+def processor() -> tuple[str, frozenset[str]]:
+    """The processor's name, and the flags of what it can do: on Linux, macOS and Windows, asked once for a process."""
+    from cpuinfo import get_cpu_info
+
+    try:
+        info = get_cpu_info()
+    except Exception:  # noqa: BLE001 - it raises a plain Exception for a processor that it has never heard of
+        info = {}
+    return info.get("brand_raw") or platform.processor() or platform.machine(), frozenset(info.get("flags") or ())
 
 
-def instructions(info: str) -> tuple[str, ...]:
-    """The instruction sets of INSTRUCTIONS that the text of /proc/cpuinfo lists.
+def instructions(flags: Collection[str]) -> tuple[str, ...]:
+    """The instruction sets of INSTRUCTIONS that are among a processor's flags.
 
-    >>> instructions("flags : fpu avx2 avx512f")
+    >>> instructions({"fpu", "avx512f", "avx2"})
     ('AVX2', 'AVX-512')
     """
-    flags = {flag for name in ("flags", "Features") for flag in next(_values(info, name), "").split()}
     return tuple(shown for flag, shown in INSTRUCTIONS.items() if flag in flags)
 
 
@@ -189,20 +196,6 @@ def _groups(root: Path, groups: str | None, controller: str) -> Iterable[Path]:
         top = root / controllers if controllers else root
         folder = top / group.lstrip("/")
         yield from dict.fromkeys([folder, *(above for above in folder.parents if above.is_relative_to(top)), top])
-
-
-def _values(info: str, name: str) -> Iterator[str]:
-    for line in info.splitlines():
-        key, colon, value = line.partition(":")
-        if colon and key.strip() == name:
-            yield value.strip()
-
-
-def _physical() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def _read(file: Path) -> str:
