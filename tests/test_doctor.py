@@ -98,11 +98,12 @@ def test_json_comes_back_as_it_was() -> None:
     ("change", "words"),
     [
         (lambda found: found.update(version=2), "version 2"),
-        (lambda found: found.pop("machine"), "no object with the fields"),
-        (lambda found: found.update(more=1), "no object with the fields"),
-        (lambda found: found["machine"].update(cores="2"), "report.machine.cores is '2'"),
-        (lambda found: found["machine"].update(cores_present=True), "report.machine.cores_present is True"),
-        (lambda found: found["cells"][0].update(verdict="maybe"), r"report.cells\[0\].verdict is 'maybe'"),
+        (lambda found: found.pop("machine"), "missing required field `machine`"),
+        (lambda found: found["cells"][0].pop("detail"), r"missing field `detail` - at `\$.cells\[0\]`"),
+        (lambda found: found.update(more=1), r"unknown field `more` - at `\$`"),
+        (lambda found: found["machine"].update(cores="2"), r"`float`, got `str` - at `\$.machine.cores`"),
+        (lambda found: found["machine"].update(cores_present=True), r"got `bool` - at `\$.machine.cores_present`"),
+        (lambda found: found["cells"][0].update(verdict="maybe"), r"'maybe' - at `\$.cells\[0\].verdict`"),
         (lambda found: found.update(ok=False), "report.ok is False"),
     ],
 )

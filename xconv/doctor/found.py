@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import types
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
 
 VERSION = 1
 """Of the JSON: a new one whenever a field goes or changes its meaning."""
@@ -148,39 +147,15 @@ def read(text: str) -> Report:
     Traceback (most recent call last):
     ValueError: the report has version 2, not 1
     """
-    found = json.loads(text)
+    from xconv.system.validated import parsed, validated
+
+    found = parsed(text)
     if not isinstance(found, dict):
         raise ValueError("the report is no object")
     if found.get("version") != VERSION:
         raise ValueError(f"the report has version {found.get('version')!r}, not {VERSION}")
     ok = found.pop("ok", None)
-    report: Report = _decoded(Report, found, "report")
+    report = validated(Report, found)
     if ok is not report.ok:
         raise ValueError(f"report.ok is {ok!r}, which its advice contradicts")
     return report
-
-
-def _decoded(kind: Any, value: Any, where: str) -> Any:
-    """A value of JSON as the type that a field was declared with."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if is_dataclass(kind):
-        hints, names = get_type_hints(kind), {field.name for field in fields(kind)}
-        if not isinstance(value, dict) or set(value) != names:
-            raise ValueError(f"{where} is no object with the fields {', '.join(sorted(names))}")
-        assert isinstance(kind, type)
-        return kind(**{name: _decoded(hints[name], item, f"{where}.{name}") for name, item in value.items()})
-    if origin is tuple and isinstance(value, list):
-        return tuple(_decoded(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {name: _decoded(inner[1], item, f"{where}.{name}") for name, item in value.items()}
-    if origin is Literal and isinstance(value, str) and value in inner:
-        return value
-    if origin in (Union, types.UnionType):
-        for one in inner:
-            try:
-                return _decoded(one, value, where)
-            except ValueError:
-                continue
-    if type(value) is kind:  # exactly: a bool is an int too
-        return value
-    raise ValueError(f"{where} is {value!r}, not {getattr(kind, '__name__', kind)}")
