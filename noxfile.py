@@ -256,7 +256,6 @@ def typecheck(session: nox.Session) -> None:
         "hypothesis",
         "scipy",
         "tqdm",
-        "types-jsonschema",
         "types-tabulate",
         "types-tqdm",
         "nox",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -34,8 +34,8 @@ def rows(schema: Schema, path: str = "") -> Iterator[Row]:
 
 
 def prose(schema: Schema) -> str:
-    """What a schema says of itself, with `code` as reStructuredText has it."""
-    return str(schema.get("description", "")).replace("`", "``")
+    """What a schema says of itself, in reStructuredText."""
+    return str(schema.get("description", ""))
 
 
 def kind(schema: Schema) -> str:
@@ -61,21 +61,21 @@ def kind(schema: Schema) -> str:
 
 
 class JsonSchema(SphinxDirective):
-    """``.. json-schema:: file``."""
+    """``.. json-schema:: module.function``, of a function that gives the schema."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """The tables."""
-        name, _ = self.env.relfn2path(self.arguments[0])
-        file = Path(self.env.srcdir) / name
-        self.env.note_dependency(str(file))
-        schema = json.loads(file.read_text("utf-8"))
-        lines = [prose(schema), ""]
+        module, _, name = self.arguments[0].rpartition(".")
+        imported = importlib.import_module(module)
+        self.env.note_dependency(str(imported.__file__))
+        schema = getattr(imported, name)()
+        lines = [*prose(schema).splitlines(), ""]
         lines += table(schema)
         for title, inner in schema.get("$defs", {}).items():
-            lines += [f".. rubric:: {title}", "", prose(inner), "", *table(inner)]
-        found: list[nodes.Node] = self.parse_text_to_nodes(StringList(lines, source=str(file)))
+            lines += [f".. rubric:: {title}", "", *prose(inner).splitlines(), "", *table(inner)]
+        found: list[nodes.Node] = self.parse_text_to_nodes(StringList(lines, source=str(imported.__file__)))
         return found
 
 

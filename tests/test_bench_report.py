@@ -148,6 +148,26 @@ def test_a_run_survives_its_file(tmp_path: Path) -> None:
     assert len(run_files.read(file).groups) == 2
 
 
+def test_the_schema_is_of_what_is_written() -> None:
+    schema = run_files.schema()
+    parts = schema["$defs"]
+
+    def check(written: Any, described: dict[str, Any]) -> int:
+        """Every field is described, and of what is described nothing lacks; the number of fields that were seen."""
+        described = parts[described["$ref"].rpartition("/")[2]] if "$ref" in described else described
+        if isinstance(written, list):
+            return sum(check(one, described["items"]) for one in written) if "items" in described else 0
+        if "properties" not in described:
+            return 0
+        known = described["properties"]
+        assert described["required"] == list(known) or described.get("additionalProperties") is not False
+        assert set(written) == set(known) or "additionalProperties" not in described
+        return len(known) + sum(check(written[name], known[name]) for name in known if name in written)
+
+    assert check(json.loads(json.dumps(run_files.to_json(MIXED))), schema) > 100
+    assert parts["Result"]["properties"]["wall"]["items"]["anyOf"][0]["exclusiveMinimum"] == 0
+
+
 def spoil(*path: Any, value: Any) -> Callable[[Any], Any]:
     def change(data: Any) -> Any:
         *most, last = path
@@ -163,19 +183,24 @@ def spoil(*path: Any, value: Any) -> Callable[[Any], Any]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda data: [], "at the whole"),
+        (lambda data: [], "Expected `object`, got `array`"),
         (lambda data: {**data, "version": 1}, "it has version 1"),
-        (lambda data: {**data, "surprise": 1}, "surprise"),
-        (spoil("groups", 0, "results", 0, "cpu", 0, value=-1.0), "at groups/0/results/0/cpu/0"),
-        (spoil("groups", 0, "results", 0, "cpu", 0, value="1"), "at groups/0/results/0/cpu/0"),
+        (lambda data: {**data, "surprise": 1}, "unknown field `surprise` - at"),
+        (spoil("groups", 0, "results", 0, "cpu", 0, value=-1.0), r"at `\$.groups\[0\].results\[0\].cpu\[0\]`"),
+        (spoil("groups", 0, "results", 0, "cpu", 0, value="1"), r"at `\$.groups\[0\].results\[0\].cpu\[0\]`"),
         (spoil("groups", 0, "results", 0, "contender", "layer", "x_shape", value=[1]), "x_shape"),
-        (spoil("settings", "threads", value=0), "at settings/threads"),
-        (spoil("limits", value={}), "at limits"),
-        (spoil("groups", 0, "results", 0, "cpu", 0, value=10**400), "at groups/0/results/0/cpu/0"),
-        (spoil("groups", 0, "results", 0, "cpu", 0, value=float("inf")), "at groups/0/results/0/cpu/0"),
+        (spoil("settings", "threads", value=0), r"`int` >= 1 - at `\$.settings.threads`"),
+        (spoil("limits", value={}), r"missing field `bytes` - at `\$.limits`"),
+        (spoil("groups", 0, "results", 0, "cpu", 0, value=10**400), r"at `\$.groups\[0\].results\[0\].cpu\[0\]`"),
+        (spoil("groups", 0, "results", 0, "cpu", 0, value=float("inf")), r"at `\$.groups\[0\].results\[0\].cpu\[0\]`"),
         (spoil("groups", 0, "results", 0, "cpu", 0, value=0), "times above 0"),
         (spoil("groups", 0, "results", 0, "contender", "layer", "options", value={"foo": 1}), "a layer"),
-        (spoil("workers", "torch own", "backend", value=[1]), "at workers/torch own/backend"),
+        (spoil("settings", "surprise", value=1), r"unknown field `surprise` - at `\$.settings`"),
+        (spoil("machine", value={}), r"missing required field `platform` - at `\$.machine`"),
+        (spoil("groups", 0, "results", 0, "twin", value=None), r"`bool`, got `null` - at .*twin`"),
+        (spoil("groups", 0, "results", 0, "contender", "channels", value="middle"), "channels`"),
+        (spoil("groups", 0, "results", 0, "wall", 0, value=0), r"`float` > 0.0 - at .*wall\[0\]`"),
+        (spoil("workers", "torch own", "backend", value=[1]), r"at `\$.workers\[...\].backend`"),
     ],
 )
 def test_files_are_not_trusted(change: Callable[[Any], Any], said: str) -> None:
@@ -185,7 +210,7 @@ def test_files_are_not_trusted(change: Callable[[Any], Any], said: str) -> None:
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     for text, said in (
-        ("NaN", "NaN is no number"),
+        ("NaN", "it is none: JSON is malformed"),
         ("[" * 100_000, "a JSON file"),
         ("{", "a JSON file"),
         (b"\xff\xfe", "a JSON file"),

@@ -6,13 +6,18 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta
 
 from xconv.core.call import Call, resolve_all
 from xconv.core.operations import Operation, find
 from xconv.system.child import as_tuples
+from xconv.system.validated import Size
 
 TIERS = ("smoke", "default", "full")
+
+Shape: TypeAlias = Annotated[tuple[Size, ...], Meta(min_length=3, max_length=4)]
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,11 @@ class Layer:
     domain: str
     source: str
     operation: str
-    x_shape: tuple[int, ...]
-    weight_shapes: tuple[tuple[int, ...], ...]
+    x_shape: Shape
+    weight_shapes: Annotated[tuple[Shape, ...], Meta(min_length=1, max_length=2)]
     options: dict[str, Any]
     tier: str
-    chosen: str = ""
+    chosen: Annotated[str, Meta(description="which sizes are not the model's own")] = ""
 
     def __post_init__(self) -> None:
         """What JSON made lists of are tuples again: the layer is the same before and after it was sent."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from xconv.bench.arena import Place
 from xconv.bench.catalogue import Layer
@@ -38,14 +40,16 @@ class Contender:
     label: str
     backend: str
     layer: Layer
-    direction: str = "forward"
-    activation: str = ""
+    direction: Annotated[
+        str, Meta(pattern=r"^forward(\+backward)?$", description='"forward" or "forward+backward"')
+    ] = "forward"
+    activation: Annotated[str, Meta(pattern="^(relu)?$", description='"" or "relu"')] = ""
     signal: str = ""
     formulation: str = "auto"
-    way: str = ""
+    way: Annotated[str, Meta(description="the way of a peer; empty for xconv")] = ""
     opt_ins: bool = False
-    mode: str = "eager"
-    channels: str = "last"
+    mode: Annotated[str, Meta(description="eager, compiled, or one compiler of the backend")] = "eager"
+    channels: Annotated[str, Meta(pattern="^(last|first)$", description='"last" or "first"')] = "last"
 
     @property
     def peer(self) -> str:

@@ -21,6 +21,7 @@ from xconv.bench.usage import usage
 from xconv.core.cost import Cost
 from xconv.core.problem import ConvProblem
 from xconv.direct.availability import unavailable
+from xconv.system.validated import Quantity
 
 SHAPES = ((1024, 1024, 1024), (2048, 512, 2048), (4096, 256, 1024))
 """Matrix products (m, k, n), by the framework and by xconv's own loops: the best counts, as none is so everywhere."""
@@ -42,10 +43,10 @@ class Limits:
     ``fault`` is the seconds that the first touch of a fresh page takes, the least that was seen.
     """
 
-    flops: float = 0.0
-    bytes: float = 0.0
-    transposed: float = 0.0
-    fault: float = 0.0
+    flops: Quantity = 0.0
+    bytes: Quantity = 0.0
+    transposed: Quantity = 0.0
+    fault: Quantity = 0.0
 
     @staticmethod
     def best(each: Sequence[Limits]) -> Limits:

@@ -7,13 +7,18 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta
 
 from xconv.bench import statistics as stats
 from xconv.bench.arena import DISTURBED, INTERRUPTED, Measurement
 from xconv.bench.contender import Contender
 from xconv.bench.limits import Limits
 from xconv.bench.statistics import Ratio
+from xconv.system.validated import MOST, Quantity, Size
+
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=MOST)]
 
 
 @dataclass(frozen=True)
@@ -26,18 +31,23 @@ class Result:
     """
 
     contender: Contender
-    wall: tuple[float | None, ...] = ()
-    cpu: tuple[float | None, ...] = ()
-    use_cpu_time: bool = True
-    chosen: str = ""
-    first_call: float | None = None
-    dispatch: float | None = None
-    faults: float | None = None
-    peak_bytes: int | None = None
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    error: str = ""
-    cannot: bool = False
-    twin: bool = False
+    wall: Annotated[
+        tuple[Seconds | None, ...],
+        Meta(description="wall time, seconds per call, one of each round; null where the round was disturbed"),
+    ] = ()
+    cpu: Annotated[tuple[Quantity | None, ...], Meta(description="CPU time, likewise")] = ()
+    use_cpu_time: Annotated[bool, Meta(description="which of the two counts")] = True
+    chosen: Annotated[str, Meta(description="the formulation that xconv took")] = ""
+    first_call: Seconds | None = None
+    dispatch: Seconds | None = None
+    faults: Annotated[Quantity | None, Meta(description="minor page faults of a call, median")] = None
+    peak_bytes: Annotated[Size | None, Meta(description="memory of a call beyond its arguments")] = None
+    rejected: Annotated[
+        Mapping[str, Annotated[int, Meta(ge=1, le=MOST)]], Meta(description="disturbed blocks by cause")
+    ] = field(default_factory=dict)
+    error: Annotated[str, Meta(description="why there is no number")] = ""
+    cannot: Annotated[bool, Meta(description="the error is a limitation, not a failure")] = False
+    twin: Annotated[bool, Meta(description="the second arm of A/A")] = False
 
     @staticmethod
     def of(measurement: Measurement, dispatch: float | None = None) -> Result:

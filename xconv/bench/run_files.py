@@ -1,28 +1,82 @@
 """A run of benchmarks as the JSON that machines read and later runs are compared with.
 
-The schema is ``run.schema.json`` beside this file. What is derived (medians, ratios, verdicts) is written for readers,
-and computed again when a file is read: only samples are believed.
+:class:`File` says what is in it, and :func:`schema` says it as a JSON schema. What is derived (medians, ratios,
+verdicts) is written for readers, and computed again when a file is read: only samples are believed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
-from functools import cache
-from importlib.resources import files
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
-from xconv.bench.catalogue import Layer
+from msgspec import Meta
+from msgspec.json import schema_components
+
 from xconv.bench.comparisons import compare
-from xconv.bench.contender import Contender
 from xconv.bench.limits import Limits
 from xconv.bench.results import Group, Result, Run
+from xconv.bench.running import Settings
 from xconv.system.errors import ArgumentError, XconvError
+from xconv.system.validated import Quantity, parsed, validated
 
 FORMAT, VERSION = "xconv bench", 2
 """The version is a new one whenever a field goes or changes its meaning."""
+
+
+class Machine(TypedDict):
+    """What is needed of what ``xconv doctor --json`` tells of the machine; all of it may be there."""
+
+    platform: str
+    cpu: str
+    cores: Quantity
+
+
+class Worker(TypedDict, total=False):
+    """What a process said of itself, its threads and device too."""
+
+    backend: str
+    version: str
+
+
+@dataclass(frozen=True)
+class File:
+    """What ``xconv bench --json`` writes, and the ``xconv`` block in pytest-benchmark's JSON.
+
+    Times are in seconds, sizes in bytes. What is derived is ignored by readers of xconv.
+    """
+
+    format: Literal["xconv bench"]
+    version: Literal[2]
+    taken: Annotated[str, Meta(description="when, in UTC, ISO 8601")]
+    xconv: str
+    settings: Settings
+    machine: Annotated[Machine, Meta(description="as ``xconv doctor --json`` tells it")]
+    workers: Annotated[dict[str, Worker], Meta(description="what each process said of itself: versions, threads")]
+    limits: Annotated[
+        Limits,
+        Meta(
+            description="the most FLOP/s, bytes/s of a copy, bytes/s of a transposition, and the seconds of a page "
+            "fault that were seen in this run"
+        ),
+    ]
+    groups: list[Group]
+    interrupted: bool
+    floor: Annotated[float | None, Meta(description="derived: the log ratio that the run cannot tell from nothing")]
+    comparisons: Annotated[list[dict[str, Any]], Meta(description="derived: ratios and verdicts")]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a file: every field is there, and of dataclasses no other."""
+    [_], parts = schema_components([File], ref_template="#/$defs/{name}")
+    parts["Result"]["properties"]["seconds"] = {"type": ["number", "null"], "description": "derived: the median sample"}
+    for name, part in parts.items():
+        if name not in ("Machine", "Worker"):
+            part |= {"required": list(part["properties"]), "additionalProperties": False}
+        for field in part["properties"].values():
+            field.pop("default", None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **parts.pop("File"), "$defs": parts}
 
 
 def to_json(run: Run) -> dict[str, Any]:
@@ -45,10 +99,10 @@ def read(path: Path) -> Run:
         ArgumentError: there is no such file, it is no JSON, or not of this format; the text says where.
     """
     try:
-        data = json.loads(path.read_text("utf-8"), parse_constant=_refused)
+        data = parsed(path.read_bytes())
     except OSError as error:
         raise ArgumentError("bench", "run", str(path), "a file that can be read", str(error)) from None
-    except (ValueError, RecursionError) as error:  # what is no UTF-8 and no JSON are both
+    except ValueError as error:
         raise ArgumentError("bench", "run", str(path), "a JSON file", f"it is none: {error}") from None
     if isinstance(data, dict) and "format" not in data and isinstance(data.get("xconv"), dict):
         data = data["xconv"]
@@ -65,46 +119,23 @@ def from_json(data: Any, name: str = "a run") -> Run:
     if isinstance(data, dict) and data.get("format") == FORMAT and data.get("version") != VERSION:
         hint = f"it has version {data.get('version')!r}; measure it again with this version of xconv"
         raise ArgumentError("bench", "run", name, wanted, hint)
-    problem = next(iter(sorted(_validator().iter_errors(data), key=lambda e: list(map(str, e.path)))), None)
-    if problem is not None:
-        at = "/".join(map(str, problem.path)) or "the whole"
-        raise ArgumentError("bench", "run", name, wanted, f"at {at}: {problem.message[:200]}")
-    return Run(
-        taken=data["taken"],
-        xconv=data["xconv"],
-        settings=data["settings"],
-        machine=data["machine"],
-        workers=data["workers"],
-        limits=Limits(**data["limits"]),
-        groups=[
-            Group(group["name"], group["suite"], tuple(_result(result) for result in group["results"]))
-            for group in data["groups"]
-        ],
-        interrupted=data["interrupted"],
-    )
-
-
-def _result(data: Mapping[str, Any]) -> Result:
-    contender = {**data["contender"], "layer": Layer(**data["contender"]["layer"])}
     try:
-        list(contender["layer"].calls)  # it must be a layer that can be computed
+        found = validated(File, data, ignored=["seconds"])
+    except ValueError as error:
+        raise ArgumentError("bench", "run", name, wanted, str(error)) from None
+    for group in found.groups:
+        for result in group.results:
+            _check(result)
+    as_told = {part: data[part] for part in ("settings", "machine", "workers")}
+    return Run(**{**{field.name: getattr(found, field.name) for field in fields(Run)}, **as_told})
+
+
+def _check(result: Result) -> None:
+    """Refuse what has the right types and cannot have been measured."""
+    layer = result.contender.layer
+    try:
+        list(layer.calls)  # it must be a layer that can be computed
     except (XconvError, TypeError, AttributeError, ValueError) as error:
-        raise ArgumentError("bench", "run", f"layer {contender['layer'].name!r}", "a layer", str(error)) from None
-    counted = data["cpu"] if data["use_cpu_time"] else data["wall"]
-    if any(time is not None and time <= 0 for time in counted):
-        raise ArgumentError("bench", "run", f"a time of {min(t for t in counted if t is not None)}", "times above 0")
-    fields = {name: value for name, value in data.items() if name not in ("contender", "seconds")}
-    fields |= {"wall": tuple(data["wall"]), "cpu": tuple(data["cpu"])}
-    return Result(contender=Contender(**contender), **fields)
-
-
-def _refused(constant: str) -> None:
-    raise ValueError(f"{constant} is no number in JSON")
-
-
-@cache
-def _validator() -> Any:
-    from jsonschema import Draft202012Validator
-
-    schema = json.loads(files("xconv.bench").joinpath("run.schema.json").read_text("utf-8"))
-    return Draft202012Validator(schema)
+        raise ArgumentError("bench", "run", f"layer {layer.name!r}", "a layer", str(error)) from None
+    if any(time == 0 for time in result.times):
+        raise ArgumentError("bench", "run", "a time of 0", "times above 0")

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 import xconv
 from xconv.bench.arena import LIMIT_S, Arena, Measurement
@@ -16,6 +18,7 @@ from xconv.bench.contender import Contender
 from xconv.bench.limits import Limits
 from xconv.bench.results import Group, Result, Run
 from xconv.bench.suites import Question
+from xconv.system.validated import MOST
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Settings:
 
     tier: str = "smoke"
     case: str = ""
-    threads: int = 1
+    threads: Annotated[int, Meta(ge=1, le=MOST)] = 1
     device: str = "cpu"
-    rounds: int = 16
-    seed: int = 0
+    rounds: Annotated[int, Meta(ge=1, le=MOST)] = 16
+    seed: Annotated[int, Meta(le=MOST)] = 0
 
 
 class Session:

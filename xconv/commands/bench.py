@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ArgumentError: an option does not fit.
     """
-    _needs("scipy", "jsonschema", *(("plotly",) if arguments.html else ()))
+    _needs("scipy", *(("plotly",) if arguments.html else ()))
     from xconv.bench import regressions, run_files
     from xconv.bench.running import Settings, described_machine
     from xconv.bench.suites import OWN

@@ -1,4 +1,4 @@
-"""What a file or another process says, as the dataclass that it was written from, or an error that says where it is none."""
+"""What a file says, as the dataclass that it was written from, or an error that says where it is none."""
 
 from __future__ import annotations
 
