@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from unittest.mock import Mock
@@ -113,12 +114,22 @@ def test_a_conformance_says_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"gap": {}}', '{"gaps": {"*": ""}}', '{"include": "*"}', '{"gaps": ["a"]}']
+    ("text", "said"),
+    [
+        ("", "truncated"),
+        ("[]", "got `array`"),
+        ('{"gap": {}}', "unknown field `gap`"),
+        ('{"gaps": {"*": ""}}', "no reason"),
+        ('{"gaps": {"*": 1}}', "`str`, got `int` - at"),
+        ('{"include": "*"}', "`array`, got `str` - at `$.include`"),
+        ('{"include": [1]}', "at `$.include[0]`"),
+        ('{"gaps": ["a"]}', "at `$.gaps`"),
+    ],
 )
-def test_a_file_of_patterns_is_not_trusted(text: str, tmp_path: Path) -> None:
+def test_a_file_of_patterns_is_not_trusted(text: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "gaps.json"
     file.write_text(text)
-    with pytest.raises(xconv.ArgumentError, match="conformance: file"):
+    with pytest.raises(xconv.ArgumentError, match=f"conformance: file.*{re.escape(said)}"):
         Expectations.read(file)
     good = Expectations(["a*"], {"b": "why"}, {"c": "why"})
     file.write_text(good.to_json())

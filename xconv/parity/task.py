@@ -234,5 +234,11 @@ def finite(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def from_finite(said: dict[str, Any]) -> Row:
-    """A row from JSON."""
-    return Row(**{**said, "error": float(said["error"]), "ratio": float(said["ratio"]), "place": tuple(said["place"])})
+    """A row from JSON.
+
+    Raises:
+        ValueError: it is none; the text says where in it.
+    """
+    from xconv.system.validated import validated
+
+    return validated(Row, {**said, "error": float(said["error"]), "ratio": float(said["ratio"])})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,19 +29,18 @@ class Expectations:
 
     @staticmethod
     def read(file: str | Path) -> Expectations:
-        """From a JSON file, which is not trusted.
+        """From a JSON file, which is not trusted; what it leaves out is as by default.
 
         Raises:
             ArgumentError: it cannot be read, or is not of this form.
         """
+        from xconv.system.validated import parsed, validated
+
         try:
-            said = json.loads(Path(file).read_text("utf-8"))
-            unknown = set(said) - {"include", "exclude", "gaps"}
-            if unknown:
-                raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
-            found = Expectations(said.get("include", ["*"]), said.get("exclude", {}), said.get("gaps", {}))
+            said = parsed(Path(file).read_bytes())
+            found = validated(Expectations, {**asdict(Expectations()), **said} if isinstance(said, dict) else said)
             found.check()
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             wanted = '{"include": [pattern], "exclude": {pattern: reason}, "gaps": {pattern: reason}}'
             raise ArgumentError("conformance", "file", f"{file} ({error})", wanted) from None
         return found
