@@ -6,6 +6,7 @@ built opens offline: no fonts, scripts or inventories are fetched.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import sys
@@ -143,8 +144,29 @@ def sections(app: Any, what: str, name: str, obj: Any, options: Any, lines: list
 
 
 def signatures(app: Any, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: Any) -> Any:
-    """Signatures of dataclasses as they can be parsed: `<factory>` is no Python."""
-    return None if signature is None else (signature.replace("<factory>", "..."), returns)
+    """Signatures of dataclasses as they can be parsed, and read: `<factory>` is no Python, bounds are in the schema."""
+    if signature is None:
+        return None
+    signature = signature.replace("<factory>", "...")
+    if "Annotated[" in signature:
+        function = WithoutBounds().visit(ast.parse(f"def function{signature}: ...").body[0])
+        signature = f"({ast.unparse(function.args)})"
+    return signature, returns
+
+
+class WithoutBounds(ast.NodeTransformer):
+    """`Annotated[int, ...]`, before which Sphinx may have a tilde, as `int`."""
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        """What the tilde stands before."""
+        bounded = isinstance(node.operand, ast.Subscript) and ast.unparse(node.operand.value).endswith("Annotated")
+        return self.visit(node.operand) if bounded else self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        """The type alone."""
+        if ast.unparse(node.value).endswith("Annotated") and isinstance(node.slice, ast.Tuple):
+            return self.visit(node.slice.elts[0])
+        return self.generic_visit(node)
 
 
 def without_last_lines(app: Any, docname: str, source: list[str]) -> None:
