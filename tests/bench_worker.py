@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from xconv.bench.arena import Place
-from xconv.bench.stopwatch import Prepared, Stopwatch
+from xconv.bench.stopwatch import PreparedCall, Stopwatch
 from xconv.system.child import serve
 
 THREADS: list[threading.Thread] = []
@@ -37,7 +37,7 @@ class Spin:
         return {"products": self.products, "what": self.what, **self.asked}
 
 
-def prepare(products: int, what: str) -> Prepared:
+def prepare(products: int, what: str) -> PreparedCall:
     """The function that is timed."""
     a = np.random.default_rng(0).standard_normal((96, 96))
 
@@ -64,7 +64,7 @@ def prepare(products: int, what: str) -> Prepared:
         "sleeps": lambda: time.sleep(0.001 * products),
         "on two cores": spin,
     }
-    return Prepared(calls[what], {"what": what, "process": os.getpid()})
+    return PreparedCall(calls[what], {"what": what, "process": os.getpid()})
 
 
 def synchronize() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.bench_worker import Spin
-from xconv.bench.arena import AGAIN, DISTURBED, Arena, Measurement, Sample
+from xconv.bench.arena import AGAIN, DISTURBED, Arena, Measurement, TimedBlock
 from xconv.bench.statistics import Ratio, floor, interval, paired
-from xconv.bench.stopwatch import WARMING, Prepared, Stopwatch, held
+from xconv.bench.stopwatch import WARMING, PreparedCall, Stopwatch, held
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +90,16 @@ def test_what_is_disturbed_is_measured_again_and_has_no_number() -> None:
 @pytest.mark.parametrize(
     ("sample", "threads", "cause"),
     [
-        (Sample(1.0, 1.0), 1, ""),
-        (Sample(1.0, 0.5, switches=9), 1, ""),
-        (Sample(1.0, 0.1, switches=9), 1, "preempted"),
-        (Sample(1.0, 0.1, switches=0), 1, ""),
-        (Sample(1.0, 1.5), 1, "more threads than it was given"),
-        (Sample(1.0, 1.5, switches=1), 2, ""),
-        (Sample(1.0, 0.8, switches=1), 2, "preempted"),
+        (TimedBlock(1.0, 1.0), 1, ""),
+        (TimedBlock(1.0, 0.5, switches=9), 1, ""),
+        (TimedBlock(1.0, 0.1, switches=9), 1, "preempted"),
+        (TimedBlock(1.0, 0.1, switches=0), 1, ""),
+        (TimedBlock(1.0, 1.5), 1, "more threads than it was given"),
+        (TimedBlock(1.0, 1.5, switches=1), 2, ""),
+        (TimedBlock(1.0, 0.8, switches=1), 2, "preempted"),
     ],
 )
-def test_samples_are_rejected_by_cause(sample: Sample, threads: int, cause: str) -> None:
+def test_samples_are_rejected_by_cause(sample: TimedBlock, threads: int, cause: str) -> None:
     assert Arena(threads=threads)._judged(sample).disturbed == cause
 
 
@@ -176,14 +176,14 @@ def test_memory_at_the_peak_is_of_the_call() -> None:
 
 
 def test_hopeless_subjects_get_two_samples_or_a_long_one() -> None:
-    found = Measurement(Spin("a"), rounds=[Sample(1.0, 1.0)])
+    found = Measurement(Spin("a"), rounds=[TimedBlock(1.0, 1.0)])
     assert not found.is_hopeless(0.5)
     assert found.is_hopeless(0.05)
-    short = Measurement(Spin("a"), rounds=[Sample(0.1, 0.1)])
+    short = Measurement(Spin("a"), rounds=[TimedBlock(0.1, 0.1)])
     assert not short.is_hopeless(0.001)
-    short.rounds.append(Sample(0.1, 0.1))
+    short.rounds.append(TimedBlock(0.1, 0.1))
     assert short.is_hopeless(0.001)
-    quick = Measurement(Spin("a"), rounds=[Sample(0.001, 0.001)] * 2)
+    quick = Measurement(Spin("a"), rounds=[TimedBlock(0.001, 0.001)] * 2)
     assert not quick.is_hopeless(0.00001)
 
 
@@ -195,7 +195,7 @@ def test_a_call_of_many_blocks_is_a_block_alone() -> None:
         calls.append(time.perf_counter())
         time.sleep(0.02)
 
-    watch = Stopwatch(lambda: Prepared(slow), lambda: None)
+    watch = Stopwatch(lambda: PreparedCall(slow), lambda: None)
     watch.prepare(0, block=0.001)
     assert len(calls) == 2
     watch.time(0)
@@ -216,7 +216,7 @@ def test_memory_that_is_kept_is_there_before_a_block_is_timed() -> None:
         calls.append(bool(inside))
         time.sleep(0.02)
 
-    watch = Stopwatch(lambda: Prepared(slow, scope=scope), lambda: None)
+    watch = Stopwatch(lambda: PreparedCall(slow, scope=scope), lambda: None)
     watch.prepare(0, block=0.001)
     watch.time(0)
     assert calls == [True] * (2 + WARMING + 1)
@@ -259,14 +259,14 @@ def test_who_was_left_out_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_slow_subjects_get_fewer_samples() -> None:
-    found = Measurement(Spin("a"), rounds=[Sample(1.0, 1.0)] * 9)
+    found = Measurement(Spin("a"), rounds=[TimedBlock(1.0, 1.0)] * 9)
     assert not found.is_enough
-    found.rounds.append(Sample(1.0, 1.0))
+    found.rounds.append(TimedBlock(1.0, 1.0))
     assert found.is_enough
 
 
 def test_one_thread_is_told_by_cpu_time() -> None:
-    found = Measurement(Spin("a"), rounds=[Sample(wall=2.0, cpu=1.0), None])
+    found = Measurement(Spin("a"), rounds=[TimedBlock(wall=2.0, cpu=1.0), None])
     assert (found.seconds, found.times) == (1.0, [1.0, None])
     found.use_cpu_time = False
     assert found.seconds == 2.0

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 import xconv
 from tests.ported import LAYOUTS, X, original, port
 from xconv.testing import ParityError, assert_parity, compare, on
-from xconv.testing.callables import Subject
+from xconv.testing.callables import FrameworkCallable
 from xconv.testing.evidence import Side, gather
 from xconv.testing.judge import BOTH, NONE
 
@@ -229,7 +229,7 @@ def test_the_estimate_is_as_large_as_the_errors(terms: int, count: int) -> None:
     error = root_mean_square(in_order(x) - in_order(x.astype(np.float64)))
     spreads = []
     for f in (in_order, lambda x: in_order(x).astype(np.float32)):
-        side = Side(Subject("f", on("numpy", f)), [x], None, lambda _, array: array)
+        side = Side(FrameworkCallable("f", on("numpy", f)), [x], None, lambda _, array: array)
         spreads.append(root_mean_square(gather(side, side.run(), 17, 0).spread("result")))
     assert 0.5 < error / spreads[0] < 2
     assert error / spreads[1] < (2.5 if terms <= 4000 else 4)

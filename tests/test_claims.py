@@ -21,7 +21,7 @@ from xconv.claims import (
     CLAIMS,
     Asked,
     Claim,
-    Finding,
+    ClaimOutcome,
     Trial,
     differing,
     fields,
@@ -43,11 +43,11 @@ PAGE = Path(__file__).parent.parent / "docs/claims.md"
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Finding]:
+def found() -> dict[str, ClaimOutcome]:
     return {name: claims.check(claim, BOTH) for name, claim in CLAIMS.items()}
 
 
-def test_what_is_found(found: dict[str, Finding]) -> None:
+def test_what_is_found(found: dict[str, ClaimOutcome]) -> None:
     """What was checked by hand before there was a command for it."""
     assert {name: finding.verdict for name, finding in found.items()} == {
         "height-one": "false",
@@ -65,7 +65,7 @@ def test_what_is_found(found: dict[str, Finding]) -> None:
     }
 
 
-def test_the_page_says_what_is_found(found: dict[str, Finding]) -> None:
+def test_the_page_says_what_is_found(found: dict[str, ClaimOutcome]) -> None:
     rows = re.findall(
         r"\| (.+?) +\| (true|false|depends|not measured) +\| (.+?) +\| `(.+?)` +\|", PAGE.read_text("utf-8")
     )
@@ -85,7 +85,7 @@ def test_a_verdict_is_what_trials_say() -> None:
     assert [judged(t) for t in ([yes, yes], [no, no], [yes, no], [yes, noise], [noise], [])] == [
         "true", "false", "depends", "true", "not measured", "not measured",
     ]  # fmt: skip
-    assert Finding((yes, no, noise), "").count == "1 of 2"
+    assert ClaimOutcome((yes, no, noise), "").count == "1 of 2"
 
 
 def test_bits() -> None:
@@ -114,7 +114,7 @@ def test_three_by_three_runs_where_it_fits() -> None:
     assert height_one.three_by_three(BOTH, [wide, *height_one.MAPS]).verdict == "depends"
 
 
-def test_the_error_is_the_framework_s_own(found: dict[str, Finding]) -> None:
+def test_the_error_is_the_framework_s_own(found: dict[str, ClaimOutcome]) -> None:
     torch, keras = (trial.found for trial in found["three-by-three"].trials)
     assert "RuntimeError: Calculated padded input size per channel: (100 x 1)" in torch
     assert "ValueError: Computed output size would be zero or negative" in keras
@@ -123,7 +123,7 @@ def test_the_error_is_the_framework_s_own(found: dict[str, Finding]) -> None:
     assert "ValueError: Kernel shape must have the same length as input" in keras
 
 
-def test_frameworks_run_a_conv1d_as_a_conv2d(found: dict[str, Finding]) -> None:
+def test_frameworks_run_a_conv1d_as_a_conv2d(found: dict[str, ClaimOutcome]) -> None:
     torch, tensorflow = (trial.found for trial in found["height-one"].trials[-2:])
     assert re.search(r"0 of [\d,]+ .*_conv\w+ of \(2, 64, 1, 1000\)", torch)
     assert re.search(r"0 of [\d,]+ .* Conv2D of \(2, 1, 1000, 64\)", tensorflow)
@@ -335,11 +335,11 @@ def test_wrong_use(arguments: list[str], words: str, capsys: pytest.CaptureFixtu
 
 
 def test_what_cannot_be_tried_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def broken(asked: Asked) -> Finding:
+    def broken(asked: Asked) -> ClaimOutcome:
         raise RuntimeError("no memory")
 
     monkeypatch.setitem(CLAIMS, "broken", Claim("broken", "It works.", broken))
-    monkeypatch.setitem(CLAIMS, "open", Claim("open", "It is open.", lambda asked: Finding((), "too busy")))
+    monkeypatch.setitem(CLAIMS, "open", Claim("open", "It is open.", lambda asked: ClaimOutcome((), "too busy")))
     assert main(["claims", "--only", "broken", "--only", "rows", "--backend", "torch"]) == 1
     said = capsys.readouterr().out
     assert "failed: RuntimeError: no memory" in said

@@ -55,7 +55,7 @@ WITHOUT_EXAMPLE = {
     "xconv.testing.Conformance": RESULT,
     "xconv.testing.On": RESULT,
     "xconv.testing.Parity": RESULT,
-    "xconv.testing.Row": RESULT,
+    "xconv.testing.ComparedArray": RESULT,
     "xconv.wisdom": "its functions have them",
     "xconv.wisdom.Entry": "the module has one",
     "xconv.wisdom.Key": "the module has one",

@@ -18,7 +18,7 @@ from xconv.cli import main
 from xconv.core import registry
 from xconv.core.backend import Backend
 from xconv.core.operations import OPERATIONS
-from xconv.doctor import Advice, Cell, Framework, Report, examine, read
+from xconv.doctor import Cell, DoctorAdvice, DoctorReport, Framework, examine, read
 from xconv.doctor import capabilities as matrix
 from xconv.doctor import process as processes
 from xconv.doctor.advice import advice
@@ -45,11 +45,11 @@ def a_report(
     frameworks: tuple[Framework, ...] = (),
     environment: dict[str, str] | None = None,
     without: str | None = None,
-) -> Report:
+) -> DoctorReport:
     compiler = Compiler(without, None if without else "0.50.0", "znver4", 64)
     here = a_machine(), frameworks, Allocator(None, "madvise"), compiler, Wisdom("w.json", False, 0, 0, None, 0)
     variables = environment or {}
-    return Report(VERSION, *here, variables, cells, advice(*here, variables, cells))
+    return DoctorReport(VERSION, *here, variables, cells, advice(*here, variables, cells))
 
 
 def a_cell(verdict: Any = "yes", **other: Any) -> Cell:
@@ -307,4 +307,4 @@ def test_a_backend_that_does_not_load_is_a_problem(monkeypatch: pytest.MonkeyPat
 def test_advice_comes_with_problems_first() -> None:
     report = a_report(a_cell("WRONG"), frameworks=(a_framework(threads=9),))
     assert [one.kind for one in report.advice] == ["problem", "warning"]
-    assert all(isinstance(one, Advice) and one.do for one in report.advice)
+    assert all(isinstance(one, DoctorAdvice) and one.do for one in report.advice)

@@ -120,14 +120,14 @@ def test_a_process_is_replaced_before_it_has_grown_too_large(
     loaded: dict[str, Backend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    start = subjects.Apart._start
+    start = subjects.BackendInChildProcess._start
     monkeypatch.setattr(subjects, "TASKS", 4)
 
-    def counted(self: subjects.Apart) -> Any:
+    def counted(self: subjects.BackendInChildProcess) -> Any:
         started.append(self.name)
         return start(self)
 
-    monkeypatch.setattr(subjects.Apart, "_start", counted)
+    monkeypatch.setattr(subjects.BackendInChildProcess, "_start", counted)
     for name in list(loaded)[:1]:
         report = run([name], ["cpu"], ["float32"], modes=["eager"], cases=cases("smoke")[:9], formulations="auto")
         assert report.ok

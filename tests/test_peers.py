@@ -15,7 +15,7 @@ import pytest
 from xconv.bench import Arena, Contender, Layer, limits
 from xconv.bench.limits import Limits
 from xconv.bench.peers import PEERS, Peer, choose, thread_settings
-from xconv.bench.peers.task import Built, Task
+from xconv.bench.peers.task import Built, PeerTask
 from xconv.bench.peers.verify import fourier_error, verify_peer
 from xconv.bench.verify import WrongResultError
 from xconv.core import reference
@@ -73,10 +73,10 @@ def test_peers_are_right(arena: Arena, framework: str) -> None:
     assert all(len(m.rounds) == 1 for m in found)
 
 
-def build(change: Callable[[Task, list[np.ndarray]], None]) -> Callable[[Task], Built]:
+def build(change: Callable[[PeerTask, list[np.ndarray]], None]) -> Callable[[PeerTask], Built]:
     """A peer that computes by the reference, and then changes something."""
 
-    def by_reference(task: Task) -> Built:
+    def by_reference(task: PeerTask) -> Built:
         [call] = resolve_all(task.layer.operation, task.x.shape, task.layer.weight_shapes, **options(task.layer))
         [weight] = task.weights
         arrays = [reference.apply(call, task.x, weight)]
@@ -95,8 +95,8 @@ def options(of: Layer) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in of.options.items()}
 
 
-def add(index: int, amount: float, when: Callable[[Task], bool]) -> Callable[[Task, list[np.ndarray]], None]:
-    def change(task: Task, arrays: list[np.ndarray]) -> None:
+def add(index: int, amount: float, when: Callable[[PeerTask], bool]) -> Callable[[PeerTask, list[np.ndarray]], None]:
+    def change(task: PeerTask, arrays: list[np.ndarray]) -> None:
         if when(task):
             arrays[index][-1] += amount
 
@@ -117,8 +117,8 @@ def test_a_wrong_peer_is_seen() -> None:
 
 
 def test_a_fourier_peer_may_be_off_by_its_bound() -> None:
-    def off(times: float) -> Callable[[Task], Built]:
-        def change(task: Task, arrays: list[np.ndarray]) -> None:
+    def off(times: float) -> Callable[[PeerTask], Built]:
+        def change(task: PeerTask, arrays: list[np.ndarray]) -> None:
             arrays[0] += times * fourier_error(task)
 
         return build(change)

@@ -18,7 +18,7 @@ import xconv
 from tests.ported import original, port
 from xconv.core.bounds import UNIT_ROUNDOFF, gamma
 from xconv.models import matching
-from xconv.models.neutral import Layer
+from xconv.models.neutral import NeutralLayer
 from xconv.testing import ParityError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*__array__ implementation:DeprecationWarning")
@@ -304,7 +304,7 @@ def test_a_wrong_flatten_order_is_named_by_the_check(monkeypatch: pytest.MonkeyP
 
 
 def test_a_forgotten_epsilon_is_named_by_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_settings(source: Layer, target: Layer) -> Layer:
+    def without_settings(source: NeutralLayer, target: NeutralLayer) -> NeutralLayer:
         return replace(matching.written(source, target), options=target.options)
 
     monkeypatch.setattr("xconv.models.weights.written", without_settings)

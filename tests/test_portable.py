@@ -21,11 +21,11 @@ import xconv
 for module in pkgutil.walk_packages(xconv.__path__, "xconv."):
     if not any(part in module.name for part in ("on_", "suite", "peers", "pytest_plugin", "__main__", "junit")):
         __import__(module.name)
-from xconv.bench.stopwatch import Prepared, Stopwatch
+from xconv.bench.stopwatch import PreparedCall, Stopwatch
 from xconv.bench.usage import usage
 from xconv.direct.availability import unavailable
 from xconv.doctor import machine
-watch = Stopwatch(lambda **_: Prepared(lambda: None), lambda: None)
+watch = Stopwatch(lambda **_: PreparedCall(lambda: None), lambda: None)
 watch.prepare(0, 1e-4)
 print(usage() == (0, 0), machine.machine().cores >= 1, unavailable() is None)
 """

@@ -30,7 +30,7 @@ from xconv.models import (
     ties,
 )
 from xconv.models.steps import first_steps
-from xconv.testing import Row
+from xconv.testing import ComparedArray
 from xconv.testing.tolerance import RUNS
 
 SERIES = Network(
@@ -160,10 +160,10 @@ def test_a_tie_that_float32_decides_otherwise_is_no_mismatch() -> None:
         wins = a.sum() + (1e-9 if a.dtype == np.float64 else -1e-9) > b.sum()
         return {"result": np.full(4, 1.0 if wins else 0.0) + a.sum() * 1e-3}
 
-    def row(name: str) -> Row:
-        return Row(f"{name}, f in float32", "MISMATCH", 1.0, 1e-7, 1e7, (0,), "far")
+    def row(name: str) -> ComparedArray:
+        return ComparedArray(f"{name}, f in float32", "MISMATCH", 1.0, 1e-7, 1e7, (0,), "far")
 
-    rows = [row("result"), Row("result, g in float32", "within bound")]
+    rows = [row("result"), ComparedArray("result, g in float32", "within bound")]
     found = ties.decided_anew(rows, [side, side], inputs, seed=0)
     assert found[0].verdict == "within bound"
     assert "decides a tie" in found[0].detail

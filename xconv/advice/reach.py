@@ -24,7 +24,7 @@ Layer = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Reach:
+class RelevantLags:
     """Lags that matter: the farthest correlated one, and the farthest that nearer ones do not explain (partial).
 
     ``stack`` are layers (kernel, stride, dilation) whose receptive field, ``field``, covers the reach. ``at_least``
@@ -40,7 +40,7 @@ class Reach:
     field: int
 
 
-def reach(found: Dependence, level: float) -> Reach:
+def reach(found: Dependence, level: float) -> RelevantLags:
     """How far the dependence of an axis reaches.
 
     The band of a lag is that of white surrogates, widened for the correlation at nearer lags (Bartlett 1946) and shared
@@ -59,7 +59,7 @@ def reach(found: Dependence, level: float) -> Reach:
     partial = min(max(partial, 1), farthest) if found.lag <= 64 else farthest
     layers = stack(farthest + 1)
     kernel, dilation = _kernel(partial, found)
-    return Reach(farthest, partial, farthest >= lags, kernel, dilation, layers, receptive_field(layers))
+    return RelevantLags(farthest, partial, farthest >= lags, kernel, dilation, layers, receptive_field(layers))
 
 
 def partial_correlations(r: Floats) -> Floats:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from xconv.advice import field, lines, statistics
 from xconv.advice.costs import FILTERS, options
-from xconv.advice.reach import Reach, is_walk, reach
+from xconv.advice.reach import RelevantLags, is_walk, reach
 from xconv.advice.result import Advice, AxisEvidence, Option, Recommendation, Verdict
 from xconv.advice.sample import OPERATION, Sample, sample_of
 from xconv.advice.scores import standardised
@@ -134,9 +134,9 @@ def _series_axis(search: _Search, x: Floats) -> AxisEvidence:
         return axis
     steps = search.test(np.diff(x, axis=0), 1)
     if steps.p <= LEVEL:
-        seen: Reach = reach(steps, LEVEL)
+        seen: RelevantLags = reach(steps, LEVEL)
     else:  # white steps: the difference of two neighbours is all there is to see
-        seen = Reach(1, 1, False, 3, 1, ((3, 1, 1),), 3)
+        seen = RelevantLags(1, 1, False, 3, 1, ((3, 1, 1),), 3)
     return AxisEvidence("L", axis.positions, "local", axis.p, axis.tested, seen, walk=True)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tabulate import tabulate
 
 from xconv.advice.field import Shares
-from xconv.advice.reach import Reach
+from xconv.advice.reach import RelevantLags
 from xconv.advice.statistics import Dependence
 from xconv.core import operations
 
@@ -38,7 +38,7 @@ class AxisEvidence:
     verdict: Verdict
     p: float
     tested: Dependence | None
-    reach: Reach | None
+    reach: RelevantLags | None
     walk: bool = False
 
 
@@ -160,10 +160,10 @@ def _axis_row(axis: AxisEvidence) -> list[str]:
     return [*row, far, stack_in_words(axis.reach)]
 
 
-def stack_in_words(reach: Reach) -> str:
+def stack_in_words(reach: RelevantLags) -> str:
     """The layers that see as far as dependence reaches.
 
-    >>> stack_in_words(Reach(20, 2, False, 3, 1, ((3, 1, 1), (3, 1, 2), (3, 1, 4), (3, 1, 8)), 31))
+    >>> stack_in_words(RelevantLags(20, 2, False, 3, 1, ((3, 1, 1), (3, 1, 2), (3, 1, 4), (3, 1, 8)), 31))
     '4 layers of kernel 3, dilations 1 to 8 (field 31)'
     """
     kernel, _, dilation = reach.stack[-1]

@@ -73,7 +73,7 @@ class Place:
     copy: int = 0
 
 
-class Subject(Protocol):
+class TimedSubject(Protocol):
     """What is timed: a label, where it runs, and what its worker is asked to prepare."""
 
     @property
@@ -88,7 +88,7 @@ class Subject(Protocol):
 
 
 @dataclass(frozen=True)
-class Sample:
+class TimedBlock:
     """One block: seconds per call, and what happened to the process meanwhile.
 
     ``faults`` are minor page faults per call; ``switches`` involuntary context switches in the block; ``disturbed``
@@ -118,7 +118,7 @@ class Measurement:
     """
 
     subject: Any
-    rounds: list[Sample | None] = field(default_factory=list)
+    rounds: list[TimedBlock | None] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)
     error: str = ""
@@ -127,7 +127,7 @@ class Measurement:
     use_cpu_time: bool = True
 
     @property
-    def kept(self) -> list[Sample]:
+    def kept(self) -> list[TimedBlock]:
         """The samples that count."""
         return [sample for sample in self.rounds if sample is not None]
 
@@ -213,7 +213,7 @@ class Arena:
         """
         return dict(self._about)
 
-    def ask(self, subject: Subject, **request: Any) -> dict[str, Any]:
+    def ask(self, subject: TimedSubject, **request: Any) -> dict[str, Any]:
         """Ask the worker of a subject for something else than a time.
 
         Args:
@@ -227,7 +227,7 @@ class Arena:
 
     def measure(
         self,
-        subjects: Sequence[Subject],
+        subjects: Sequence[TimedSubject],
         progress: Callable[[str], None] | None = None,
         twin_of: int | None = None,
     ) -> list[Measurement]:
@@ -332,7 +332,7 @@ class Arena:
             answer = worker.ask(do="time", key=number)
             if self._failed(measurement, answer):
                 return
-            sample = self._judged(Sample(**answer))
+            sample = self._judged(TimedBlock(**answer))
             if not sample.disturbed:
                 measurement.rounds.append(sample)
                 return
@@ -341,7 +341,7 @@ class Arena:
                 break
         measurement.rounds.append(None)
 
-    def _judged(self, sample: Sample) -> Sample:
+    def _judged(self, sample: TimedBlock) -> TimedBlock:
         """The sample, with the cause for which it must not count."""
         if self.device != "cpu" or sample.wall <= 0:
             return sample

@@ -14,7 +14,7 @@ _OWN = {(peer.framework, peer.way) for peer in PEERS if peer.own}
 
 
 @dataclass(frozen=True)
-class Comparison:
+class LayerComparison:
     """xconv in one way on a layer, against that framework's own ways and against all peers.
 
     ``own`` and ``best`` are None where no such peer has a number; the verdicts are against the floor of the group.
@@ -61,12 +61,12 @@ class Comparison:
         }
 
 
-def compare(run: Run) -> list[Comparison]:
+def compare(run: Run) -> list[LayerComparison]:
     """A comparison for each of xconv's results that has a number and a peer to be compared with."""
     return [found for group in run.groups for direction in group.directions for found in _in(group, direction, run)]
 
 
-def _in(group: Group, direction: str, run: Run) -> list[Comparison]:
+def _in(group: Group, direction: str, run: Run) -> list[LayerComparison]:
     timed = group.timed(direction)
     peers = [result for result in timed if result.contender.way]
     found = []
@@ -78,7 +78,7 @@ def _in(group: Group, direction: str, run: Run) -> list[Comparison]:
         fraction, binds = run.limits.fraction(contender.cost(), ours.seconds)
         against_own, against_best = against(ours, own), against(ours, peers)
         found.append(
-            Comparison(
+            LayerComparison(
                 group.name,
                 ours,
                 against_own,
@@ -101,7 +101,7 @@ def against(ours: Result, others: Sequence[Result]) -> Ratio | None:
 
 
 def means(
-    comparisons: Sequence[Comparison], of: Callable[[Comparison], Ratio | None]
+    comparisons: Sequence[LayerComparison], of: Callable[[LayerComparison], Ratio | None]
 ) -> dict[str, tuple[int, float | None]]:
     """For each domain, and for all of them, how many layers and the geometric mean of one of their ratios."""
     domains = sorted({c.ours.contender.layer.domain for c in comparisons})

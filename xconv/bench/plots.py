@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xconv.bench.comparisons import Comparison
+from xconv.bench.comparisons import LayerComparison
 from xconv.bench.reasons import ms
 from xconv.bench.results import Run
 from xconv.bench.text import of_catalogue
@@ -109,7 +109,7 @@ def ratios(run: Run, backend: str, direction: str) -> Any:
     return _styled(figure, 150 + 22 * len(labels))
 
 
-def _over_own(comparison: Comparison) -> float:
+def _over_own(comparison: LayerComparison) -> float:
     ratio = comparison.own or comparison.best
     return ratio.value if ratio else 1.0
 

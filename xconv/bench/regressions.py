@@ -35,7 +35,7 @@ class Changed:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """Two runs. ``drift`` is the factor by which ``controls`` peers moved; ``floor`` a log ratio."""
 
     rows: list[Changed]
@@ -51,7 +51,7 @@ class Comparison:
         return not self.broken and not any(row.change == "slower" for row in self.rows)
 
 
-def compare(before: Run, now: Run) -> Comparison:
+def compare(before: Run, now: Run) -> RunComparison:
     """The second run against the first.
 
     Raises:
@@ -86,10 +86,10 @@ def compare(before: Run, now: Run) -> Comparison:
     ]
     missing = [f"{key[0]}: {old[key].contender.label}" for key in old if key not in new]
     rows.sort(key=lambda row: -row.ratio.value)
-    return Comparison(rows, math.exp(drift), floor, len(moves) if len(moves) >= MANY else 0, broken, missing)
+    return RunComparison(rows, math.exp(drift), floor, len(moves) if len(moves) >= MANY else 0, broken, missing)
 
 
-def to_text(found: Comparison) -> str:
+def to_text(found: RunComparison) -> str:
     """What became slower, what became faster, and by what that was told."""
     parts = []
     for change in ("slower", "faster"):

@@ -1,7 +1,7 @@
 """The worker's side of the arena: functions that are prepared, and timed in blocks. It knows nothing of what they do.
 
-A worker's ``prepare`` gives a :class:`Prepared`; everything else is here: how many calls fill a block, the clocks, page
-faults, context switches, and the memory at the peak.
+A worker's ``prepare`` gives a :class:`PreparedCall`; everything else is here: how many calls fill a block, the clocks,
+page faults, context switches, and the memory at the peak.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 @dataclass
-class Prepared:
+class PreparedCall:
     """A verified function without arguments, and what is known of it. ``scope`` is entered around each block.
 
     ``peak`` tells the most bytes that one more call takes on a device with memory of its own.
@@ -45,9 +45,9 @@ class Prepared:
 class Stopwatch:
     """Times prepared functions. ``synchronize`` waits until everything that was asked for is done."""
 
-    def __init__(self, prepare: Callable[..., Prepared], synchronize: Callable[[], None]) -> None:
+    def __init__(self, prepare: Callable[..., PreparedCall], synchronize: Callable[[], None]) -> None:
         self._build, self._synchronize = prepare, synchronize
-        self._prepared: dict[int, Prepared] = {}
+        self._prepared: dict[int, PreparedCall] = {}
         self._blocks: dict[int, float] = {}
         self._calls: dict[int, int] = {}
 

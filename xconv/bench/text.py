@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
-from xconv.bench.comparisons import Comparison, compare, means
+from xconv.bench.comparisons import LayerComparison, compare, means
 from xconv.bench.reasons import ms, why
 from xconv.bench.results import Group, Result, Run
 from xconv.bench.statistics import VERDICTS, WORTH, Ratio, Verdict, paired, spread
@@ -44,12 +44,12 @@ def summary(run: Run) -> list[Table]:
     return tables
 
 
-def of_catalogue(run: Run) -> list[Comparison]:
+def of_catalogue(run: Run) -> list[LayerComparison]:
     """The comparisons of the layers that everyone has; a layer of one's own is answered by its table."""
     return [found for found in compare(run) if found.ours.contender.layer.tier != OWN]
 
 
-def geometric_means(comparisons: Sequence[Comparison]) -> Table:
+def geometric_means(comparisons: Sequence[LayerComparison]) -> Table:
     """Per backend, direction and domain."""
     rows = []
     for key in dict.fromkeys(c.key for c in comparisons):
@@ -203,7 +203,7 @@ def credibility(run: Run) -> str:
     )
 
 
-def _row(comparison: Comparison) -> list[str]:
+def _row(comparison: LayerComparison) -> list[str]:
     own, best = comparison.own, comparison.best
     return [
         comparison.ours.contender.layer.name,
@@ -234,5 +234,5 @@ def _number(mean: float | None) -> str:
     return "" if mean is None else f"{mean:.2f}"
 
 
-def _worst(comparison: Comparison) -> float:
+def _worst(comparison: LayerComparison) -> float:
     return min((ratio.value for ratio in (comparison.own, comparison.best) if ratio is not None), default=math.inf)

@@ -19,9 +19,9 @@ import numpy as np
 import xconv
 from xconv.bench import limits, peers, signals
 from xconv.bench.catalogue import Layer
-from xconv.bench.peers.task import CannotError, task
+from xconv.bench.peers.task import UnsupportedByPeerError, task
 from xconv.bench.peers.verify import verify_peer
-from xconv.bench.stopwatch import Prepared, Stopwatch, settle_allocator
+from xconv.bench.stopwatch import PreparedCall, Stopwatch, settle_allocator
 from xconv.bench.verify import WrongResultError, channels_first, is_exact, layout_of, pinned, verify
 from xconv.core.backend import Backend
 from xconv.core.call import resolve_all
@@ -74,7 +74,7 @@ class Bench:
             return {"dispatch": self._dispatch(**request)}
         raise ValueError(f"a worker cannot {do!r}")
 
-    def prepared(self, layer: dict[str, Any], way: str, verified: bool = True, **how: Any) -> Prepared:
+    def prepared(self, layer: dict[str, Any], way: str, verified: bool = True, **how: Any) -> PreparedCall:
         """Build the inputs, check the result, and give the function that is timed."""
         described = Layer(**layer)
         asked = repr((layer, way, sorted(how.items())))
@@ -106,13 +106,13 @@ class Bench:
         if self.backend is not None:
             self.backend.synchronize(self.device)
 
-    def _peer(self, layer: Layer, way: str, how: dict[str, Any], verified: bool) -> Prepared:
+    def _peer(self, layer: Layer, way: str, how: dict[str, Any], verified: bool) -> PreparedCall:
         peer, gradients = peers.find(self.framework, way), how["direction"] != "forward"
         if not peer.takes(layer, how["direction"]):
-            raise CannotError(f"it is not made for this {layer.operation}, {how['direction']}")
+            raise UnsupportedByPeerError(f"it is not made for this {layer.operation}, {how['direction']}")
         build = peers.load(self.framework).WAYS[way]
         if how["activation"]:
-            raise CannotError("peers have no activation")
+            raise UnsupportedByPeerError("peers have no activation")
         if verified:
             verify_peer(build, layer, method=peer.method, device=self.device, threads=self.threads, gradients=gradients)
         rng, arrays = _arrays(layer, how["signal"])
@@ -121,9 +121,9 @@ class Bench:
             shape = call.result_shape(shape)
         above = rng.standard_normal(shape, "float32") if gradients else None
         run = build(task(layer, arrays, above, device=self.device, threads=self.threads)).run
-        return Prepared(run, {"chosen": ""}, peak=self._peak(run))
+        return PreparedCall(run, {"chosen": ""}, peak=self._peak(run))
 
-    def _xconv(self, layer: Layer, how: dict[str, Any], verified: bool) -> Prepared:
+    def _xconv(self, layer: Layer, how: dict[str, Any], verified: bool) -> PreparedCall:
         backend = self._own
         gradients = how["direction"] != "forward"
         asked = {"formulation": how["formulation"], "channels": how["channels"]}
@@ -171,7 +171,7 @@ class Bench:
             facts["chosen"] = chosen(backend, layer, self.device, **_asked(how))
         else:
             facts["first_call"] = self._compiling  # it was called to be checked
-        return Prepared(function, facts, xconv.keep_freed_memory if kept else None, self._peak(function))
+        return PreparedCall(function, facts, xconv.keep_freed_memory if kept else None, self._peak(function))
 
     def _compiled(
         self, mode: str, forward: Callable[..., Any], tensors: list[Any], exact: bool, above: Any = None
@@ -301,7 +301,7 @@ def main() -> None:
         try:
             return bench.answer(**request)
         except Exception as error:  # noqa: BLE001 - whatever went wrong is the contender's result
-            said = str(error) if isinstance(error, CannotError) else f"{type(error).__name__}: {error}"
+            said = str(error) if isinstance(error, UnsupportedByPeerError) else f"{type(error).__name__}: {error}"
             # only a wrong result is a failure of a peer: the rest is what it cannot do
             peer = request.get("way") and not isinstance(error, WrongResultError)
             return {"error": said, "cannot": bool(peer)}

@@ -17,7 +17,7 @@ _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
 
 @dataclass
-class Arguments:
+class CallArrays:
     """The arrays of one call, checked to be of one framework, one dtype and one device.
 
     NumPy arrays stay what they are until :meth:`load`, so that a mistake in their shapes reaches no framework.
@@ -66,7 +66,7 @@ class Arguments:
         return get_backend(self.owner).to_numpy(result)
 
 
-def collect(operation: str, arrays: dict[str, Any], backend: str | None, device: str | None) -> Arguments:
+def collect(operation: str, arrays: dict[str, Any], backend: str | None, device: str | None) -> CallArrays:
     """Find the backend of a call from its arrays, and refuse arrays that do not belong together.
 
     Raises:
@@ -109,10 +109,10 @@ def collect(operation: str, arrays: dict[str, Any], backend: str | None, device:
         raise ArgumentError(
             operation, "device", repr(device), f"nothing: x is an array on {places['x']}", "move x and the weight there"
         )
-    return Arguments(operation, arrays, str(owner), found, places["x"] or "", dtype)
+    return CallArrays(operation, arrays, str(owner), found, places["x"] or "", dtype)
 
 
-def _of_numpy(operation: str, arrays: dict[str, Any], owner: str, device: str | None) -> Arguments:
+def _of_numpy(operation: str, arrays: dict[str, Any], owner: str, device: str | None) -> CallArrays:
     dtype = _one_dtype(operation, {name: array.dtype.name for name, array in arrays.items() if array is not None})
     for name, array in arrays.items():
         if array is not None and hasattr(array, "mask"):
@@ -121,7 +121,7 @@ def _of_numpy(operation: str, arrays: dict[str, Any], owner: str, device: str | 
             )
         if array is not None and not (array.dtype.isnative and _whole_strides(array)):
             arrays[name] = array.astype(array.dtype.newbyteorder("="), order="C")
-    return Arguments(operation, arrays, owner, None, _device(operation, "cpu" if device is None else device), dtype)
+    return CallArrays(operation, arrays, owner, None, _device(operation, "cpu" if device is None else device), dtype)
 
 
 def _whole_strides(array: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from xconv.calls import dispatch
-from xconv.calls.arguments import Arguments, collect
+from xconv.calls.arguments import CallArrays, collect
 from xconv.core.backend import Backend
 from xconv.core.call import Call, resolve, resolve_all
 from xconv.core.lowering import Lowered, lower
@@ -75,7 +75,7 @@ def run_steps(
 
 
 def _lowered(
-    call: Call, arguments: Arguments, owner: Backend, formulation: str, operation: str | None = None
+    call: Call, arguments: CallArrays, owner: Backend, formulation: str, operation: str | None = None
 ) -> Lowered:
     memory_format = CHANNELS_LAST if call.layout.channels_last else CHANNELS_FIRST
     how = owner.execution(*arguments.arrays.values())

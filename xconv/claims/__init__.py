@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from xconv.claims.result import SOURCE, Asked, Claim, Finding, Trial, Verdict, differing, judged
+from xconv.claims.result import SOURCE, Asked, Claim, ClaimOutcome, Trial, Verdict, differing, judged
 
-__all__ = ["CLAIMS", "SOURCE", "Asked", "Claim", "Finding", "Trial", "Verdict", "check", "differing", "judged"]
+__all__ = ["CLAIMS", "SOURCE", "Asked", "Claim", "ClaimOutcome", "Trial", "Verdict", "check", "differing", "judged"]
 
 
-def _by_name(module: str, name: str) -> Callable[[Asked], Finding]:
-    def tried(asked: Asked) -> Finding:
-        found: Finding = getattr(import_module(f"xconv.claims.{module}"), name)(asked)
+def _by_name(module: str, name: str) -> Callable[[Asked], ClaimOutcome]:
+    def tried(asked: Asked) -> ClaimOutcome:
+        found: ClaimOutcome = getattr(import_module(f"xconv.claims.{module}"), name)(asked)
         return found
 
     return tried
@@ -107,7 +107,7 @@ CLAIMS = {claim.id: claim for claim in _ALL}
 """All claims by their id."""
 
 
-def check(claim: Claim, asked: Asked) -> Finding:
+def check(claim: Claim, asked: Asked) -> ClaimOutcome:
     """Try a claim; what raises is a finding too, with the verdict "failed".
 
     Args:
@@ -120,4 +120,4 @@ def check(claim: Claim, asked: Asked) -> Finding:
     try:
         return claim.check(asked)
     except Exception as error:  # noqa: BLE001 - one claim that cannot be tried must not hide the others
-        return Finding((), "it could not be tried", f"{type(error).__name__}: {error}")
+        return ClaimOutcome((), "it could not be tried", f"{type(error).__name__}: {error}")

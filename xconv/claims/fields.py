@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xconv.claims.result import Asked, Finding, Trial, differing, told
+from xconv.claims.result import Asked, ClaimOutcome, Trial, differing, told
 from xconv.core.registry import get_backend
 from xconv.models.field_report import receptive_field
 from xconv.models.initial import initial_weights
@@ -30,7 +30,7 @@ GROWN = ((STACKS[0], STACKS[1]), (STACKS[0], STACKS[2]))
 
 def growing(
     asked: Asked, stacks: Sequence[Network] = STACKS, grown: Sequence[tuple[Network, Network]] = GROWN, depth: int = 10
-) -> Finding:
+) -> ClaimOutcome:
     """Change each element of the input in turn, see which outputs change, and compare with the formula."""
     trials: list[Trial] = []
     for one in stacks:
@@ -53,7 +53,7 @@ def growing(
         "It is 1 + sum((k - 1) * d * product of the earlier strides), as the outputs that change show: "
         f"{depth} layers of kernel 3 see {fields[-1]} elements."
     )
-    return Finding(tuple(trials), sentence)
+    return ClaimOutcome(tuple(trials), sentence)
 
 
 def _seen(one: Network, backend: str) -> int:
@@ -85,7 +85,7 @@ PAIRS = (
 """Networks with convolutions, and MLPs with as many hidden units as those have filters, or as many results."""
 
 
-def fewer_parameters(asked: Asked, pairs: Sequence[tuple[Network, Network]] = PAIRS) -> Finding:
+def fewer_parameters(asked: Asked, pairs: Sequence[tuple[Network, Network]] = PAIRS) -> ClaimOutcome:
     """Count the parameters of whole networks, heads included."""
     del asked
     trials = [
@@ -104,7 +104,7 @@ def fewer_parameters(asked: Asked, pairs: Sequence[tuple[Network, Network]] = PA
         f"{held} of {len(trials)} have fewer. What sits behind the convolution decides: of the "
         f"{stacked.parameters:,} parameters of 'stacked' {head.parameters:,} are in its dense layer."
     )
-    return Finding(tuple(trials), sentence)
+    return ClaimOutcome(tuple(trials), sentence)
 
 
 MOVED = (
@@ -116,7 +116,7 @@ MOVED = (
 """A layer, and by how far a pattern moves: inside, by whole strides, by part of one, and up to the end."""
 
 
-def translation(asked: Asked, moved: Sequence[tuple[Conv1D, int]] = MOVED) -> Finding:
+def translation(asked: Asked, moved: Sequence[tuple[Conv1D, int]] = MOVED) -> ClaimOutcome:
     """Move a pattern of nine samples, and compare the results where they see it."""
     trials: list[Trial] = []
     alike: dict[bool, dict[str, None]] = {}
@@ -147,4 +147,4 @@ def translation(asked: Asked, moved: Sequence[tuple[Conv1D, int]] = MOVED) -> Fi
             trials.append(Trial(f"{name}: {what}", f"the same, {by / layer.stride:g} places on", found, different == 0))
     said = (True, "moves along"), (False, "does not")
     sides = [f"{words}: {'; '.join(alike[same])}" for same, words in said if same in alike]
-    return Finding(tuple(trials), f"The answer to nine samples of {LENGTH} {', and '.join(sides)}.")
+    return ClaimOutcome(tuple(trials), f"The answer to nine samples of {LENGTH} {', and '.join(sides)}.")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv import ops
-from xconv.claims.result import Asked, Finding, Trial
+from xconv.claims.result import Asked, ClaimOutcome, Trial
 from xconv.core.bounds import gamma
 from xconv.core.registry import get_backend
 from xconv.models.initial import initial_weights
@@ -29,7 +29,7 @@ def _blocks() -> Iterable[Conv2D | MaxPool]:
 VGG16 = Network("vgg16", (32, 32, 3), (*_blocks(), Flatten(), Dense(10, "softmax")))
 
 
-def flattening(asked: Asked, sizes: Sequence[int] = SIZES, kernel: tuple[int, int] = (3, 3)) -> Finding:
+def flattening(asked: Asked, sizes: Sequence[int] = SIZES, kernel: tuple[int, int] = (3, 3)) -> ClaimOutcome:
     """Flatten images, see where neighbours go, and fit the 1-D layer of the swap to what the 2-D one computes.
 
     The swapped layer can compute the same if and only if the 2-D result lies in what its taps span, which
@@ -72,7 +72,7 @@ def flattening(asked: Asked, sizes: Sequence[int] = SIZES, kernel: tuple[int, in
         f"In a row of {last} vertical neighbours come to lie {last} apart: a kernel needs "
         f"{(kh - 1) * last + kw} taps in place of {kw}. With {kw}, the best is off by {residual:.0%}."
     )
-    return Finding(tuple(trials), sentence)
+    return ClaimOutcome(tuple(trials), sentence)
 
 
 def _best_fit(
@@ -92,7 +92,7 @@ def _best_fit(
     return bool(rank(np.column_stack([closest, y])) == rank(closest)), best
 
 
-def vgg16(asked: Asked) -> Finding:
+def vgg16(asked: Asked) -> ClaimOutcome:
     """Swap the layers of VGG16 as the example does, run the result, and look for the old weights in it."""
     weights = initial_weights(VGG16)
     trials: list[Trial] = []
@@ -117,7 +117,7 @@ def vgg16(asked: Asked) -> Finding:
         f"It fails in {failed} of {len(asked.backends)} frameworks. With its input and head replaced it runs, and "
         f"{carried} of {total} kernels come from the old ones: new layers are made and nothing is copied."
     )
-    return Finding(tuple(trials), sentence)
+    return ClaimOutcome(tuple(trials), sentence)
 
 
 def _from(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> bool:

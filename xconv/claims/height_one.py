@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xconv.claims.result import Asked, Finding, Trial, differing, told
+from xconv.claims.result import Asked, ClaimOutcome, Trial, differing, told
 from xconv.core.registry import get_backend
 from xconv.explanation.explained import Explanation, explain
 
@@ -39,7 +39,7 @@ MAPS = (((1, 100, 1, 1), (3, 3)),)
 """The article's example: 100 steps of one value as an image of width one, and its kernel."""
 
 
-def height_one(asked: Asked, signals: Sequence[Signal] = SIGNALS) -> Finding:
+def height_one(asked: Asked, signals: Sequence[Signal] = SIGNALS) -> ClaimOutcome:
     """Count both, compare how they lie in memory, and let each framework compute both."""
     trials: list[Trial] = []
     for signal in signals:
@@ -69,12 +69,12 @@ def height_one(asked: Asked, signals: Sequence[Signal] = SIGNALS) -> Finding:
         f"For {signals[0].shape} and {signals[0].kernel}: {two.parameters:,} parameters against {one.parameters:,}, "
         f"{two.macs:,} multiply-adds against {one.macs:,}; {_bits(trials[len(signals) * 4 :])}."
     )
-    return Finding(tuple(trials), sentence)
+    return ClaimOutcome(tuple(trials), sentence)
 
 
 def three_by_three(
     asked: Asked, maps: Sequence[tuple[tuple[int, int, int, int], tuple[int, int]]] = MAPS, filters: int = 32
-) -> Finding:
+) -> ClaimOutcome:
     """Give each framework's own layer the example, and keep what it says."""
     trials: list[Trial] = []
     for shape, kernel in maps:
@@ -94,7 +94,7 @@ def three_by_three(
         f"{refused} of {len(trials)} refuse it: the kernel does not fit into an axis of one element. With padding "
         f"'same' it runs, and {wasted:.0%} of its multiply-adds meet only zeros."
     )
-    return Finding(tuple(trials), sentence)
+    return ClaimOutcome(tuple(trials), sentence)
 
 
 def _arrays(signal: Signal, dimensions: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

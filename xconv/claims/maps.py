@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv import ops
-from xconv.claims.result import Asked, Finding, Trial, differing, told
+from xconv.claims.result import Asked, ClaimOutcome, Trial, differing, told
 from xconv.explanation.explained import explain
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -30,7 +30,7 @@ def folded(x: Floats, weight: Floats, backend: str) -> Any:
     return ops.conv1d(x.reshape(n, t, f * c), weight.reshape(weight.shape[0], f * c, -1), backend=backend)
 
 
-def rows(asked: Asked, operation: Operation = by_rows) -> Finding:
+def rows(asked: Asked, operation: Operation = by_rows) -> ClaimOutcome:
     """Compare with a Conv2D of height one, change a row, and turn the rows around."""
     x, weight = _integers((2, 6, 20, 3), (5, 3, 4))
     line = 2
@@ -52,10 +52,10 @@ def rows(asked: Asked, operation: Operation = by_rows) -> Finding:
         trials.append(Trial(f"{name}: rows in reverse", "the same rows in reverse", told(kept, y.size), kept == 0))
     held = sum(bool(trial.holds) for trial in trials)
     sentence = f"{held} of {len(trials)} comparisons agree bit for bit with one kernel for all rows, each row alone."
-    return Finding(tuple(trials), sentence)
+    return ClaimOutcome(tuple(trials), sentence)
 
 
-def folding(asked: Asked, operation: Operation = folded) -> Finding:
+def folding(asked: Asked, operation: Operation = folded) -> ClaimOutcome:
     """Compare with the Conv2D whose kernel spans all frequencies, on one channel and on several."""
     trials: list[Trial] = []
     for channels in (1, 3):
@@ -84,7 +84,7 @@ def folding(asked: Asked, operation: Operation = folded) -> Finding:
     sentence = (
         f"{held} of {len(trials)} comparisons of Conv1D over time with the Conv2D that spans all frequencies agree."
     )
-    return Finding(tuple(trials), sentence)
+    return ClaimOutcome(tuple(trials), sentence)
 
 
 def _integers(*shapes: tuple[int, ...]) -> tuple[Floats, ...]:

@@ -29,7 +29,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ClaimOutcome:
     """What came out: trials, the verdict that follows from them, and a sentence with the numbers.
 
     Attributes:
@@ -83,7 +83,7 @@ class Claim:
 
     id: str
     statement: str
-    check: Callable[[Asked], Finding]
+    check: Callable[[Asked], ClaimOutcome]
     source: str = SOURCE
     measured: bool = False
 
@@ -92,7 +92,7 @@ class Claim:
         """The command that tries it here."""
         return f"xconv claims --only {self.id}{' --measure' if self.measured else ''}"
 
-    def to_dict(self, finding: Finding) -> dict[str, Any]:
+    def to_dict(self, finding: ClaimOutcome) -> dict[str, Any]:
         """The claim and its finding as JSON has them.
 
         Args:

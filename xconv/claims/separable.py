@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv import ops
-from xconv.claims.result import Asked, Finding, Trial
+from xconv.claims.result import Asked, ClaimOutcome, Trial
 from xconv.core.bounds import UNIT_ROUNDOFF
 from xconv.explanation.separable import separable_cost
 from xconv.models.factorize import factorize
@@ -49,7 +49,7 @@ def kernels() -> tuple[Kernel, ...]:
     )
 
 
-def cost(asked: Asked, widths: Sequence[tuple[int, int, int, int]] = WIDTHS) -> Finding:
+def cost(asked: Asked, widths: Sequence[tuple[int, int, int, int]] = WIDTHS) -> ClaimOutcome:
     """Count both, with the width in between, and compare with the rule of thumb."""
     del asked
     trials = []
@@ -70,10 +70,10 @@ def cost(asked: Asked, widths: Sequence[tuple[int, int, int, int]] = WIDTHS) -> 
         "The true cost is k * M * (Cin + Cout), with M channels in between: the rule holds where that is 2 * k * Cin * "
         f"Cout. From {inputs} to {outputs} channels over {middle} it is {ratio:.1f} times a 2-D convolution's."
     )
-    return Finding(tuple(trials), sentence)
+    return ClaimOutcome(tuple(trials), sentence)
 
 
-def approximates(asked: Asked, given: Sequence[Kernel] | None = None) -> Finding:
+def approximates(asked: Asked, given: Sequence[Kernel] | None = None) -> ClaimOutcome:
     """Factorise kernels, and convolve an image with both forms.
 
     Exact is an error within the rounding of the decomposition, ``max(m, n) eps`` for an m x n matrix: LAPACK's and
@@ -106,4 +106,4 @@ def approximates(asked: Asked, given: Sequence[Kernel] | None = None) -> Finding
         f"{exact_ones} of {len(trials)} are exact: a kernel is rows and then columns of middle width M exactly where "
         "the (kh * Cout, kw * Cin) matrix that it makes has a rank of at most M."
     )
-    return Finding(tuple(trials), sentence)
+    return ClaimOutcome(tuple(trials), sentence)

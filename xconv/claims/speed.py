@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from xconv.claims.result import Asked, Finding, Trial
+from xconv.claims.result import Asked, ClaimOutcome, Trial
 
 if TYPE_CHECKING:
     from xconv.bench.results import Group, Result, Run
@@ -20,7 +20,7 @@ WORDS = {"win": "faster", "loss": "slower", "tie": "as fast", "undecided": "unde
 NOT_MEASURED = "not measured here: run with --measure"
 
 
-def faster(asked: Asked, run: Run | None = None) -> Finding:
+def faster(asked: Asked, run: Run | None = None) -> ClaimOutcome:
     """Measure both, and the image of width one, in both of the article's settings, three times.
 
     A win is only said where the interval of the ratio leaves out 1 and the effect is larger than what this run cannot
@@ -28,18 +28,18 @@ def faster(asked: Asked, run: Run | None = None) -> Finding:
     where the run could have told a difference of a fifth.
     """
     if run is None and not asked.measure:
-        return Finding((), NOT_MEASURED)
+        return ClaimOutcome((), NOT_MEASURED)
     found = measured(asked) if run is None else run
     trials = [trial for group in found.groups for trial in _trials(found, group)]
     held = [trial for trial in trials if trial.holds]
     decided = [trial for trial in trials if trial.holds is not None]
     if not decided:
-        return Finding(tuple(trials), f"not decided here: {trials[0].found if trials else 'nothing was measured'}")
+        return ClaimOutcome(tuple(trials), f"not decided here: {trials[0].found if trials else 'nothing was measured'}")
     slower = sum(trial.found.startswith(WORDS["loss"]) for trial in decided)
     sentence = f"Conv1D is faster in {len(held)} of {len(decided)} comparisons that decide anything, slower in {slower}"
     undecided = len(trials) - len(decided)
     sentence += f", and {undecided} more were too noisy." if undecided else "."
-    return Finding(tuple(trials), sentence)
+    return ClaimOutcome(tuple(trials), sentence)
 
 
 def questions(backends: Sequence[str]) -> list[Question]:

@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 from tabulate import tabulate
 
-from xconv.claims.result import Claim, Finding
+from xconv.claims.result import Claim, ClaimOutcome
 
-Found: TypeAlias = Sequence[tuple[Claim, Finding]]
+Found: TypeAlias = Sequence[tuple[Claim, ClaimOutcome]]
 
 HEADERS = ("setting", "what the claim says", "what was found", "holds")
 
@@ -40,7 +40,7 @@ def overview(found: Found, width: int = 60) -> str:
     return tabulate(rows, ["claim", "verdict", "holds in", "because"], disable_numparse=True)
 
 
-def in_full(claim: Claim, finding: Finding) -> str:
+def in_full(claim: Claim, finding: ClaimOutcome) -> str:
     """A claim with its evidence."""
     rows = [[textwrap.fill(cell, 60) for cell in row] for row in _rows(finding)]
     evidence = "\n" + tabulate(rows, HEADERS, disable_numparse=True) + "\n" if rows else ""
@@ -72,7 +72,7 @@ def page(found: Found, where: str = "") -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _rows(finding: Finding) -> list[tuple[str, str, str, str]]:
+def _rows(finding: ClaimOutcome) -> list[tuple[str, str, str, str]]:
     words = {True: "yes", False: "no", None: "undecided"}
     return [(trial.setting, trial.claimed, trial.found, words[trial.holds]) for trial in finding.trials]
 

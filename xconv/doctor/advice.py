@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from xconv.doctor.found import Advice, Allocator, Cell, Compiler, Framework, Machine, Wisdom
+from xconv.doctor.found import Allocator, Cell, Compiler, DoctorAdvice, Framework, Machine, Wisdom
 from xconv.doctor.frameworks import is_older, oldest
 from xconv.doctor.machine import meaning
 
@@ -19,7 +19,7 @@ def advice(
     wisdom: Wisdom,
     environment: dict[str, str],
     cells: Sequence[Cell],
-) -> tuple[Advice, ...]:
+) -> tuple[DoctorAdvice, ...]:
     """Problems first, then warnings."""
     found = [*_of_cells(cells)]
     for framework in frameworks:
@@ -28,15 +28,15 @@ def advice(
     return tuple(sorted(found, key=lambda one: one.kind != "problem"))
 
 
-def _problem(what: str, do: str) -> Advice:
-    return Advice("problem", what, do)
+def _problem(what: str, do: str) -> DoctorAdvice:
+    return DoctorAdvice("problem", what, do)
 
 
-def _warning(what: str, do: str) -> Advice:
-    return Advice("warning", what, do)
+def _warning(what: str, do: str) -> DoctorAdvice:
+    return DoctorAdvice("warning", what, do)
 
 
-def _of_cells(cells: Sequence[Cell]) -> Iterator[Advice]:
+def _of_cells(cells: Sequence[Cell]) -> Iterator[DoctorAdvice]:
     """What xconv itself should do and does not. A compiler that does not run is a warning: xconv runs without."""
     for backend, device in dict.fromkeys((cell.backend, cell.device) for cell in cells):
         here = f"{backend} on {device}"
@@ -71,7 +71,7 @@ def _example(cell: Cell) -> str:
     return f"such as {cell.name} {cell.dtype} {cell.mode}: {cell.verdict} {cell.detail}".rstrip()
 
 
-def _of_framework(framework: Framework, machine: Machine, environment: dict[str, str]) -> Iterator[Advice]:
+def _of_framework(framework: Framework, machine: Machine, environment: dict[str, str]) -> Iterator[DoctorAdvice]:
     name, settings = framework.backend, framework.settings or {}
     if framework.state == "broken":
         install = f"reinstall {name}, or uninstall it: xconv runs without"
@@ -142,7 +142,7 @@ THREADS = {
 }
 
 
-def _of_threads(framework: Framework, machine: Machine, environment: dict[str, str]) -> Iterator[Advice]:
+def _of_threads(framework: Framework, machine: Machine, environment: dict[str, str]) -> Iterator[DoctorAdvice]:
     threads, whole = framework.threads, max(1, int(machine.cores))
     if threads is None or threads <= machine.cores:
         return
@@ -155,7 +155,7 @@ def _of_threads(framework: Framework, machine: Machine, environment: dict[str, s
     )
 
 
-def _of_compiler(compiler: Compiler, frameworks: Sequence[Framework]) -> Iterator[Advice]:
+def _of_compiler(compiler: Compiler, frameworks: Sequence[Framework]) -> Iterator[DoctorAdvice]:
     if compiler.unavailable and any(framework.state == "ready" for framework in frameworks):
         yield _warning(
             f'the formulation "direct", the fastest one for most layers, cannot be compiled: {compiler.unavailable}',
@@ -163,7 +163,7 @@ def _of_compiler(compiler: Compiler, frameworks: Sequence[Framework]) -> Iterato
         )
 
 
-def _of_memory(allocator: Allocator, wisdom: Wisdom) -> Iterator[Advice]:
+def _of_memory(allocator: Allocator, wisdom: Wisdom) -> Iterator[DoctorAdvice]:
     if allocator.unavailable and "LD_PRELOAD" in allocator.unavailable:
         yield _warning(
             f"xconv.keep_freed_memory() cannot work: {allocator.unavailable}",

@@ -10,7 +10,7 @@ from xconv.core import registry
 from xconv.doctor import frameworks, machine
 from xconv.doctor.advice import advice
 from xconv.doctor.capabilities import Probe, attempt, probes
-from xconv.doctor.found import VERSION, Cell, Framework, Report, Wisdom
+from xconv.doctor.found import VERSION, Cell, DoctorReport, Framework, Wisdom
 from xconv.doctor.process import LIMIT_S, Process
 from xconv.planning import wisdom, wisdomfile
 from xconv.system.errors import BackendError, nearest
@@ -22,7 +22,7 @@ def examine(
     capabilities: bool = True,
     limit_s: float = LIMIT_S,
     progress: Callable[[int, int], None] | None = None,
-) -> Report:
+) -> DoctorReport:
     """What is installed here, how it is set, and what each framework can do.
 
     Nothing is set, and no framework is imported into this process: one that was imported already is asked here, so
@@ -63,7 +63,7 @@ def examine(
     described = tuple(framework for framework in found.values() if framework is not None)
     memory, compiler = machine.allocator(), machine.compiler()
     here = machine.machine(), described, memory, compiler, _wisdom(described), machine.environment()
-    return Report(VERSION, *here, cells, advice(*here, cells))
+    return DoctorReport(VERSION, *here, cells, advice(*here, cells))
 
 
 def _expect(name: str) -> None:

@@ -102,7 +102,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Advice:
+class DoctorAdvice:
     """Something to know, and what to do about it. A problem makes the exit code 1, a warning does not."""
 
     kind: Literal["problem", "warning"]
@@ -111,7 +111,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Report:
+class DoctorReport:
     """All of it. ``cells`` is empty if the capabilities were not asked for."""
 
     version: int
@@ -122,7 +122,7 @@ class Report:
     wisdom: Wisdom
     environment: dict[str, str]
     cells: tuple[Cell, ...]
-    advice: tuple[Advice, ...]
+    advice: tuple[DoctorAdvice, ...]
 
     @property
     def ok(self) -> bool:
@@ -137,8 +137,8 @@ class Report:
         return text
 
 
-def read(text: str) -> Report:
-    """The report that :meth:`Report.to_json` wrote: every field is there, of its type, and there is no other.
+def read(text: str) -> DoctorReport:
+    """The report that :meth:`DoctorReport.to_json` wrote: every field is there, of its type, and there is no other.
 
     Raises:
         ValueError: it is no such report; the text says where.
@@ -155,7 +155,7 @@ def read(text: str) -> Report:
     if found.get("version") != VERSION:
         raise ValueError(f"the report has version {found.get('version')!r}, not {VERSION}")
     ok = found.pop("ok", None)
-    report = validated(Report, found)
+    report = validated(DoctorReport, found)
     if ok is not report.ok:
         raise ValueError(f"report.ok is {ok!r}, which its advice contradicts")
     return report

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from xconv.core.operations import OPERATIONS
 from xconv.core.problem import DTYPES
 from xconv.doctor.features import FEATURES
-from xconv.doctor.found import Cell, Framework, Report, Setting
+from xconv.doctor.found import Cell, DoctorReport, Framework, Setting
 from xconv.doctor.machine import meaning
 
 WIDTH, INDENT = 100, "  "
@@ -35,7 +35,7 @@ LABELS = {
 HOW = {"this": "as this process has it", "fresh": "as a new process has it"}
 
 
-def shown(report: Report) -> str:
+def shown(report: DoctorReport) -> str:
     """The whole report."""
     parts = [_summary(report), _machine(report)]
     parts += [_framework(framework) for framework in report.frameworks if framework.state == "ready"]
@@ -43,7 +43,7 @@ def shown(report: Report) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _summary(report: Report) -> str:
+def _summary(report: DoctorReport) -> str:
     rows = []
     for framework in report.frameworks:
         detail = framework.detail
@@ -66,7 +66,7 @@ def _summary(report: Report) -> str:
     return f"{said}\n\n{_table(rows, ['backend', 'version', 'state', ''], [None, None, None, 62])}"
 
 
-def _machine(report: Report) -> str:
+def _machine(report: DoctorReport) -> str:
     machine, allocator, compiler, wisdom = report.machine, report.allocator, report.compiler, report.wisdom
     llvm = f"llvmlite {compiler.llvmlite}"
     made = compiler.unavailable or f"compiled by {llvm} for {compiler.processor}, vectors of {compiler.vector} bytes"
@@ -155,7 +155,7 @@ def _own_ops(cells: Sequence[Cell]) -> str:
     return "\n\n".join(texts)
 
 
-def _advice(report: Report) -> str:
+def _advice(report: DoctorReport) -> str:
     lines = []
     for number, advice in enumerate(report.advice, 1):
         lines += _wrapped(f"{number}. {advice.kind.upper()}: {advice.what}", "   ")

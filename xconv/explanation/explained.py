@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedCall:
     """What would run one call on a backend, and why; ``seconds`` where a time is expected or was measured."""
 
     operation: str
@@ -69,7 +69,7 @@ class Explanation:
     windows: tuple[Window, ...]
     cost: Cost
     limits: Limits | None = None
-    plans: tuple[Planned, ...] = ()
+    plans: tuple[PlannedCall, ...] = ()
     device: str = "cpu"
 
     @property
@@ -327,11 +327,11 @@ def _measured(limits: bool | Limits, backend: str | None, device: str) -> Limits
     return measure(backend if backend in WAYS else "numpy", use_cpu_time=False)
 
 
-def _planned(call: Call, backend: str, device: str) -> Planned:
+def _planned(call: Call, backend: str, device: str) -> PlannedCall:
     from xconv.planning.planner import plan
 
     choice = plan(call, backend=backend, device=device).chosen
     others = {name: choice.seconds[name] for name in choice.alternatives}
-    return Planned(
+    return PlannedCall(
         call.operation, backend, choice.formulation, choice.why, choice.seconds.get(choice.formulation), others
     )

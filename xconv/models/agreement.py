@@ -27,7 +27,7 @@ from xconv.models.steps import first_steps
 from xconv.models.ties import decided_anew
 from xconv.models.training import SGD, Adam, Optimizer, batches, check_training
 from xconv.system.errors import ArgumentError
-from xconv.testing import Parity, Row, compare, on
+from xconv.testing import Parity, ComparedArray, compare, on
 
 RUNS = 9
 """Pairs of runs; half of those that are usual, for each is a training. The quantile grows with fewer."""
@@ -57,13 +57,13 @@ class Agreement:
         """Whether all agrees, and that proves something."""
         return self.parity.ok
 
-    def worst(self, part: str, float32: bool = False) -> Row:
+    def worst(self, part: str, float32: bool = False) -> ComparedArray:
         """The row nearest to its bound, or furthest above: of "output", "gradient", "loss", "change" or "output after".
 
         Between the frameworks in float64; or, with ``float32``, of each framework's float32 from its own float64.
         """
         rows = [row for row in self.parity.rows if _part(row) == part and row.array.endswith("in float32") == float32]
-        return max(rows, key=lambda row: row.ratio) if rows else Row(part, "error", np.inf, 0.0, np.inf)
+        return max(rows, key=lambda row: row.ratio) if rows else ComparedArray(part, "error", np.inf, 0.0, np.inf)
 
     def __str__(self) -> str:
         title = f"{self.network.name}, {label(self.optimizer)}, {self.steps} steps: "
@@ -235,7 +235,7 @@ class _Side:
         return dict(zip(self.network.weight_shapes, arrays, strict=True))
 
 
-def _proves_nothing(found: Agreement, output: npt.NDArray[Any]) -> list[Row]:
+def _proves_nothing(found: Agreement, output: npt.NDArray[Any]) -> list[ComparedArray]:
     """What agreement on the arrays does not see: that a training was no training.
 
     Args:
@@ -250,14 +250,14 @@ def _proves_nothing(found: Agreement, output: npt.NDArray[Any]) -> list[Row]:
         bound = found.worst("loss", float32=True).bound
         if not losses[-1] < losses[0] - bound:
             detail = f"the loss does not fall: {losses[0]:.6g} before the first step, {losses[-1]:.6g} before the last"
-            rows.append(Row("loss falls", "mistrusted", detail=detail))
+            rows.append(ComparedArray("loss falls", "mistrusted", detail=detail))
     else:
-        rows.append(Row("loss falls", "mistrusted", detail="the loss is not finite"))
+        rows.append(ComparedArray("loss falls", "mistrusted", detail="the loss is not finite"))
     bound = found.worst("output", float32=True).bound
     varies = float(np.ptp(np.asarray(output, np.float64), axis=0).max(initial=0.0))
     if len(output) > 1 and not varies > bound:
         detail = f"the result is the same for all examples: they are {varies:.3g} apart at most"
-        rows.append(Row("output varies", "mistrusted", detail=detail))
+        rows.append(ComparedArray("output varies", "mistrusted", detail=detail))
     return rows
 
 
@@ -312,14 +312,14 @@ def _first_to_depart(network: Network, modules: Sequence[Any], weights: Weights,
     return ""
 
 
-def _part(row: Row) -> str:
+def _part(row: ComparedArray) -> str:
     name = row.array.partition(",")[0]
     return name if name in PARTS else name.partition(" of ")[0]
 
 
-def _renamed(row: Row) -> Row:
+def _renamed(row: ComparedArray) -> ComparedArray:
     name = row.array.removeprefix("result['").replace("']", "", 1)
-    return Row(name, row.verdict, row.error, row.bound, row.ratio, row.place, row.detail)
+    return ComparedArray(name, row.verdict, row.error, row.bound, row.ratio, row.place, row.detail)
 
 
 def _loss(network: Network) -> str:

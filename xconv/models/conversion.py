@@ -73,7 +73,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class ReceptiveField:
+class LargestReceptiveField:
     """Input elements that one output of the convolutions and local pools sees; the largest path where they branch.
 
     ``before`` is (height, width) in the 2-D network, ``after`` is along the signal. Global pools and dense layers,
@@ -103,7 +103,7 @@ class Report:
     steps: list[Step]
     warnings: list[str] = field(default_factory=list)
     prove: Callable[[], Any] | None = field(default=None, repr=False)
-    receptive_field: ReceptiveField | None = None
+    receptive_field: LargestReceptiveField | None = None
 
     def counts(self) -> dict[Verdict, int]:
         """How many steps of each verdict.

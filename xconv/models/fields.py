@@ -19,13 +19,13 @@ View: TypeAlias = "tuple[int, int] | None"
 
 
 @dataclass(frozen=True)
-class Taps:
+class WindowTaps:
     """What a layer's positions see of its own input.
 
     ``places`` are those of one period; in the next they lie ``shift`` further.
 
     >>> sliding(3, stride=2, low=1)
-    Taps(places=((-1, 0, 1),), shift=2)
+    WindowTaps(places=((-1, 0, 1),), shift=2)
     """
 
     places: tuple[tuple[int, ...], ...]
@@ -68,7 +68,7 @@ class Field:
         view = self.views[0]
         return None if view is None else view[0]
 
-    def through(self, taps: Taps) -> Field:
+    def through(self, taps: WindowTaps) -> Field:
         """The field behind a layer.
 
         >>> Field().through(sliding(3)).through(sliding(2, stride=2)).through(sliding(3)).size
@@ -101,30 +101,30 @@ def hull(views: Iterable[View]) -> View:
     return (min(view[0] for view in seen), max(view[1] for view in seen)) if seen else None
 
 
-def sliding(kernel: int, stride: int = 1, dilation: int = 1, low: int = 0) -> Taps:
+def sliding(kernel: int, stride: int = 1, dilation: int = 1, low: int = 0) -> WindowTaps:
     """A convolution or a pool; a slice is one of kernel 1, a pad one with ``low``, a crop one with ``low`` below 0."""
-    return Taps((tuple(range(-low, (kernel - 1) * dilation - low + 1, dilation)),), stride)
+    return WindowTaps((tuple(range(-low, (kernel - 1) * dilation - low + 1, dilation)),), stride)
 
 
-def transposed(kernel: int, stride: int = 1, dilation: int = 1, low: int = 0) -> Taps:
+def transposed(kernel: int, stride: int = 1, dilation: int = 1, low: int = 0) -> WindowTaps:
     """A transposed convolution that crops ``low``: position o sees the u with ``u * stride + j * dilation - low = o``.
 
     >>> transposed(3, stride=2, low=1).places
     ((0,), (1, 0))
     """
     reached = [[position + low - tap * dilation for tap in range(kernel)] for position in range(stride)]
-    return Taps(tuple(tuple(at // stride for at in each if at % stride == 0) for each in reached), 1)
+    return WindowTaps(tuple(tuple(at // stride for at in each if at % stride == 0) for each in reached), 1)
 
 
-def adaptive(length: int, size: int) -> Taps:
+def adaptive(length: int, size: int) -> WindowTaps:
     """A pool to a size: position i sees from ``floor(i * length / size)`` to ``ceil((i + 1) * length / size)``."""
     common = math.gcd(length, size)
     each = range(size // common)
     ends = [(i * length // size, -(-(i + 1) * length // size) - 1) for i in each]
-    return Taps(tuple(ends), length // common)
+    return WindowTaps(tuple(ends), length // common)
 
 
-def resized(length: int, size: int, taps: int, corners: bool = False) -> Taps:
+def resized(length: int, size: int, taps: int, corners: bool = False) -> WindowTaps:
     """An interpolation from a length to a size.
 
     Args:
@@ -138,7 +138,7 @@ def resized(length: int, size: int, taps: int, corners: bool = False) -> Taps:
     """
     if taps == 1:
         common = math.gcd(length, size)
-        return Taps(tuple((i * length // size,) for i in range(size // common)), length // common)
+        return WindowTaps(tuple((i * length // size,) for i in range(size // common)), length // common)
     scale = Fraction(length - 1, max(size - 1, 1)) if corners else Fraction(length, size)
     moved = Fraction(0) if corners else (scale - 1) / 2
     places = []
@@ -146,12 +146,12 @@ def resized(length: int, size: int, taps: int, corners: bool = False) -> Taps:
         at = math.floor(i * scale + moved)
         exact = (i * scale + moved).denominator == 1
         places.append((at,) if exact else tuple(range(at - taps // 2 + 1, at + taps // 2 + 1)))
-    return Taps(tuple(places), scale.numerator)
+    return WindowTaps(tuple(places), scale.numerator)
 
 
-def one(position: int) -> Taps:
+def one(position: int) -> WindowTaps:
     """A single position, taken out."""
-    return Taps(((position,),), 0)
+    return WindowTaps(((position,),), 0)
 
 
 def pair(value: int | Sequence[int], count: int) -> tuple[int, ...]:

@@ -36,7 +36,7 @@ THROUGH = ("batch_norm", "layer_norm", "group_norm", "prelu", "leaky_relu", "ele
 
 
 @dataclass(frozen=True)
-class Seen:
+class LayerShapes:
     """A layer without parts that ran: its kind, and its input's and result's shapes without the batch, channels last.
 
     ``knows_channels`` is whether it can tell which axis is the channels', and ``channels_first`` which one that is.
@@ -63,7 +63,7 @@ Send = Callable[[int, Floats], Mapping[int, Floats]]
 """Run the model with the result of the layer of that number replaced; the features that each later layer then gets."""
 
 
-def flattenings(seen: Sequence[Seen], send: Send) -> dict[int, Flattening]:
+def flattenings(seen: Sequence[LayerShapes], send: Send) -> dict[int, Flattening]:
     """For each layer whose input features come from more than one axis: how they were flattened."""
     by_sender: dict[int, list[int]] = {}
     for i, layer in enumerate(seen):
@@ -83,7 +83,7 @@ def flattenings(seen: Sequence[Seen], send: Send) -> dict[int, Flattening]:
 Pass = Callable[[Floats], Mapping[int, Floats]]
 
 
-def _by_value(sender: Seen, send: Pass) -> dict[int, Flattening]:
+def _by_value(sender: LayerShapes, send: Pass) -> dict[int, Flattening]:
     """What arrives as it was sent."""
     arrived = [_positions(sender, axis, send) for axis in range(len(sender.gave))]
     found = {}
@@ -96,7 +96,7 @@ def _by_value(sender: Seen, send: Pass) -> dict[int, Flattening]:
     return {i: one for i, one in found.items() if one is not None}
 
 
-def _by_rank(sender: Seen, send: Pass) -> dict[int, Flattening]:
+def _by_rank(sender: LayerShapes, send: Pass) -> dict[int, Flattening]:
     """What arrives in the order in which it was sent."""
     arrived = []
     for axis, size in enumerate(sender.gave):
@@ -138,7 +138,7 @@ def _index(shape: tuple[int, ...], axis: int) -> Whole:
     return np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
 
-def _positions(sender: Seen, axis: int, send: Pass) -> dict[int, Floats]:
+def _positions(sender: LayerShapes, axis: int, send: Pass) -> dict[int, Floats]:
     """For each feature of each layer its position along an axis, or the mean of some.
 
     Args:
@@ -164,12 +164,12 @@ def _positions(sender: Seen, axis: int, send: Pass) -> dict[int, Floats]:
     return found
 
 
-def _is_next(seen: Sequence[Seen], sender: int, receiver: int) -> bool:
+def _is_next(seen: Sequence[LayerShapes], sender: int, receiver: int) -> bool:
     """Whether nothing lies between that has weights which mix features."""
     return all(layer.kind in ("", *THROUGH) for layer in seen[sender + 1 : receiver])
 
 
-def _assumed(seen: Sequence[Seen], sender: int, receiver: int) -> Flattening:
+def _assumed(seen: Sequence[LayerShapes], sender: int, receiver: int) -> Flattening:
     """The framework's own order where numbers did not come through."""
     shape = seen[sender].gave
     doubt = "the order of its input features was not found"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from xconv.models.field_report import LayerField, ReceptiveField, axes_of, largest
-from xconv.models.seen import Seen
+from xconv.models.seen import TensorField
 
 
 class Follower:
@@ -17,20 +17,20 @@ class Follower:
         seen: what it is of the input: itself.
     """
 
-    def __init__(self, x: Any, seen: Seen) -> None:
-        self.known: dict[int, Seen] = {}
+    def __init__(self, x: Any, seen: TensorField) -> None:
+        self.known: dict[int, TensorField] = {}
         self.kept: list[Any] = []  # alive, so that no number is used twice
         self.layers: list[LayerField] = []
         self.notes: dict[str, None] = {}
         self.nothing = seen.joined().fields
         self.put(x, seen)
 
-    def put(self, tensor: Any, seen: Seen) -> None:
+    def put(self, tensor: Any, seen: TensorField) -> None:
         """Keep what a tensor sees."""
         self.known[id(tensor)] = seen
         self.kept.append(tensor)
 
-    def find(self, value: object) -> Seen | None:
+    def find(self, value: object) -> TensorField | None:
         """What a tensor sees; None for what is none, or does not come from the input."""
         return self.known.get(id(value))
 

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from xconv.core.bounds import round_to
-from xconv.models.neutral import IDENTITY, ORDER, Layer, Numbers
+from xconv.models.neutral import IDENTITY, ORDER, NeutralLayer, Numbers
 from xconv.system.errors import ArgumentError, nearest
 
 OPERATION = "port_weights"
 
-Pair = tuple[Layer, Layer]
+Pair = tuple[NeutralLayer, NeutralLayer]
 """A layer of the source, and the one of the target that gets its weights."""
 
 
-def matched(source: Sequence[Layer], target: Sequence[Layer], names: Mapping[str, str] | None) -> list[Pair]:
+def matched(
+    source: Sequence[NeutralLayer], target: Sequence[NeutralLayer], names: Mapping[str, str] | None
+) -> list[Pair]:
     """The layers with weights of two models, by name or by their order.
 
     Raises:
@@ -35,14 +37,14 @@ def matched(source: Sequence[Layer], target: Sequence[Layer], names: Mapping[str
     return pairs
 
 
-def leaks(source: Sequence[Layer], target: Sequence[Layer]) -> list[Pair]:
+def leaks(source: Sequence[NeutralLayer], target: Sequence[NeutralLayer]) -> list[Pair]:
     """Layers without weights that have a setting, where both models have as many."""
     one, other = ([layer for layer in layers if _is_bare(layer)] for layers in (source, target))
     fits = len(one) == len(other) and all(a.kind == b.kind for a, b in zip(one, other, strict=True))
     return list(zip(one, other, strict=True)) if fits else []
 
 
-def misfit(source: Layer, target: Layer) -> ArgumentError | None:
+def misfit(source: NeutralLayer, target: NeutralLayer) -> ArgumentError | None:
     """Why the weights of one layer cannot be another one's: its kind, shapes or groups; None if they can."""
     for layer, argument in ((source, "source"), (target, "target")):
         if layer.kind == "unknown":
@@ -65,7 +67,7 @@ def misfit(source: Layer, target: Layer) -> ArgumentError | None:
     return None
 
 
-def fitted(source: Layer, target: Layer) -> dict[str, Numbers]:
+def fitted(source: NeutralLayer, target: NeutralLayer) -> dict[str, Numbers]:
     """The source's arrays as the target needs them.
 
     Raises:
@@ -92,7 +94,7 @@ def fitted(source: Layer, target: Layer) -> dict[str, Numbers]:
     return made
 
 
-def written(source: Layer, target: Layer) -> Layer:
+def written(source: NeutralLayer, target: NeutralLayer) -> NeutralLayer:
     """The target's layer as it will be, with the source's weights and the settings that belong to them."""
     settings = {name: source.options[name] for name in ("epsilon", "slope") if name in source.options}
     return replace(target, arrays=fitted(source, target), options={**target.options, **settings})
@@ -110,7 +112,7 @@ _WITH = {
 }
 
 
-def _in_order(source: Sequence[Layer], target: Sequence[Layer]) -> list[Pair]:
+def _in_order(source: Sequence[NeutralLayer], target: Sequence[NeutralLayer]) -> list[Pair]:
     """In the order in which they run; where that does not fit, in that in which they are registered."""
     ran = [[layer for layer in layers if not _is_bare(layer)] for layers in (source, target)]
     registered = [sorted(layers, key=lambda layer: layer.number) for layers in ran]
@@ -133,7 +135,7 @@ def _in_order(source: Sequence[Layer], target: Sequence[Layer]) -> list[Pair]:
     )
 
 
-def _named(layers: Sequence[Layer], path: Any, whose: str) -> Layer:
+def _named(layers: Sequence[NeutralLayer], path: Any, whose: str) -> NeutralLayer:
     by_path = {layer.path: layer for layer in layers}
     if path not in by_path:
         known = nearest(str(path), by_path) or f"its layers with weights are {', '.join(map(repr, by_path))}"
@@ -141,16 +143,16 @@ def _named(layers: Sequence[Layer], path: Any, whose: str) -> Layer:
     return by_path[path]
 
 
-def _is_bare(layer: Layer) -> bool:
+def _is_bare(layer: NeutralLayer) -> bool:
     return not layer.arrays and layer.kind != "unknown"
 
 
-def _what(layer: Layer) -> str:
+def _what(layer: NeutralLayer) -> str:
     shapes = ", ".join(f"{name} {array.shape}" for name, array in layer.arrays.items())
     return f"{layer} with {shapes}"
 
 
-def _how_to_fit(source: Layer, target: Layer, name: str) -> str:
+def _how_to_fit(source: NeutralLayer, target: NeutralLayer, name: str) -> str:
     if source.kind == "dense" and name == "kernel" and source.arrays[name].shape[1] == target.arrays[name].shape[1]:
         seen = [str(layer.flattened or layer.arrays[name].shape[:1]) for layer in (source, target)]
         return f"the features come from {seen[0]} in the source and from {seen[1]} in the target: is the input as long?"
@@ -159,7 +161,7 @@ def _how_to_fit(source: Layer, target: Layer, name: str) -> str:
     return "build it with the sizes of the source; if it is another layer's partner, pair them by names="
 
 
-def _alpha(source: Layer, target: Layer, array: Numbers, shape: tuple[int, ...]) -> Numbers:
+def _alpha(source: NeutralLayer, target: NeutralLayer, array: Numbers, shape: tuple[int, ...]) -> Numbers:
     """A PReLU's slopes: what is shared on one side is repeated on the other, or all the same there."""
     rank = max(array.ndim, len(shape))
     one, other = ((1,) * (rank - len(sizes)) + sizes for sizes in (array.shape, shape))

@@ -42,7 +42,7 @@ ORDER = {
 
 
 @dataclass(frozen=True)
-class Layer:
+class NeutralLayer:
     """A layer with weights, in neutral form.
 
     ``path`` names it in its model and ``layer`` is its class. ``axes`` and ``shape`` are of its own first array, for
@@ -79,7 +79,7 @@ class Reading:
     integers that the input may be, None for floats. ``dtype`` is float64 if any of its numbers is.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[NeutralLayer, ...]
     channels_last: bool | None = None
     vocabulary: int | None = None
     dtype: str = "float32"

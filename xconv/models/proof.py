@@ -94,8 +94,8 @@ def prove(
         up, down = (moved(signals, np.random.default_rng(seed), sign) for sign in (1, -1))
         for side, program in zip(runs, (original, converted), strict=True):
             side.append((list(program(up)), list(program(down))))
-    found = [_Found.of(i, wanted, got, runs) for i, (wanted, got) in enumerate(zip(*both, strict=True))]
-    error, tolerance, spread = (max((getattr(one, name) for one in found), default=0.0) for name in _Found._fields[:3])
+    found = [_OutputProof.of(i, wanted, got, runs) for i, (wanted, got) in enumerate(zip(*both, strict=True))]
+    error, tolerance, spread = (max((getattr(one, name) for one in found), default=0.0) for name in _OutputProof._fields[:3])
     verdict: Literal["agree", "differ", "heuristic", "proves nothing"] = "agree"
     if heuristics:
         verdict = "heuristic"
@@ -106,7 +106,7 @@ def prove(
     return Proof(verdict, error, tolerance, spread, tuple(conditions), detail)
 
 
-class _Found(NamedTuple):
+class _OutputProof(NamedTuple):
     """What was found for one output."""
 
     error: float
@@ -121,7 +121,7 @@ class _Found(NamedTuple):
         wanted: npt.NDArray[Any],
         got: npt.NDArray[Any],
         runs: Sequence[Sequence[tuple[Arrays, Arrays]]],
-    ) -> _Found:
+    ) -> _OutputProof:
         """Compare one output of both programs.
 
         Args:

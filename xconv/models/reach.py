@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from xconv.models.conversion import Axis, ReceptiveField
+from xconv.models.conversion import Axis, LargestReceptiveField
 
 Three: TypeAlias = "tuple[float, float, float]"
 Pair: TypeAlias = "tuple[float, float]"
@@ -45,7 +45,7 @@ class Reach:
         jumps = [max(along) for along in zip(*(one.jumps for one in each), strict=True)]
         return Reach((fields[0], fields[1], fields[2]), (jumps[0], jumps[1], jumps[2]))
 
-    def receptive_field(self, axis: Axis) -> ReceptiveField:
+    def receptive_field(self, axis: Axis) -> LargestReceptiveField:
         """For a report, of a network whose axis disappears."""
         gone, kept, new = map(int, self.fields)
-        return ReceptiveField((gone, kept) if axis == "height" else (kept, gone), new)
+        return LargestReceptiveField((gone, kept) if axis == "height" else (kept, gone), new)

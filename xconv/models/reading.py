@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from xconv.models.flattening import THROUGH, Flattening, Seen, flattenings
-from xconv.models.neutral import Layer, Numbers, Reading
+from xconv.models.flattening import THROUGH, Flattening, LayerShapes, flattenings
+from xconv.models.neutral import NeutralLayer, Numbers, Reading
 
-Make = Callable[[int, Seen | None, Flattening | None], Layer]
+Make = Callable[[int, LayerShapes | None, Flattening | None], NeutralLayer]
 """The layer of a number in neutral form, with how it ran and what its features were flattened from."""
 
 
-class Run(Protocol):
+class WatchedModel(Protocol):
     """A model that is run on zeros while its layers are watched."""
 
-    def watched(self) -> Sequence[tuple[Any, Seen]]:
+    def watched(self) -> Sequence[tuple[Any, LayerShapes]]:
         """The layers without parts in the order in which they run."""
 
     def sent(self, sender: int, values: Numbers) -> Mapping[int, Numbers]:
@@ -24,8 +24,8 @@ class Run(Protocol):
 
 
 def as_run(
-    owners: Sequence[Any], run: Run, make: Make, shape: tuple[int, ...]
-) -> tuple[tuple[Layer, ...], bool | None]:
+    owners: Sequence[Any], run: WatchedModel, make: Make, shape: tuple[int, ...]
+) -> tuple[tuple[NeutralLayer, ...], bool | None]:
     """The layers in the order of their first run, and whether the model's first input, of a shape, is channels last.
 
     ``owners`` are the framework's layers that hold the weights, as they are registered; what did not run comes last.
@@ -48,7 +48,7 @@ def as_run(
 def read(
     owners: Sequence[Any],
     shapes: Sequence[tuple[int, ...]] | None,
-    run: Callable[[Sequence[tuple[int, ...]]], Run],
+    run: Callable[[Sequence[tuple[int, ...]]], WatchedModel],
     make: Make,
     vocabulary: int | None,
     dtype: str,
@@ -103,7 +103,7 @@ def channels_last(shape: tuple[int, ...], first: bool) -> tuple[int, ...]:
     return (*shape[1:], shape[0]) if first and shape else shape
 
 
-def as_registered(count: int, make: Make) -> tuple[Layer, ...]:
+def as_registered(count: int, make: Make) -> tuple[NeutralLayer, ...]:
     """The layers of a model that was not run."""
     layers = [make(number, None, None) for number in range(count)]
     doubt = "its features may be flattened from the convolutions before it, in the framework's own order"
@@ -115,7 +115,7 @@ def as_registered(count: int, make: Make) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _channels_last(seen: Sequence[Seen], shape: tuple[int, ...]) -> bool | None:
+def _channels_last(seen: Sequence[LayerShapes], shape: tuple[int, ...]) -> bool | None:
     """How the input lies, by what the first layer that knows channels gets of it."""
     first = next((one for one in seen if one.knows_channels), None)
     if first is None or len(shape) < 2:

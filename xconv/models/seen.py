@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from xconv.models.fields import Field, Taps, one
+from xconv.models.fields import Field, WindowTaps, one
 
 Factor: TypeAlias = tuple[int | None, int]
 """A part of a dimension: the spatial axis of the input that it carries, or None, and its size."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class TensorField:
     """A tensor's dimensions as products of factors, and the field along each spatial axis of the input.
 
     An axis that no dimension carries any more has a field that all elements share.
@@ -24,14 +24,14 @@ class Seen:
     fields: tuple[Field, ...]
 
     @staticmethod
-    def of_input(shape: Sequence[int], spatial: Sequence[int]) -> Seen:
+    def of_input(shape: Sequence[int], spatial: Sequence[int]) -> TensorField:
         """The input itself.
 
-        >>> Seen.of_input((2, 3, 100), [2]).dims
+        >>> TensorField.of_input((2, 3, 100), [2]).dims
         (((None, 2),), ((None, 3),), ((0, 100),))
         """
         dims = tuple(((spatial.index(dim) if dim in spatial else None, size),) for dim, size in enumerate(shape))
-        return Seen(dims, tuple(Field() for _ in spatial))
+        return TensorField(dims, tuple(Field() for _ in spatial))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -43,7 +43,7 @@ class Seen:
         factors = [factor for factor in self.dims[dim] if factor[1] != 1 or factor[0] is not None]
         return factors[0][0] if len(factors) == 1 else None
 
-    def slid(self, taps: Mapping[int, Taps], shape: Sequence[int]) -> Seen:
+    def slid(self, taps: Mapping[int, WindowTaps], shape: Sequence[int]) -> TensorField:
         """After windows along some dimensions, in a shape of as many dimensions."""
         mixed = self.joined(dim for dim in taps if self.axis(dim) is None)
         fields = list(mixed.fields)
@@ -53,7 +53,7 @@ class Seen:
                 fields[axis] = fields[axis].through(each)
         return replace(mixed, fields=tuple(fields)).sized(shape)
 
-    def sized(self, shape: Sequence[int]) -> Seen:
+    def sized(self, shape: Sequence[int]) -> TensorField:
         """With other sizes of the same dimensions; a product of several factors that changes carries none of them."""
         dims = list(self.dims)
         joined = self
@@ -64,9 +64,9 @@ class Seen:
             if axis is None:
                 joined = joined.joined([dim])
             dims[dim] = ((axis, size),)
-        return Seen(tuple(dims), joined.fields)
+        return TensorField(tuple(dims), joined.fields)
 
-    def joined(self, dims: Iterable[int] | None = None) -> Seen:
+    def joined(self, dims: Iterable[int] | None = None) -> TensorField:
         """After what mixes all positions of some dimensions, or of all of them."""
         fields = list(self.fields)
         for dim in range(len(self.dims)) if dims is None else dims:
@@ -75,29 +75,29 @@ class Seen:
                     fields[axis] = fields[axis].all_of(size)
         return replace(self, fields=tuple(fields))
 
-    def arranged(self, sources: Sequence[int | None]) -> Seen:
+    def arranged(self, sources: Sequence[int | None]) -> TensorField:
         """With other dimensions: for each the one that it was, or None for a new one of size 1; others are joined."""
         left_out = [dim for dim in range(len(self.dims)) if dim not in sources]
         dims = tuple(((None, 1),) if source is None else self.dims[source] for source in sources)
-        return Seen(dims, self.joined(left_out).fields)
+        return TensorField(dims, self.joined(left_out).fields)
 
-    def reduced(self, dims: Iterable[int] | None, rank: int) -> Seen:
+    def reduced(self, dims: Iterable[int] | None, rank: int) -> TensorField:
         """After a reduction over some dimensions, or all, kept as ones or left out."""
         over = {dim % len(self.dims) for dim in (range(len(self.dims)) if dims is None else dims)}
         kept: list[int | None] = [None if dim in over else dim for dim in range(len(self.dims))]
         return self.arranged(kept if rank == len(self.dims) else [dim for dim in kept if dim is not None])
 
-    def taken(self, dim: int, position: int) -> Seen:
+    def taken(self, dim: int, position: int) -> TensorField:
         """One position of a dimension, which is left out."""
         dim %= len(self.dims)
         size = self.shape[dim]
         alone = self.slid({dim: one(position % size)}, [1 if d == dim else s for d, s in enumerate(self.shape)])
         return alone.arranged([d for d in range(len(self.dims)) if d != dim])
 
-    def reshaped(self, shape: Sequence[int]) -> Seen:
+    def reshaped(self, shape: Sequence[int]) -> TensorField:
         """In another shape. A dimension may become a factor of one, and again one; an axis that is cut is joined.
 
-        >>> signal = Seen.of_input((2, 5, 3), [1])
+        >>> signal = TensorField.of_input((2, 5, 3), [1])
         >>> signal.reshaped((10, 3)).reshaped((2, 5, 3)) == signal
         True
         """
@@ -118,16 +118,16 @@ class Seen:
                         axis = None
                     part = math.gcd(need, size)
                     if part == 1:  # sizes that share no factor are cut across: nothing is kept
-                        return Seen(tuple(((None, each),) for each in shape), self.joined().fields)
+                        return TensorField(tuple(((None, each),) for each in shape), self.joined().fields)
                     left.append((None, size // part))
                     size = part
                 dim.append((axis, size))
                 need //= size
             dims.append(tuple(dim) or ((None, 1),))
-        return Seen(tuple(dims), tuple(fields))
+        return TensorField(tuple(dims), tuple(fields))
 
 
-def together(parts: Sequence[Seen], shape: Sequence[int]) -> Seen:
+def together(parts: Sequence[TensorField], shape: Sequence[int]) -> TensorField:
     """What is made of several tensors position by position, or of their concatenation along another dimension.
 
     They are aligned from the last dimension on. One of size 1 is the same at all positions.
@@ -154,10 +154,10 @@ def together(parts: Sequence[Seen], shape: Sequence[int]) -> Seen:
     for part in aligned[1:]:
         for axis, field in enumerate(part.fields):
             fields[axis] = fields[axis].beside(field, lengths.get(axis, 1))
-    return Seen(tuple(dims), tuple(fields))
+    return TensorField(tuple(dims), tuple(fields))
 
 
-def concatenated(parts: Sequence[Seen], dim: int, shape: Sequence[int]) -> Seen:
+def concatenated(parts: Sequence[TensorField], dim: int, shape: Sequence[int]) -> TensorField:
     """What several tensors give that are joined along a dimension: an axis of the input that it carries is mixed."""
     if any(part.axis(dim) is not None for part in parts):
         parts = [part.joined([dim]) for part in parts]
@@ -165,7 +165,7 @@ def concatenated(parts: Sequence[Seen], dim: int, shape: Sequence[int]) -> Seen:
     return together(grown, shape)
 
 
-def everything(parts: Sequence[Seen], shape: Sequence[int]) -> Seen:
+def everything(parts: Sequence[TensorField], shape: Sequence[int]) -> TensorField:
     """What all positions of some tensors reach, in any shape."""
     shared = together([part.joined().arranged([]) for part in parts], ())
     return shared.arranged([None] * len(shape)).sized(tuple(shape))

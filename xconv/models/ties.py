@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv.core.reference import Floats
-from xconv.testing import Row
+from xconv.testing import ComparedArray
 from xconv.testing.tolerance import RUNS, factor, moved
 
 Arrays = Sequence[npt.NDArray[Any]]
 Side = Callable[..., dict[str, npt.NDArray[Any]]]
 
 
-def decided_anew(rows: Sequence[Row], sides: Sequence[Side], inputs: Arrays, seed: int) -> list[Row]:
+def decided_anew(rows: Sequence[ComparedArray], sides: Sequence[Side], inputs: Arrays, seed: int) -> list[ComparedArray]:
     """The rows, with those judged again in which float32 is further from float64 than pairs of runs explain.
 
     ``sides`` are f and g; rows are called "name, f in float32".
@@ -41,7 +41,7 @@ def decided_anew(rows: Sequence[Row], sides: Sequence[Side], inputs: Arrays, see
     return found
 
 
-def _judged(side: Side, inputs: Arrays, rows: dict[str, Row], seed: int) -> Iterator[tuple[str, Row]]:
+def _judged(side: Side, inputs: Arrays, rows: dict[str, ComparedArray], seed: int) -> Iterator[tuple[str, ComparedArray]]:
     """Judge the rows of one side by the root mean square of runs on moved inputs.
 
     Args:
@@ -69,7 +69,7 @@ def _judged(side: Side, inputs: Arrays, rows: dict[str, Row], seed: int) -> Iter
         if (apart <= bound).all():
             detail = "float32 decides a tie (relu, maximum) otherwise than float64, as runs on moved numbers do"
             ratio = float(apart[place] / bound[place])
-            yield name, Row(row.array, "within bound", float(apart.max()), float(bound[place]), ratio, place, detail)
+            yield name, ComparedArray(row.array, "within bound", float(apart.max()), float(bound[place]), ratio, place, detail)
         else:
             more = "single runs on moved numbers do not explain it either"
             yield name, replace(row, detail=f"{row.detail}; {more}")

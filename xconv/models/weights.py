@@ -17,7 +17,7 @@ from tabulate import tabulate
 from xconv.models import windows
 from xconv.models.calls import backend_of
 from xconv.models.matching import OPERATION, Pair, leaks, matched, written
-from xconv.models.neutral import Layer, Reading
+from xconv.models.neutral import NeutralLayer, Reading
 from xconv.system.errors import ArgumentError
 
 BATCH = 3
@@ -27,7 +27,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Row:
+class PortedLayer:
     """A layer of the source and the one of the target that has its weights now.
 
     ``transposition`` says how the axes of its first array lie on both sides, ``shapes`` is its shape there.
@@ -45,7 +45,7 @@ class Row:
 class Port:
     """What was ported. Prints as a table; ``parity`` is the comparison of both models afterwards, if there was one."""
 
-    rows: list[Row]
+    rows: list[PortedLayer]
     notes: list[str] = field(default_factory=list)
     parity: Any = field(default=None, repr=False)
 
@@ -211,7 +211,7 @@ def _read(
     raise ArgumentError(OPERATION, "input_shape", "; ".join(failed), "sizes that both models can be run on")
 
 
-def _row(pair: Pair, crosses: bool) -> Row:
+def _row(pair: Pair, crosses: bool) -> PortedLayer:
     source, target = pair
     doubts = [f"{name}: {layer.doubt}" for name, layer in (("source", source), ("target", target)) if layer.doubt]
     whence = [[size for size in layer.flattened or () if size > 1] for layer in pair]
@@ -226,10 +226,10 @@ def _row(pair: Pair, crosses: bool) -> Row:
     axes = source.axes if source.axes == target.axes else f"{source.axes} -> {target.axes}"
     remarks = [windows.check(source, target), *_remarks(source, target), *(doubts if crosses else ())]
     remark = "; ".join(one for one in remarks if one)
-    return Row(source.path, target.path, source.kind, axes, (source.shape, target.shape), remark)
+    return PortedLayer(source.path, target.path, source.kind, axes, (source.shape, target.shape), remark)
 
 
-def _remarks(source: Layer, target: Layer) -> list[str]:
+def _remarks(source: NeutralLayer, target: NeutralLayer) -> list[str]:
     """What else the target gets, or keeps."""
     found = []
     for name in ("epsilon", "slope"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from xconv.core.problem import resolve_padding
 from xconv.models.matching import OPERATION
-from xconv.models.neutral import Layer
+from xconv.models.neutral import NeutralLayer
 from xconv.system.errors import ArgumentError
 
 _ANY = 2**20
@@ -15,7 +15,7 @@ _ANY = 2**20
 _STEPS = ("stride", "dilation", "groups", "padding_mode")
 
 
-def check(source: Layer, target: Layer) -> str:
+def check(source: NeutralLayer, target: NeutralLayer) -> str:
     """A remark on what holds at this length only, or nothing.
 
     Raises:
@@ -32,7 +32,7 @@ def check(source: Layer, target: Layer) -> str:
     return _transposed(source, target) if source.kind == "conv_transpose" else ""
 
 
-def pads(layer: Layer, axis: int, length: int) -> tuple[int, int]:
+def pads(layer: NeutralLayer, axis: int, length: int) -> tuple[int, int]:
     """What a convolution pads an axis of some length with, as (low, high)."""
     padding = layer.options["padding"]
     low, high = resolve_padding(
@@ -46,7 +46,7 @@ def pads(layer: Layer, axis: int, length: int) -> tuple[int, int]:
     return low, high
 
 
-def _conv(source: Layer, target: Layer) -> str:
+def _conv(source: NeutralLayer, target: NeutralLayer) -> str:
     remarks = []
     for axis, stride in enumerate(source.options["stride"]):
         if source.given is None or target.given is None:
@@ -75,7 +75,7 @@ def _conv(source: Layer, target: Layer) -> str:
     return "; ".join(dict.fromkeys(remarks))
 
 
-def _only_here(source: Layer, target: Layer, axis: int, length: int, stride: int) -> list[str]:
+def _only_here(source: NeutralLayer, target: NeutralLayer, axis: int, length: int, stride: int) -> list[str]:
     """Pads that are the same now and would differ at the next lengths."""
     wrong = [n for n in range(length, length + stride) if pads(source, axis, n)[0] != pads(target, axis, n)[0]]
     if source.given != target.given or not wrong:
@@ -86,7 +86,7 @@ def _only_here(source: Layer, target: Layer, axis: int, length: int, stride: int
     return [f"right at length {length}; at {wrong[0]} 'same' would pad {there}, not {here}"]
 
 
-def _transposed(source: Layer, target: Layer) -> str:
+def _transposed(source: NeutralLayer, target: NeutralLayer) -> str:
     if source.given is None or target.given is None or source.gave is None or target.gave is None:
         return "what it crops was not compared: that takes input_shape"
     remarks = []
@@ -106,7 +106,7 @@ def _transposed(source: Layer, target: Layer) -> str:
     return "; ".join(remarks)
 
 
-def _how_to_pad(source: Layer, needed: tuple[int, int], stride: int) -> str:
+def _how_to_pad(source: NeutralLayer, needed: tuple[int, int], stride: int) -> str:
     padding, rank = source.options["padding"], len(source.options["stride"])
     why = "with a stride the pads of 'same' depend on the length; " if stride > 1 and padding == "same" else ""
     how = f" (F.pad(x, {needed}), ZeroPadding1D({needed}))" if rank == 1 else f" by {needed} along this axis"
@@ -114,7 +114,7 @@ def _how_to_pad(source: Layer, needed: tuple[int, int], stride: int) -> str:
     return f"{why}pad the input of a layer without padding{how}{by}"
 
 
-def _written(*layers: Layer) -> list[Any]:
+def _written(*layers: NeutralLayer) -> list[Any]:
     return [layer.options["padding"] for layer in layers]
 
 

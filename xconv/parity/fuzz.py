@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from xconv.parity.subjects import Subject
+from xconv.parity.subjects import CheckedBackend
 from xconv.parity.task import Row, Task
 from xconv.system.errors import ArgumentError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xconv.parity.counter import Counter
 
 
-class _Found(Exception):  # noqa: N818 - it is no error of ours: hypothesis shrinks what raises it
+class _TaskFailedError(Exception):
     """A drawn task has a finding."""
 
 
@@ -32,7 +32,7 @@ def check_available() -> None:
 
 
 def fuzzed(
-    subject: Subject, many: int, seed: int, dtypes: Sequence[str], directions: Sequence[str], counter: Counter
+    subject: CheckedBackend, many: int, seed: int, dtypes: Sequence[str], directions: Sequence[str], counter: Counter
 ) -> list[Row]:
     """The rows of as many drawn tasks as were asked for; after one with a finding, those of the smallest that has one.
 
@@ -78,11 +78,11 @@ def fuzzed(
             counter.add(1)
         if any(row.is_wrong for row in found):
             smallest = found
-            raise _Found
+            raise _TaskFailedError
 
     try:
         agrees()
-    except (_Found, Flaky):  # the second: what failed did not fail again, which is a finding too
+    except (_TaskFailedError, Flaky):  # the second: what failed did not fail again, which is a finding too
         name = f"{rows[-1].case}, shrunk"
         kept = [row for row in rows if row.case != rows[-1].case]  # told as the smallest instead
         return [*kept, *(replace(row, case=name) for row in smallest)]

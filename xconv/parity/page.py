@@ -16,7 +16,7 @@ STEPS = (0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
-class Cell:
+class PageCell:
     """A case under one setting: the worst of its rows, and the worst of each formulation."""
 
     css: str
@@ -68,7 +68,7 @@ def to_html(report: ParityReport) -> str:
     )
 
 
-def cell(rows: Sequence[Row]) -> Cell:
+def cell(rows: Sequence[Row]) -> PageCell:
     """What a cell shows: the worst verdict, or the largest ratio to the bound.
 
     >>> row = Row("a", "torch", "cpu", "float32", "eager", "auto", "normal", "y", "within bound", 1e-7, 0.4)
@@ -81,13 +81,13 @@ def cell(rows: Sequence[Row]) -> Cell:
     worst = ranked[0]
     if worst.is_wrong:
         css, text = ("mistrusted", "?") if worst.verdict == "mistrusted" else ("wrong", _number(worst.ratio))
-        return Cell(css, "error" if worst.verdict == "error" else text, kept)
+        return PageCell(css, "error" if worst.verdict == "error" else text, kept)
     if not worst.ok:
-        return Cell("unsupported", "-", kept)
+        return PageCell("unsupported", "-", kept)
     if worst.ratio == 0:
-        return Cell("exact", "=", kept)
+        return PageCell("exact", "=", kept)
     step = next((number for number, limit in enumerate(STEPS) if worst.ratio <= limit), len(STEPS) - 1)
-    return Cell(f"r{step}", f"{worst.ratio:.2f}", kept)
+    return PageCell(f"r{step}", f"{worst.ratio:.2f}", kept)
 
 
 def _worst_first(found: tuple[str, dict[tuple[str, ...], list[Row]]]) -> tuple[bool, float, str]:

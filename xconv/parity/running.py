@@ -14,7 +14,7 @@ from xconv.parity.cases import cases as cases_of
 from xconv.parity.counter import Counter
 from xconv.parity.fuzz import check_available, fuzzed
 from xconv.parity.report import ParityReport
-from xconv.parity.subjects import Apart, Here, Subject
+from xconv.parity.subjects import BackendInChildProcess, BackendInThisProcess, CheckedBackend
 from xconv.parity.task import Row, Task
 from xconv.system.errors import ArgumentError
 from xconv.system.waiting import results
@@ -122,13 +122,13 @@ def run(
             subject.close()
 
 
-def _start(names: Sequence[str | Backend], limit_s: float) -> list[Subject]:
+def _start(names: Sequence[str | Backend], limit_s: float) -> list[CheckedBackend]:
     """All backends, started at the same time; if one fails, the others are ended."""
 
-    def start(name: str | Backend) -> Subject:
-        return Here(name) if isinstance(name, Backend) else Apart(name, limit_s)
+    def start(name: str | Backend) -> CheckedBackend:
+        return BackendInThisProcess(name) if isinstance(name, Backend) else BackendInChildProcess(name, limit_s)
 
-    subjects: list[Subject] = []
+    subjects: list[CheckedBackend] = []
     with ThreadPoolExecutor(max(len(names), 1)) as pool:
         started = [pool.submit(start, name) for name in names]
     try:
@@ -143,7 +143,7 @@ def _start(names: Sequence[str | Backend], limit_s: float) -> list[Subject]:
 
 
 def _tasks(
-    subject: Subject,
+    subject: CheckedBackend,
     cases: Sequence[Case],
     devices: Sequence[str] | None,
     dtypes: Sequence[str],

@@ -18,7 +18,7 @@ TASKS = 3000
 """Tasks after which a process is replaced: what a compiler keeps of each shape has no end (JAX: 5 GB after 11,000)."""
 
 
-class Subject(Protocol):
+class CheckedBackend(Protocol):
     """A backend that performs tasks."""
 
     name: str
@@ -34,7 +34,7 @@ class Subject(Protocol):
         """End what was started."""
 
 
-class Here:
+class BackendInThisProcess:
     """A backend of this process. What it raises is a row; what aborts it ends everything."""
 
     def __init__(self, backend: Backend) -> None:
@@ -51,7 +51,7 @@ class Here:
         """Nothing was started."""
 
 
-class Apart:
+class BackendInChildProcess:
     """A backend in a process of its own, which is started again when it was lost.
 
     Raises:

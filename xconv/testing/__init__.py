@@ -10,6 +10,16 @@ True
 from xconv.testing.callables import On, on
 from xconv.testing.conform import Conformance, conformance
 from xconv.testing.parity import assert_parity, compare
-from xconv.testing.report import Parity, ParityError, Row
+from xconv.testing.report import ComparedArray, Parity, ParityError
 
-__all__ = ["Conformance", "On", "Parity", "ParityError", "Row", "assert_parity", "compare", "conformance", "on"]
+__all__ = [
+    "ComparedArray",
+    "Conformance",
+    "On",
+    "Parity",
+    "ParityError",
+    "assert_parity",
+    "compare",
+    "conformance",
+    "on",
+]

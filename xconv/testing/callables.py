@@ -11,7 +11,7 @@ import numpy as np
 from xconv.system.errors import ArgumentError, nearest
 from xconv.testing.closures import rebuilt
 from xconv.testing.detect import FRAMEWORKS, check_installed, framework_of
-from xconv.testing.frameworks import Array, CannotError, Change, Framework
+from xconv.testing.frameworks import Array, Change, FrameworkAdapter, UnsupportedCallableError
 from xconv.testing.loading import get_framework
 from xconv.testing.tolerance import moved
 
@@ -69,7 +69,7 @@ class Variant:
 PLAIN = Variant()
 
 
-class Subject:
+class FrameworkCallable:
     """A callable of some framework."""
 
     def __init__(self, argument: str, given: Any, training: bool = False) -> None:
@@ -77,7 +77,7 @@ class Subject:
         name = given.framework if isinstance(given, On) else framework_of(argument, given)
         check_installed(argument, name)
         self.function = given.function if isinstance(given, On) else given
-        self.framework: Framework = get_framework(name)
+        self.framework: FrameworkAdapter = get_framework(name)
         self.training = training
         self.notes: list[str] = []
         self._compiled: dict[int, Any] = {}
@@ -95,7 +95,7 @@ class Subject:
         """Named results; with cotangents "gradient for input i" too.
 
         Raises:
-            CannotError: it cannot be run in this way.
+            UnsupportedCallableError: it cannot be run in this way.
             Exception: whatever the callable raises.
         """
         change = changes(variant)
@@ -128,7 +128,7 @@ class Subject:
 
         try:
             return rebuilt(self.function, converted, lambda _: None)
-        except CannotError as error:
+        except UnsupportedCallableError as error:
             if variant.wide or self.training:
                 raise
             self.notes.append(f"{self.argument}: its parameters were not moved ({error})")

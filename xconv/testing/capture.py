@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from xconv.testing.callables import PLAIN, On, Subject, Variant, changes
-from xconv.testing.frameworks import Array, CannotError
+from xconv.testing.callables import PLAIN, FrameworkCallable, On, Variant, changes
+from xconv.testing.frameworks import Array, UnsupportedCallableError
 
 KINDS = (
     ("transpose", "conv", "conv_transpose"),
@@ -74,7 +74,7 @@ def kind_of(layer: Any) -> str:
     return "activation" if any(word in name for word in ACTIVATIONS) else name
 
 
-def is_model(subject: Subject) -> bool:
+def is_model(subject: FrameworkCallable) -> bool:
     """Whether it is a torch module or a Keras model with layers that can be watched."""
     if subject.framework.name == "torch":
         import torch
@@ -90,7 +90,7 @@ def is_model(subject: Subject) -> bool:
 class Watch:
     """A model whose leaf layers are seen."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: FrameworkCallable) -> None:
         self._subject = subject
         self._by_torch = subject.framework.name == "torch"
 
@@ -99,7 +99,7 @@ class Watch:
         found: list[Record] = []
         change = changes(variant)
         model = self._subject.function
-        with suppress(CannotError):
+        with suppress(UnsupportedCallableError):
             model = self._subject.framework.converted(model, change, wide=False)
         with (_torch_watched if self._by_torch else _keras_watched)(model, found):
             self._subject.framework.run(model, [change(array) for array in inputs], self._subject.training)

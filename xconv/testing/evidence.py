@@ -9,8 +9,8 @@ import numpy as np
 
 from xconv.core.bounds import UNIT_ROUNDOFF
 from xconv.core.reference import Floats
-from xconv.testing.callables import PLAIN, Subject, Variant
-from xconv.testing.frameworks import Array, CannotError
+from xconv.testing.callables import PLAIN, FrameworkCallable, Variant
+from xconv.testing.frameworks import Array, UnsupportedCallableError
 from xconv.testing.layout import Layouts
 from xconv.testing.memory import poisoned
 from xconv.testing.tolerance import deviation
@@ -57,7 +57,7 @@ class Evidence:
 class Side:
     """A callable, what it is given, and how its arrays are brought to f's layout."""
 
-    subject: Subject
+    subject: FrameworkCallable
     inputs: Sequence[Array]
     cotangents: Mapping[str, Array] | None
     back: Callable[[str, Array], Array]
@@ -69,7 +69,10 @@ class Side:
 
 
 def both_sides(
-    subjects: tuple[Subject, Subject], arrays: list[Array], both: Layouts, cotangents: Mapping[str, Array] | None
+    subjects: tuple[FrameworkCallable, FrameworkCallable],
+    arrays: list[Array],
+    both: Layouts,
+    cotangents: Mapping[str, Array] | None,
 ) -> tuple[Side, Side]:
     """f's side, and g's with the same arrays in its layout."""
 
@@ -115,17 +118,19 @@ def pair(side: Side, variant: Variant) -> tuple[Named, Named]:
 
 def _wide(side: Side, floats: list[str], plain: Named, moved: Named, seed: int) -> Named:
     if not side.subject.framework.has_float64:
-        raise CannotError(f"the types of a model of {side.subject.framework.name} are fixed")
+        raise UnsupportedCallableError(f"the types of a model of {side.subject.framework.name} are fixed")
     wide = side.run(Variant(wide=True))
     for name in floats:
         if wide[name].dtype != np.float64:
-            raise CannotError(f"given float64, its {name} is {wide[name].dtype}")
+            raise UnsupportedCallableError(f"given float64, its {name} is {wide[name].dtype}")
     # What rounds to float32 somewhere inside answers to hardly any change that float32 does not see.
     below = side.run(Variant(wide=True, move="below", seed=seed))
     for name in floats:
         answers = np.count_nonzero(moved[name] != plain[name])
         if np.count_nonzero(below[name] != wide[name]) < answers / 2:
-            raise CannotError(f"given float64, it rounds to float32 inside: its {name} does not see a change of 2^-30")
+            raise UnsupportedCallableError(
+                f"given float64, it rounds to float32 inside: its {name} does not see a change of 2^-30"
+            )
     return wide
 
 
@@ -159,4 +164,6 @@ def _apart(one: Array, other: Array) -> float:
 
 def _short(error: Exception) -> str:
     text = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
-    return text if isinstance(error, CannotError) else f"in float64 it raises {type(error).__name__}: {text}"
+    return (
+        text if isinstance(error, UnsupportedCallableError) else f"in float64 it raises {type(error).__name__}: {text}"
+    )

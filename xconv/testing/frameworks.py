@@ -15,11 +15,11 @@ Change: TypeAlias = Callable[[Array], Array]
 """What is done to the numbers of a parameter."""
 
 
-class CannotError(Exception):
+class UnsupportedCallableError(Exception):
     """What a callable cannot do here; the text says why."""
 
 
-class Framework(ABC):
+class FrameworkAdapter(ABC):
     """One framework. Nothing here keeps anything of the callables but copies of Keras layers."""
 
     name: str
@@ -39,7 +39,7 @@ class Framework(ABC):
     ) -> tuple[list[tuple[str, Array]], list[Array | None]]:
         """Its results, and for each input the gradient of their products with cotangents (None for integers)."""
         del f, inputs, cotangents, training
-        raise CannotError(f"{self.name} has no gradients")
+        raise UnsupportedCallableError(f"{self.name} has no gradients")
 
     def converted(self, value: Any, change: Change, wide: bool) -> Any:
         """A copy of what :meth:`owns` says yes to, its floats changed; with ``wide`` it computes in float64."""
@@ -69,7 +69,7 @@ class Framework(ABC):
         return {}
 
 
-class NumPy(Framework):
+class NumPy(FrameworkAdapter):
     """Functions of NumPy arrays."""
 
     name = "numpy"

@@ -12,10 +12,10 @@ from xconv.core.problem import resolve_padding
 from xconv.testing.capture import Record
 from xconv.testing.explain import explained
 from xconv.testing.frameworks import Array
-from xconv.testing.report import Row
+from xconv.testing.report import ComparedArray
 
 
-def hints(a: Record, b: Record, order: tuple[int, ...], unordered: Callable[[], Row | None]) -> list[str]:
+def hints(a: Record, b: Record, order: tuple[int, ...], unordered: Callable[[], ComparedArray | None]) -> list[str]:
     """Why two layers differ, as far as their settings and weights say.
 
     ``order`` is how g's side flattens its features in f's, and ``unordered`` compares both on f's order.

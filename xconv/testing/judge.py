@@ -12,7 +12,7 @@ from xconv.parity.comparison import compare as within
 from xconv.testing.evidence import Evidence
 from xconv.testing.explain import explained
 from xconv.testing.frameworks import Array
-from xconv.testing.report import Row
+from xconv.testing.report import ComparedArray
 from xconv.testing.tolerance import factor, measured, underflow
 
 BOTH = "both sides in float64: their rounding errors there, and those of float32 in proportion to the unit roundoff"
@@ -23,11 +23,13 @@ MOST = 0.95
 """From this share of equal elements on, an array says too little to be trusted: a policy, not a bound."""
 
 
-def judge(f: Evidence, g: Evidence, name: str, runs: int, false_alarm: float, strict: bool = False) -> list[Row]:
+def judge(
+    f: Evidence, g: Evidence, name: str, runs: int, false_alarm: float, strict: bool = False
+) -> list[ComparedArray]:
     """The rows of one array."""
     one, other = f.plain[name], g.plain[name]
     if one.shape != other.shape:
-        row = Row(
+        row = ComparedArray(
             name, "MISMATCH", np.inf, 0.0, np.inf, (), f"f has shape {one.shape}, g {other.shape} (in f's layout)"
         )
         return [_with(row, explained(_as_float(one), _as_float(other), 0.0))]
@@ -43,7 +45,7 @@ def judge(f: Evidence, g: Evidence, name: str, runs: int, false_alarm: float, st
     return [_row(name, one, other, t * spread + underflow(dtype))]
 
 
-def _both(f: Evidence, g: Evidence, name: str, t: float, strict: bool) -> list[Row]:
+def _both(f: Evidence, g: Evidence, name: str, t: float, strict: bool) -> list[ComparedArray]:
     assert f.wide is not None
     assert g.wide is not None
     scales = []
@@ -67,7 +69,7 @@ def _both(f: Evidence, g: Evidence, name: str, t: float, strict: bool) -> list[R
     return rows
 
 
-def _unshrunk(row: Row, f: Evidence, g: Evidence, name: str, strict: bool) -> Row:
+def _unshrunk(row: ComparedArray, f: Evidence, g: Evidence, name: str, strict: bool) -> ComparedArray:
     """A difference that rounding in float64 does not explain: real, or one side holds a constant in float32."""
     narrow, wide = (
         np.abs(_as_float(one) - _as_float(other))
@@ -80,11 +82,11 @@ def _unshrunk(row: Row, f: Evidence, g: Evidence, name: str, strict: bool) -> Ro
         place = tuple(int(i) for i in np.unravel_index(int(np.argmax(wide / one_rounding)), wide.shape))
         detail = f"{apart}: as if a constant was rounded to float32 on one side"
         verdict = "MISMATCH" if strict else "within bound"
-        return Row(name, verdict, row.error, float(one_rounding[place]), ratio, place, detail)
+        return ComparedArray(name, verdict, row.error, float(one_rounding[place]), ratio, place, detail)
     return _with(row, f"{apart}: it does not shrink with the unit roundoff, so the difference is real")
 
 
-def _one(f: Evidence, g: Evidence, name: str, t: float) -> list[Row]:
+def _one(f: Evidence, g: Evidence, name: str, t: float) -> list[ComparedArray]:
     wide, label = (f.wide, "f") if f.wide is not None else (g.wide, "g")
     assert wide is not None
     rows = [_own(side, name, wide[name], one, t) for side, one in ((f, "f"), (g, "g"))]
@@ -94,10 +96,10 @@ def _one(f: Evidence, g: Evidence, name: str, t: float) -> list[Row]:
     other = "g" if label == "f" else "f"
     first = rows[0]
     detail = first.detail and f"{other} differs from the float64 result of {label}: {first.detail}"
-    return [Row(name, first.verdict, first.error, first.bound, first.ratio, first.place, detail), rows[1]]
+    return [ComparedArray(name, first.verdict, first.error, first.bound, first.ratio, first.place, detail), rows[1]]
 
 
-def _own(side: Evidence, name: str, wide: Array, label: str, t: float) -> Row:
+def _own(side: Evidence, name: str, wide: Array, label: str, t: float) -> ComparedArray:
     """A narrow result against a float64 one."""
     plain = side.plain[name]
     dtype = plain.dtype.name
@@ -110,7 +112,7 @@ def _own(side: Evidence, name: str, wide: Array, label: str, t: float) -> Row:
     return row
 
 
-def _row(name: str, wanted: Array, got: Array, bound: Any) -> Row:
+def _row(name: str, wanted: Array, got: Array, bound: Any) -> ComparedArray:
     expected, found = _as_float(wanted), _as_float(got)
     error = np.broadcast_to(np.asarray(bound, np.float64), expected.shape)
     finding = within(name, found, Enclosure(expected, error), "float64", exactly=False)
@@ -124,27 +126,33 @@ def _row(name: str, wanted: Array, got: Array, bound: Any) -> Row:
         share = np.mean(~(np.abs(expected - found) <= error))
         detail += f"; {share:.0%} of {error.size} elements are off" if error.size > 1 else ""
         return _with(
-            Row(name, "MISMATCH", finding.error, at, finding.ratio, finding.place, detail), "", expected, found, error
+            ComparedArray(name, "MISMATCH", finding.error, at, finding.ratio, finding.place, detail),
+            "",
+            expected,
+            found,
+            error,
         )
-    return Row(name, finding.verdict, finding.error, at, finding.ratio, finding.place, detail)
+    return ComparedArray(name, finding.verdict, finding.error, at, finding.ratio, finding.place, detail)
 
 
-def _with(row: Row, more: str, wanted: Floats | None = None, got: Floats | None = None, bound: Any = 0.0) -> Row:
+def _with(
+    row: ComparedArray, more: str, wanted: Floats | None = None, got: Floats | None = None, bound: Any = 0.0
+) -> ComparedArray:
     why = explained(wanted, got, bound) if wanted is not None and got is not None else ""
     detail = "; ".join(part for part in (row.detail, more, why) if part)
-    return Row(row.array, row.verdict, row.error, row.bound, row.ratio, row.place, detail)
+    return ComparedArray(row.array, row.verdict, row.error, row.bound, row.ratio, row.place, detail)
 
 
-def _exact(name: str, one: Array, other: Array) -> Row:
+def _exact(name: str, one: Array, other: Array) -> ComparedArray:
     if one.dtype.kind != other.dtype.kind and {one.dtype.kind, other.dtype.kind} & {"f", "c"}:
-        return Row(name, "MISMATCH", np.inf, 0.0, np.inf, (), f"f has {one.dtype}, g {other.dtype}")
+        return ComparedArray(name, "MISMATCH", np.inf, 0.0, np.inf, (), f"f has {one.dtype}, g {other.dtype}")
     differ = np.asarray(one != other)
     if not differ.any():
-        return Row(name, "exact")
+        return ComparedArray(name, "exact")
     place = tuple(int(i) for i in np.argwhere(differ)[0])
     apart = float(np.max(np.abs(_as_float(one) - _as_float(other)))) if one.dtype.kind in "iub" else np.inf
     detail = f"{one[place]} against {other[place]} at {place}; {np.count_nonzero(differ)} of {one.size} elements differ"
-    return Row(name, "MISMATCH", apart, 0.0, np.inf, place, detail)
+    return ComparedArray(name, "MISMATCH", apart, 0.0, np.inf, place, detail)
 
 
 def mistrusted(value: Array, far: Array | None, bound: Any) -> str:

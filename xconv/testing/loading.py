@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from xconv.testing.frameworks import Framework, NumPy
+from xconv.testing.frameworks import FrameworkAdapter, NumPy
 
 
-def get_framework(name: str) -> Framework:
+def get_framework(name: str) -> FrameworkAdapter:
     """The framework of a name; it is imported now."""
     if name == "torch":
         from xconv.testing.on_torch import Torch

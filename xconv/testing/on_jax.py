@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xconv.testing.frameworks import Array, Change, Framework, leaves
+from xconv.testing.frameworks import Array, Change, FrameworkAdapter, leaves
 
 
-class Jax(Framework):
+class Jax(FrameworkAdapter):
     """Functions of JAX arrays, jitted or not. JAX has no random state."""
 
     name = "jax"

@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from xconv.testing.frameworks import Array, CannotError, Change, Framework, leaves
+from xconv.testing.frameworks import Array, Change, FrameworkAdapter, UnsupportedCallableError, leaves
 
 
-class Keras(Framework):
+class Keras(FrameworkAdapter):
     """Layers and models that another framework than TensorFlow computes: their results, and no gradients."""
 
     name = "keras"
@@ -67,7 +67,7 @@ def called(f: Any, tensors: Sequence[Any], training: bool) -> Any:
 def rebuilt(layer: Any, wide: bool) -> Any:
     """A layer of the same configuration, in float64 if it is to be wide, with variables of its own."""
     if not layer.built:
-        raise CannotError(f"the layer {layer.name!r} has not been built; call it once before")
+        raise UnsupportedCallableError(f"the layer {layer.name!r} has not been built; call it once before")
     try:
         kinds = {type(one).__name__: type(one) for one in layer._flatten_layers()}
         with keras.saving.custom_object_scope(kinds):
@@ -77,10 +77,14 @@ def rebuilt(layer: Any, wide: bool) -> Any:
                 copy.build_from_config(layer.get_build_config() or {})
     except Exception as error:  # a layer of the user's may need anything
         why = (str(error).splitlines() or [""])[0][:160]
-        raise CannotError(f"{type(layer).__name__} cannot be built again from its configuration: {why}") from error
+        raise UnsupportedCallableError(
+            f"{type(layer).__name__} cannot be built again from its configuration: {why}"
+        ) from error
     shapes = [[tuple(variable.shape) for variable in one.variables] for one in (layer, copy)]
     if shapes[0] != shapes[1]:
-        raise CannotError(f"{type(layer).__name__}, built again from its configuration, has other variables")
+        raise UnsupportedCallableError(
+            f"{type(layer).__name__}, built again from its configuration, has other variables"
+        )
     return copy
 
 

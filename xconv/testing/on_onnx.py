@@ -10,10 +10,10 @@ import numpy as np
 import onnxruntime
 
 from xconv.system.errors import ArgumentError
-from xconv.testing.frameworks import Array, Framework
+from xconv.testing.frameworks import Array, FrameworkAdapter
 
 
-class Onnx(Framework):
+class Onnx(FrameworkAdapter):
     """A path, a ``ModelProto`` or an ``InferenceSession``. The types of a model are fixed: no float64, no gradients."""
 
     name = "onnx"

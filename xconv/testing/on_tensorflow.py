@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from xconv.testing.frameworks import Array, CannotError, Change, Framework, leaves
+from xconv.testing.frameworks import Array, Change, FrameworkAdapter, UnsupportedCallableError, leaves
 from xconv.testing.on_keras import called, rebuilt
 
 
-class TensorFlow(Framework):
+class TensorFlow(FrameworkAdapter):
     """Functions of tensors, compiled or not, and Keras layers and models."""
 
     name = "tensorflow"
@@ -45,7 +45,7 @@ class TensorFlow(Framework):
         given = [(leaf, tf.cast(cotangents[name], leaf.dtype)) for name, leaf in found if name in cotangents]
         pulled = tape.gradient([leaf for leaf, _ in given], wanted, [above for _, above in given])
         if all(gradient is None for gradient in pulled):
-            raise CannotError("its result has no gradient (is it computed outside TensorFlow?)")
+            raise UnsupportedCallableError("its result has no gradient (is it computed outside TensorFlow?)")
         gradients = iter(pulled)
         by_input: list[Array | None] = []
         for tensor in tensors:

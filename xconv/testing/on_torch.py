@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from xconv.testing.frameworks import Array, CannotError, Change, Framework, leaves
+from xconv.testing.frameworks import Array, Change, FrameworkAdapter, UnsupportedCallableError, leaves
 
 
-class Torch(Framework):
+class Torch(FrameworkAdapter):
     """Functions of tensors, and modules."""
 
     name = "torch"
@@ -39,7 +39,9 @@ class Torch(Framework):
             found = list(leaves(f(*tensors)))
             given = [(leaf, cotangents[name]) for name, leaf in found if name in cotangents and leaf.requires_grad]
             if not given:
-                raise CannotError("its result has no gradient (is it detached, or computed outside torch?)")
+                raise UnsupportedCallableError(
+                    "its result has no gradient (is it detached, or computed outside torch?)"
+                )
             above = [torch.from_numpy(np.copy(array)).to(leaf) for leaf, array in given]
             results = torch.autograd.grad([leaf for leaf, _ in given], wanted, above, allow_unused=True)
         gradients = iter(results)
@@ -57,7 +59,7 @@ class Torch(Framework):
             try:
                 module = copy.deepcopy(value)
             except Exception as error:  # a module may hold anything
-                raise CannotError(f"the module cannot be copied: {error}") from error
+                raise UnsupportedCallableError(f"the module cannot be copied: {error}") from error
             numbers = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
             changed = [self._changed(tensor, change) for tensor in numbers]
             if wide:

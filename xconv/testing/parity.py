@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from xconv.system.errors import ArgumentError
-from xconv.testing.callables import Subject
+from xconv.testing.callables import FrameworkCallable
 from xconv.testing.evidence import Evidence, Named, Side, both_sides, gather, steadiness
 from xconv.testing.frameworks import Array
 from xconv.testing.judge import BOTH, NONE, ONE, judge, mistrusted
 from xconv.testing.layout import Layouts
-from xconv.testing.report import Parity, ParityError, Row
+from xconv.testing.report import ComparedArray, Parity, ParityError
 from xconv.testing.tolerance import FALSE_ALARM, RUNS
 
 
@@ -94,7 +94,7 @@ def compare(
     """
     arrays = _checked(inputs, gradients, runs, false_alarm)
     both = Layouts.of(layouts, len(arrays))
-    subjects = Subject("f", f, training), Subject("g", g, training)
+    subjects = FrameworkCallable("f", f, training), FrameworkCallable("g", g, training)
     parity = Parity(subjects[0].label, subjects[1].label, seed=seed, mistrusted_allowed=allow_mistrusted)
     for subject in subjects:
         parity.versions.update(subject.framework.versions())
@@ -111,7 +111,7 @@ def compare(
 
 def _compare(
     parity: Parity,
-    subjects: tuple[Subject, Subject],
+    subjects: tuple[FrameworkCallable, FrameworkCallable],
     arrays: list[Array],
     both: Layouts,
     gradients: bool | str,
@@ -134,7 +134,9 @@ def _compare(
             evidence.unsteady = steadiness(side, evidence.plain)
         far = _far(sides[0], parity.seed)
     except Exception as error:  # noqa: BLE001 - a callable that fails on moved numbers is a row, not a crash
-        parity.rows.append(Row("result", "error", np.inf, 0.0, np.inf, (), f"on moved inputs: {_text(error)}"))
+        parity.rows.append(
+            ComparedArray("result", "error", np.inf, 0.0, np.inf, (), f"on moved inputs: {_text(error)}")
+        )
         return
     parity.method = _method(f, g, runs, false_alarm)
     for evidence, name in ((f, "f"), (g, "g")):
@@ -150,7 +152,7 @@ def _compare(
             reason = reason or mistrusted(f.plain[name], None if far is None else far[name], rows[0].bound)
             if reason:
                 first = rows[0]
-                rows[0] = Row(
+                rows[0] = ComparedArray(
                     name,
                     "mistrusted",
                     first.error,
@@ -173,13 +175,15 @@ def _plain(parity: Parity, sides: tuple[Side, Side]) -> tuple[Named, Named] | No
             raise
         except Exception as error:  # noqa: BLE001 - a callable that raises is a row, not a crash
             name = side.subject.argument
-            parity.rows.append(Row("result", "error", np.inf, 0.0, np.inf, (), f"{name} raises {_text(error)}"))
+            parity.rows.append(
+                ComparedArray("result", "error", np.inf, 0.0, np.inf, (), f"{name} raises {_text(error)}")
+            )
     return (found[0], found[1]) if len(found) == 2 else None
 
 
 def _with_gradients(
     parity: Parity,
-    subjects: tuple[Subject, Subject],
+    subjects: tuple[FrameworkCallable, FrameworkCallable],
     arrays: list[Array],
     both: Layouts,
     plain: tuple[Named, Named],
@@ -212,7 +216,7 @@ def _with_gradients(
         except Exception as error:  # noqa: BLE001 - what cannot be differentiated is said, not raised
             label = side.subject.argument
             if gradients is True:
-                row = Row("gradients", "error", np.inf, 0.0, np.inf, (), f"{label} raises {_text(error)}")
+                row = ComparedArray("gradients", "error", np.inf, 0.0, np.inf, (), f"{label} raises {_text(error)}")
                 parity.rows.append(row)
                 return None
             parity.notes.append(f"gradients were not compared: {label} raises {_text(error)}")
@@ -249,7 +253,7 @@ def _names(parity: Parity, f: Evidence, g: Evidence) -> None:
     alone += [("g", name) for name in g.plain if name not in f.plain]
     if alone:
         detail = ", ".join(f"only {side} has {name}" for side, name in alone)
-        parity.rows.append(Row("names", "MISMATCH", np.inf, 0.0, np.inf, (), detail))
+        parity.rows.append(ComparedArray("names", "MISMATCH", np.inf, 0.0, np.inf, (), detail))
 
 
 def _checked(inputs: tuple[Any, ...], gradients: bool | str, runs: int, false_alarm: float) -> list[Array]:
@@ -270,7 +274,7 @@ def _checked(inputs: tuple[Any, ...], gradients: bool | str, runs: int, false_al
 
 
 @contextmanager
-def _kept_state(subjects: tuple[Subject, Subject]) -> Iterator[None]:
+def _kept_state(subjects: tuple[FrameworkCallable, FrameworkCallable]) -> Iterator[None]:
     python, legacy = random.getstate(), np.random.get_state()
     with ExitStack() as scopes:
         for subject in subjects:

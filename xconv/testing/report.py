@@ -34,7 +34,7 @@ class ParityError(AssertionError):
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedArray:
     """One array, compared.
 
     Attributes:
@@ -80,7 +80,7 @@ class Parity:
 
     f: str
     g: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ComparedArray] = field(default_factory=list)
     method: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class Parity:
         Returns:
             Texts by names.
 
-        >>> Parity("a", "b", [Row("result", "exact")]).properties()["result verdict"]
+        >>> Parity("a", "b", [ComparedArray("result", "exact")]).properties()["result verdict"]
         'exact'
         """
         found = {"f": self.f, "g": self.g, "method": self.method, "seed": str(self.seed)}

@@ -9,14 +9,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from xconv.testing.callables import On, Subject, Variant
+from xconv.testing.callables import FrameworkCallable, On, Variant
 from xconv.testing.capture import Record, Watch, is_model, record_pairs
 from xconv.testing.evidence import both_sides, gather
 from xconv.testing.frameworks import Array
 from xconv.testing.hints import hints
 from xconv.testing.judge import judge
 from xconv.testing.layout import Layouts
-from xconv.testing.report import Row
+from xconv.testing.report import ComparedArray
 from xconv.testing.tolerance import FALSE_ALARM, deviation, factor, underflow
 
 RUNS = 9
@@ -35,7 +35,7 @@ class Flattened(Layouts):
         return np.ascontiguousarray(array[:, list(self.order)])
 
 
-def walked(f: Subject, g: Subject, inputs: Sequence[Array], both: Layouts, seed: int) -> str:
+def walked(f: FrameworkCallable, g: FrameworkCallable, inputs: Sequence[Array], both: Layouts, seed: int) -> str:
     """Which pair of layers departs first, in words; nothing for what is not two models."""
     if not (is_model(f) and is_model(g)):
         return ""
@@ -45,7 +45,7 @@ def walked(f: Subject, g: Subject, inputs: Sequence[Array], both: Layouts, seed:
         return f"layer by layer: not possible ({type(error).__name__}: {error})"
 
 
-def _walked(f: Subject, g: Subject, inputs: Sequence[Array], both: Layouts, seed: int) -> str:
+def _walked(f: FrameworkCallable, g: FrameworkCallable, inputs: Sequence[Array], both: Layouts, seed: int) -> str:
     there = [both.to_g(i, array) for i, array in enumerate(inputs)]
     seen = []
     for subject, given in ((f, inputs), (g, there)):
@@ -116,12 +116,16 @@ def _agree(one: Array, other: Array, one_runs: Pairs, other_runs: Pairs, layouts
         return bool(((np.abs(one - other) <= bound) | (one == other) | (np.isnan(one) & np.isnan(other))).all())
 
 
-def _alone(f: Subject, g: Subject, a: Record, b: Record, layouts: Layouts, seed: int) -> Row | None:
+def _alone(
+    f: FrameworkCallable, g: FrameworkCallable, a: Record, b: Record, layouts: Layouts, seed: int
+) -> ComparedArray | None:
     """Both layers on f's input, compared as any two callables are; None if they cannot be run by themselves."""
     if not (a.alone and b.alone):
         return None
     subjects = [
-        Subject(side.argument, record.runs if isinstance(record.runs, On) else On(side.framework.name, record.runs))
+        FrameworkCallable(
+            side.argument, record.runs if isinstance(record.runs, On) else On(side.framework.name, record.runs)
+        )
         for side, record in ((f, a), (g, b))
     ]
     sides = both_sides((subjects[0], subjects[1]), [a.given], layouts, None)

@@ -5,7 +5,7 @@ gives wrong values. :class:`Taps` needs neither; the others turn a problem into 
 """
 
 from xconv_tensorflow.formulations.adjoint import Adjoint
-from xconv_tensorflow.formulations.depthwise import Depthwise
+from xconv_tensorflow.formulations.depthwise import DepthwiseConv2d
 from xconv_tensorflow.formulations.direct import DIRECT
 from xconv_tensorflow.formulations.folded import Folded, Phases
 from xconv_tensorflow.formulations.fourier import Fourier
@@ -14,6 +14,17 @@ from xconv_tensorflow.formulations.native import Conv1d, Conv2d, conv2d
 from xconv_tensorflow.formulations.shapes import native_pads
 from xconv_tensorflow.formulations.taps import Taps
 
-FORMULATIONS = (Conv2d(), Conv1d(), Depthwise(), Folded(), Phases(), Split(), Adjoint(), Fourier(), Taps(), DIRECT)
+FORMULATIONS = (
+    Conv2d(),
+    Conv1d(),
+    DepthwiseConv2d(),
+    Folded(),
+    Phases(),
+    Split(),
+    Adjoint(),
+    Fourier(),
+    Taps(),
+    DIRECT,
+)
 
 __all__ = ["DIRECT", "FORMULATIONS", "conv2d", "native_pads"]

@@ -29,7 +29,7 @@ FEW_CHANNELS = 32
 """Below it the columns of a map are cheaper as channels than as a width."""
 
 
-class Depthwise(Formulation):
+class DepthwiseConv2d(Formulation):
     """``DepthwiseConv2dNative`` of lines as columns of an image, and its own gradients."""
 
     name = "depthwise"

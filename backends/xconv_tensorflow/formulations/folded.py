@@ -11,12 +11,12 @@ from xconv.core.formulation import Formulation
 from xconv.core.problem import ConvProblem, Size
 from xconv.planning.estimate import native_work
 from xconv_tensorflow.formulations.adjoint import Adjoint
-from xconv_tensorflow.formulations.depthwise import Depthwise
+from xconv_tensorflow.formulations.depthwise import DepthwiseConv2d
 from xconv_tensorflow.formulations.native import Conv2d
 from xconv_tensorflow.formulations.shapes import Tensor, as_lines, cut, pad, resized, unknown_sizes
 from xconv_tensorflow.formulations.taps import Taps
 
-_CONV2D, _DEPTHWISE, _ADJOINT, _TAPS = Conv2d(), Depthwise(), Adjoint(), Taps()
+_CONV2D, _DEPTHWISE, _ADJOINT, _TAPS = Conv2d(), DepthwiseConv2d(), Adjoint(), Taps()
 
 
 class Folded(Formulation):

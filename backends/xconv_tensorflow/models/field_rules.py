@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xconv.core.problem import dilated_extent, resolve_padding
-from xconv.models.fields import Taps, pair, resized, sliding, transposed
-from xconv.models.seen import Seen, concatenated, everything, together
+from xconv.models.fields import WindowTaps, pair, resized, sliding, transposed
+from xconv.models.seen import TensorField, concatenated, everything, together
 
-Rule = Callable[[tuple[int, ...]], Seen]
+Rule = Callable[[tuple[int, ...]], TensorField]
 """From the shape of the result to what it sees."""
 
 POINTWISE = {
@@ -46,7 +46,7 @@ ALL = {
 """What sees every position by its nature."""
 
 
-def after(operation: Any, args: Sequence[Any], parts: Sequence[Seen]) -> Rule | None:
+def after(operation: Any, args: Sequence[Any], parts: Sequence[TensorField]) -> Rule | None:
     """What the result of an operation sees, or None if that is not known."""
     names = [kind.__name__ for kind in type(operation).__mro__]
     if any(name in ALL for name in names):
@@ -65,7 +65,7 @@ def _spatial(layer: Any, rank: int) -> range:
     return range(2, rank) if getattr(layer, "data_format", None) == "channels_first" else range(1, rank - 1)
 
 
-def _convolution(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _convolution(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del args
     dims = _spatial(layer, len(shape))
     dilations, strides = pair(layer.dilation_rate, len(dims)), pair(layer.strides, len(dims))
@@ -76,7 +76,7 @@ def _convolution(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any
     return x.joined(dim for dim in range(1, len(shape)) if dim not in dims).slid(taps, shape)
 
 
-def _pool(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _pool(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del args
     dims = _spatial(layer, len(shape))
     sizes = pair(layer.pool_size, len(dims))
@@ -85,12 +85,12 @@ def _pool(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> S
     return x.slid(taps, shape)
 
 
-def _window(length: int, padding: str, kernel: int, stride: int, dilation: int) -> Taps:
+def _window(length: int, padding: str, kernel: int, stride: int, dilation: int) -> WindowTaps:
     low, _ = resolve_padding("receptive_field", padding, length=length, kernel=kernel, stride=stride, dilation=dilation)
     return sliding(kernel, stride, dilation, low)
 
 
-def _transposed(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _transposed(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del args
     dims = _spatial(layer, len(shape))
     strides, dilations = pair(layer.strides, len(dims)), pair(layer.dilation_rate, len(dims))
@@ -104,7 +104,7 @@ def _transposed(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]
     return x.joined(dim for dim in range(1, len(shape)) if dim not in dims).slid(taps, shape)
 
 
-def _upsampled(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _upsampled(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del args
     count = {"nearest": 1, "bilinear": 2, "bicubic": 4}.get(getattr(layer, "interpolation", "nearest"))
     if count is None:
@@ -112,69 +112,69 @@ def _upsampled(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any])
     return x.slid({dim: resized(x.shape[dim], shape[dim], count) for dim in _spatial(layer, len(shape))}, shape)
 
 
-def _padded(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _padded(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del args
     return _moved(layer, x, shape, layer.padding, 1)
 
 
-def _cropped(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _cropped(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del args
     return _moved(layer, x, shape, layer.cropping, -1)
 
 
-def _moved(layer: Any, x: Seen, shape: tuple[int, ...], widths: Any, sign: int) -> Seen:
+def _moved(layer: Any, x: TensorField, shape: tuple[int, ...], widths: Any, sign: int) -> TensorField:
     dims = _spatial(layer, len(shape))
     lows = [widths[0]] if len(dims) == 1 else [low for low, _ in widths]
     return x.slid({dim: sliding(1, low=sign * low) for dim, low in zip(dims, lows, strict=True)}, shape)
 
 
-def _global(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _global(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del args
     return x.reduced(_spatial(layer, len(x.dims)), len(shape))
 
 
-def _reduced(operation: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _reduced(operation: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del args
     axis = operation.axis
     return x.reduced([axis] if isinstance(axis, int) else axis, len(shape))
 
 
-def _along(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _along(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del args
     axes = getattr(layer, "axis", -1)
     over = None if axes is None else [axis % len(x.dims) for axis in pair(axes, 1)]
     return x.joined(over).sized(shape)
 
 
-def _dense(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _dense(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del layer, args
     return x.joined([len(x.dims) - 1]).arranged([*range(len(x.dims) - 1), None]).sized(shape)
 
 
-def _reshaped(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _reshaped(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del layer, args
     return x.reshaped(shape)
 
 
-def _permuted(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _permuted(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del shape, args
     return x.arranged([0, *layer.dims])
 
 
-def _transposed_axes(operation: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _transposed_axes(operation: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del shape, args
     axes = operation.axes or range(len(x.dims))[::-1]
     return x.arranged([axis % len(x.dims) for axis in axes])
 
 
-def _each_step(layer: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _each_step(layer: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     """One layer on each step: the steps stay apart, and of one of them it may see all."""
     del layer, args
     rest = range(2, len(x.dims))
     return x.joined(rest).arranged([0, 1, *([None] * (len(shape) - 2))]).sized(shape)
 
 
-def _item(operation: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) -> Seen:
+def _item(operation: Any, x: TensorField, shape: tuple[int, ...], args: Sequence[Any]) -> TensorField:
     del operation
     keys = args[1] if isinstance(args[1], tuple) else (args[1],)
     if Ellipsis in keys:
@@ -195,7 +195,7 @@ def _item(operation: Any, x: Seen, shape: tuple[int, ...], args: Sequence[Any]) 
     return x
 
 
-_RULES: dict[str, Callable[[Any, Seen, tuple[int, ...], Sequence[Any]], Seen]] = {
+_RULES: dict[str, Callable[[Any, TensorField, tuple[int, ...], Sequence[Any]], TensorField]] = {
     **dict.fromkeys(("Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D"), _convolution),
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _convolution),
     **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose"), _transposed),

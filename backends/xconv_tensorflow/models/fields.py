@@ -10,7 +10,7 @@ from keras import tree
 
 from xconv.models.field_report import LayerField, ReceptiveField
 from xconv.models.follower import Follower
-from xconv.models.seen import Seen, everything
+from xconv.models.seen import TensorField, everything
 from xconv_tensorflow.models.field_rules import after
 
 
@@ -20,12 +20,12 @@ def receptive_field(model: keras.Model, input_shape: tuple[int, ...]) -> Recepti
     channels_first = getattr(first, "data_format", keras.config.image_data_format()) == "channels_first"
     spatial = range(2, len(input_shape)) if channels_first else range(1, len(input_shape) - 1)
     x = keras.KerasTensor(input_shape)
-    follower = _Follower(x, Seen.of_input(input_shape, spatial))
+    follower = _GraphFollower(x, TensorField.of_input(input_shape, spatial))
     result = follower.model(model, "", [x])
     return follower.report(tree.flatten(result), tuple(input_shape[dim] for dim in spatial))
 
 
-class _Follower(Follower):
+class _GraphFollower(Follower):
     """Follows a model through the graph of its layers."""
 
     def model(self, model: Any, path: str, inputs: list[Any]) -> Any:

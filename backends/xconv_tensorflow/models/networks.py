@@ -30,8 +30,8 @@ LAYOUTS = {3: "NWC", 4: "NHWC"}
 """What a model takes, by the rank with the batch."""
 
 
-class Adam(keras.optimizers.Adam):  # type: ignore[misc]
-    """Keras's, with epsilon where algorithm 1 of the paper, and torch, have it: see :class:`xconv.models.Adam`."""
+class KerasAdam(keras.optimizers.Adam):  # type: ignore[misc]
+    """Keras's, with epsilon where algorithm 1 of the paper, and torch, have it: see :class:`xconv.models.KerasAdam`."""
 
     epsilon: Any
 
@@ -144,7 +144,7 @@ def made(optimizer: Optimizer) -> keras.optimizers.Optimizer:
     if isinstance(optimizer, SGD):
         return keras.optimizers.SGD(optimizer.learning_rate, optimizer.momentum)
     assert isinstance(optimizer, training.Adam)
-    return Adam(optimizer.learning_rate, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
+    return KerasAdam(optimizer.learning_rate, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
 
 
 def _layer(one: Resolved, dtype: str) -> keras.Layer:

@@ -11,8 +11,8 @@ import numpy as np
 
 from xconv.core.checks import crop
 from xconv.core.problem import resolve_padding
-from xconv.models.flattening import Flattening, Seen
-from xconv.models.neutral import Layer, Numbers, in_neutral_order, in_own_order
+from xconv.models.flattening import Flattening, LayerShapes
+from xconv.models.neutral import NeutralLayer, Numbers, in_neutral_order, in_own_order
 
 _L = keras.layers
 DEPTHWISE = (_L.DepthwiseConv1D, _L.DepthwiseConv2D)
@@ -48,7 +48,7 @@ ARRAYS: dict[str, dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Part:
+class LayerPart:
     """A layer or one of the two parts of a separable one, under its path."""
 
     path: str
@@ -95,22 +95,22 @@ def all_layers(layer: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     yield from below(layer, path)
 
 
-def parts(model: Any) -> list[Part]:
+def parts(model: Any) -> list[LayerPart]:
     """Every layer with weights, or the two parts of it, as they are registered."""
     found = []
     for path, layer in all_layers(model):
         if kind_of(layer) == "separable" and not unknown(layer):
-            found += [Part(f"{path}.{part}", layer, part) for part in ("depthwise", "pointwise")]
+            found += [LayerPart(f"{path}.{part}", layer, part) for part in ("depthwise", "pointwise")]
         elif kind_of(layer) or unknown(layer):
-            found.append(Part(path, layer))
+            found.append(LayerPart(path, layer))
     return found
 
 
-def neutral(part: Part, number: int, seen: Seen | None, flattening: Flattening | None) -> Layer:
+def neutral(part: LayerPart, number: int, seen: LayerShapes | None, flattening: Flattening | None) -> NeutralLayer:
     """A layer in neutral form; ``seen`` is how it ran, if it did."""
     layer, kind, reason = part.layer, kind_of(part.layer), unknown(part.layer)
     if reason:
-        return Layer(part.path, type(layer).__name__, "unknown", {}, number=number, doubt=reason)
+        return NeutralLayer(part.path, type(layer).__name__, "unknown", {}, number=number, doubt=reason)
     order = None if flattening is None else flattening.order
     held = {name: variable for name in part.names if (variable := part.variable(name)) is not None}
     options = _options(part, seen)
@@ -121,7 +121,7 @@ def neutral(part: Part, number: int, seen: Seen | None, flattening: Flattening |
         middle = (*seen.gave[:-1], layer.depthwise_kernel.shape[-2] * layer.depthwise_kernel.shape[-1])
         given, gave = (seen.given, middle) if part.part == "depthwise" else (middle, seen.gave)
     shape = None if flattening is None or flattening.doubt else flattening.shape
-    return Layer(
+    return NeutralLayer(
         part.path,
         type(layer).__name__,
         "conv" if part.part else kind,
@@ -139,7 +139,7 @@ def neutral(part: Part, number: int, seen: Seen | None, flattening: Flattening |
     )
 
 
-def own_array(part: Part, layer: Layer, name: str, array: Numbers) -> Numbers:
+def own_array(part: LayerPart, layer: NeutralLayer, name: str, array: Numbers) -> Numbers:
     """A neutral array as the layer's variable has it."""
     shape = tuple(part.variable(name).shape)
     array = in_own_order(layer.kind, name, array, layer.order)
@@ -149,7 +149,7 @@ def own_array(part: Part, layer: Layer, name: str, array: Numbers) -> Numbers:
     return array.reshape(shape)
 
 
-def _to_neutral(part: Part, name: str, array: Numbers, order: Numbers | None, channels_first: bool) -> Numbers:
+def _to_neutral(part: LayerPart, name: str, array: Numbers, order: Numbers | None, channels_first: bool) -> Numbers:
     kind = kind_of(part.layer)
     if name == "kernel" and (part.part == "depthwise" or isinstance(part.layer, DEPTHWISE)):
         # output channel c m + j is the j-th of channel c: the last two axes, read as one
@@ -162,7 +162,7 @@ def _to_neutral(part: Part, name: str, array: Numbers, order: Numbers | None, ch
     return in_neutral_order(kind, name, array, order)
 
 
-def _axes(part: Part, shape: tuple[int, ...] | None, order: Numbers | None) -> str:
+def _axes(part: LayerPart, shape: tuple[int, ...] | None, order: Numbers | None) -> str:
     if part.part == "depthwise" or isinstance(part.layer, DEPTHWISE):
         return "(kernel, in, multiplier)"
     if kind_of(part.layer) == "dense" and order is not None and len([n for n in shape or () if n > 1]) > 1:
@@ -172,7 +172,7 @@ def _axes(part: Part, shape: tuple[int, ...] | None, order: Numbers | None) -> s
     return words.get("conv" if part.part else kind_of(part.layer), "")
 
 
-def _options(part: Part, seen: Seen | None) -> dict[str, Any]:
+def _options(part: LayerPart, seen: LayerShapes | None) -> dict[str, Any]:
     layer, kind = part.layer, kind_of(part.layer)
     if part.part == "pointwise":
         ones = (1,) * layer.rank
@@ -204,7 +204,7 @@ def _options(part: Part, seen: Seen | None) -> dict[str, Any]:
     return {**found, "channels_first": first} if kind in ("layer_norm", "prelu") else found
 
 
-def _first_cropped(layer: Any, axis: int, seen: Seen | None) -> int:
+def _first_cropped(layer: Any, axis: int, seen: LayerShapes | None) -> int:
     """Elements that a transposed convolution drops at the low end: what the convolution of its result would pad."""
     kernel, stride, dilation = layer.kernel.shape[axis], _each(layer.strides, layer.rank)[axis], 1
     dilation = _each(layer.dilation_rate, layer.rank)[axis]

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from xconv.models.flattening import Seen
+from xconv.models.flattening import LayerShapes
 from xconv.models.neutral import Numbers
 from xconv.models.reading import channels_last, sent
 from xconv_tensorflow.models.running import watched
@@ -19,15 +19,15 @@ _ELEMENTWISE = ("keras.src.layers.activations", "keras.src.layers.regularization
 _SEES = Callable[[Any, Any, Any], Any]
 
 
-class Run:
+class RunOnZeros:
     """A model and the zeros that it is run on, for inference; it is left as it was."""
 
     def __init__(self, model: Any, shapes: Sequence[tuple[int, ...]], integers: bool) -> None:
         self._model = model
         self._inputs = [np.zeros((1, *shape), "int32" if integers else "float32") for shape in shapes]
-        self._events: list[tuple[Any, Seen]] = []
+        self._events: list[tuple[Any, LayerShapes]] = []
 
-    def watched(self) -> list[tuple[Any, Seen]]:
+    def watched(self) -> list[tuple[Any, LayerShapes]]:
         """The layers without parts in the order in which they run."""
         last: tuple[int, ...] = ()
 
@@ -38,7 +38,7 @@ class Run:
             first = getattr(layer, "data_format", "") == "channels_first" if knows else follows
             shapes = [channels_last(tuple(one.shape[1:]), first) for one in (given, gave)]
             dtype = keras.backend.standardize_dtype(gave.dtype)
-            self._events.append((layer, Seen(_passing(layer), shapes[0], shapes[1], dtype, knows, first)))
+            self._events.append((layer, LayerShapes(_passing(layer), shapes[0], shapes[1], dtype, knows, first)))
             if knows:
                 last = tuple(gave.shape) if first else ()
 

@@ -9,10 +9,10 @@ from typing import Any
 import keras
 
 from xconv.models import reading
-from xconv.models.flattening import Flattening, Seen
-from xconv.models.neutral import Layer, Reading
-from xconv_tensorflow.models.weight_layers import Part, all_layers, kind_of, neutral, own_array, parts
-from xconv_tensorflow.models.weight_runs import Run
+from xconv.models.flattening import Flattening, LayerShapes
+from xconv.models.neutral import NeutralLayer, Reading
+from xconv_tensorflow.models.weight_layers import LayerPart, all_layers, kind_of, neutral, own_array, parts
+from xconv_tensorflow.models.weight_runs import RunOnZeros
 
 
 def read(model: Any, shapes: Sequence[tuple[int, ...]] | None) -> Reading:
@@ -26,17 +26,17 @@ def read(model: Any, shapes: Sequence[tuple[int, ...]] | None) -> Reading:
     wide = any(str(variable.dtype) == "float64" for variable in model.weights)
     dtype = "float64" if wide else "float32"
 
-    def make(number: int, seen: Seen | None, flattening: Flattening | None) -> Layer:
+    def make(number: int, seen: LayerShapes | None, flattening: Flattening | None) -> NeutralLayer:
         return neutral(found[number], number, seen, flattening)
 
     owners = [part.layer for part in found]
-    run = partial(Run, model, integers=vocabulary is not None)
+    run = partial(RunOnZeros, model, integers=vocabulary is not None)
     return reading.read(owners, shapes, run, make, vocabulary, dtype)
 
 
-def write(model: Any, layers: Sequence[Layer]) -> None:
+def write(model: Any, layers: Sequence[NeutralLayer]) -> None:
     """Give the layers of these paths these arrays and settings; nothing is written before all of it fits."""
-    by_path: dict[str, Part] = {part.path: part for part in parts(model)}
+    by_path: dict[str, LayerPart] = {part.path: part for part in parts(model)}
     ready = []
     for layer in layers:
         part = by_path[layer.path]

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from xconv.models.fields import Taps, adaptive, pair, resized, sliding, transposed
-from xconv.models.seen import Seen, concatenated, everything, together
+from xconv.models.fields import WindowTaps, adaptive, pair, resized, sliding, transposed
+from xconv.models.seen import TensorField, concatenated, everything, together
 
-Find = Callable[[object], "Seen | None"]
+Find = Callable[[object], "TensorField | None"]
 
 POINTWISE = {
     "hardswish",
@@ -40,7 +40,7 @@ BATCH_NORMS = {
 
 def after(
     func: Any, args: Sequence[Any], kwargs: dict[str, Any], find: Find, outputs: Sequence[torch.Tensor]
-) -> tuple[list[Seen], bool]:
+) -> tuple[list[TensorField], bool]:
     """What each output sees, and whether the operation could be looked into."""
     name = func.overloadpacket.__name__
     base = name.removesuffix("_")
@@ -66,7 +66,7 @@ KNOWN_TO_MIX = {"mm", "bmm", "addmm", "baddbmm", "mkldnn_rnn_layer", "lstm", "gr
 """Operations that do see everything, so that nothing is left to be said of them."""
 
 
-def padded(x: Seen, widths: Sequence[int], shape: Sequence[int]) -> Seen:
+def padded(x: TensorField, widths: Sequence[int], shape: Sequence[int]) -> TensorField:
     """With pads (low, high) from the last dimension on; below 0 they crop."""
     taps = {len(x.dims) - 1 - i: sliding(1, low=widths[2 * i]) for i in range(len(widths) // 2)}
     return x.slid(taps, shape)
@@ -76,11 +76,13 @@ def _tensors(args: Sequence[Any], kwargs: dict[str, Any]) -> list[torch.Tensor]:
     return [each for each in torch.utils._pytree.tree_leaves([args, kwargs]) if isinstance(each, torch.Tensor)]
 
 
-def _reshaped(name: str, x: Seen, output: torch.Tensor) -> Seen:
+def _reshaped(name: str, x: TensorField, output: torch.Tensor) -> TensorField:
     return together([x], output.shape) if name == "expand" else x.reshaped(tuple(output.shape))
 
 
-def _concatenated(name: str, args: Sequence[Any], kwargs: dict[str, Any], parts: list[Seen], output: Any) -> Seen:
+def _concatenated(
+    name: str, args: Sequence[Any], kwargs: dict[str, Any], parts: list[TensorField], output: Any
+) -> TensorField:
     dim = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % output.ndim
     if name == "stack":
         rank = output.ndim - 1
@@ -88,7 +90,7 @@ def _concatenated(name: str, args: Sequence[Any], kwargs: dict[str, Any], parts:
     return concatenated(parts, dim, output.shape)
 
 
-def _product(name: str, args: Sequence[Any], find: Find, output: torch.Tensor) -> Seen:
+def _product(name: str, args: Sequence[Any], find: Find, output: torch.Tensor) -> TensorField:
     left, right = args[1:3] if name in ("addmm", "baddbmm") else args[:2]
     a, b = find(left), find(right)
     batch = list(range(output.ndim - 2)) if name != "mv" else []
@@ -102,25 +104,27 @@ def _product(name: str, args: Sequence[Any], find: Find, output: torch.Tensor) -
     return together([bias], output.shape)
 
 
-def _convolution(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _convolution(
+    x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]
+) -> list[TensorField]:
     del kwargs
     _, weight, _, stride, padding, dilation, is_transposed, *_ = args
-    taps: dict[int, Taps] = {}
+    taps: dict[int, WindowTaps] = {}
     for i, kernel in enumerate(weight.shape[2:]):
         steps = pair(stride, weight.ndim - 2)[i], pair(dilation, weight.ndim - 2)[i], pair(padding, weight.ndim - 2)[i]
         taps[2 + i] = (transposed if is_transposed else sliding)(kernel, *steps)
     return [x.joined([1]).slid(taps, outputs[0].shape)]
 
 
-def _pool(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _pool(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     return _pooled(x, args, outputs, kwargs.get("dilation", 1))
 
 
-def _max_pool(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _max_pool(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     return _pooled(x, args, outputs, args[4] if len(args) > 4 else kwargs.get("dilation", 1))
 
 
-def _pooled(x: Seen, args: Sequence[Any], outputs: Sequence[Any], dilation: Any) -> list[Seen]:
+def _pooled(x: TensorField, args: Sequence[Any], outputs: Sequence[Any], dilation: Any) -> list[TensorField]:
     count = len(args[1]) if isinstance(args[1], (list, tuple)) and len(args[1]) > 1 else len(x.dims) - 2
     kernels = pair(args[1], count)
     strides = pair(args[2], count) if len(args) > 2 and args[2] not in ([], ()) else kernels
@@ -131,15 +135,15 @@ def _pooled(x: Seen, args: Sequence[Any], outputs: Sequence[Any], dilation: Any)
     return [x.slid(taps, each.shape) for each in outputs]
 
 
-def _adaptive(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _adaptive(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     del args, kwargs
     shape, first = outputs[0].shape, 2 if len(x.dims) == outputs[0].ndim and len(x.dims) > 3 else len(x.dims) - 1
     taps = {dim: adaptive(x.shape[dim], shape[dim]) for dim in range(first, len(x.dims))}
     return [x.slid(taps, shape) for _ in outputs]
 
 
-def _upsampled(taps: int) -> Callable[..., list[Seen]]:
-    def rule(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _upsampled(taps: int) -> Callable[..., list[TensorField]]:
+    def rule(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
         corners = taps > 1 and bool(args[2] if len(args) > 2 else kwargs.get("align_corners", False))
         shape = outputs[0].shape
         each = {dim: resized(x.shape[dim], shape[dim], taps, corners) for dim in range(2, len(shape))}
@@ -148,12 +152,12 @@ def _upsampled(taps: int) -> Callable[..., list[Seen]]:
     return rule
 
 
-def _padded(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _padded(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     del kwargs
     return [padded(x, args[1], outputs[0].shape)]
 
 
-def _reduced(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _reduced(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     dims: Any = kwargs.get("dim", next((arg for arg in args[1:] if _is_dims(arg)), None))
     # norm's first number is its order
     if isinstance(dims, (int, float)) and len(args) > 2 and isinstance(args[2], (list, tuple)):
@@ -166,15 +170,15 @@ def _is_dims(value: Any) -> bool:
     return (isinstance(value, int) and not isinstance(value, bool)) or isinstance(value, (list, tuple))
 
 
-def _along(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _along(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     # a sort, a flip or a sum from one end on: any position may see any
     dims = kwargs.get("dim", args[1] if len(args) > 1 else -1)
     over = [dim % len(x.dims) for dim in pair(dims, 1)]
     return [x.joined(over).sized(each.shape) for each in outputs]
 
 
-def _batch_norm(name: str) -> Callable[..., list[Seen]]:
-    def rule(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _batch_norm(name: str) -> Callable[..., list[TensorField]]:
+    def rule(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
         trains = next((arg for arg in (*args, *kwargs.values()) if isinstance(arg, bool)), False)
         seen = x.joined() if trains and BATCH_NORMS[name] else x
         return [seen, *(everything([x], each.shape) for each in outputs[1:])]
@@ -182,23 +186,27 @@ def _batch_norm(name: str) -> Callable[..., list[Seen]]:
     return rule
 
 
-def _layer_norm(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _layer_norm(
+    x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]
+) -> list[TensorField]:
     del kwargs
     over = range(len(x.dims) - len(args[1]), len(x.dims))
     return [x.joined(over), *(x.reduced(over, each.ndim) for each in outputs[1:])]
 
 
-def _group_norm(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _group_norm(
+    x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]
+) -> list[TensorField]:
     del args, kwargs
     return [x.joined(), *(everything([x], each.shape) for each in outputs[1:])]
 
 
-def _permuted(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _permuted(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     del kwargs, outputs
     return [x.arranged([dim % len(x.dims) for dim in args[1]])]
 
 
-def _swapped(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _swapped(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     del kwargs, outputs
     first, second = (dim % len(x.dims) for dim in (args[1:3] if len(args) > 2 else (0, -1)))
     order: list[int | None] = [*range(len(x.dims))]
@@ -206,17 +214,17 @@ def _swapped(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequ
     return [x.arranged(order)]
 
 
-def _selected(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _selected(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     del kwargs, outputs
     return [x.taken(args[1], args[2])]
 
 
-def _unbound(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _unbound(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
     return [x.taken(dim, position) for position in range(len(outputs))]
 
 
-def _sliced(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _sliced(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     del kwargs
     given: Any = [*args[1:], *(0, None, None, 1)[len(args) - 1 :]]
     dim, start, _, step = given
@@ -225,7 +233,7 @@ def _sliced(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Seque
     return [x.slid({dim % len(x.dims): sliding(1, step, low=-first)}, outputs[0].shape)]
 
 
-def _split(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _split(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     dim = (args[2] if len(args) > 2 else kwargs.get("dim", 0)) % len(x.dims)
     found, first = [], 0
     for each in outputs:
@@ -234,12 +242,12 @@ def _split(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequen
     return found
 
 
-def _halved(x: Seen, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[Seen]:
+def _halved(x: TensorField, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any]) -> list[TensorField]:
     dim = (args[1] if len(args) > 1 else kwargs.get("dim", -1)) % len(x.dims)
     return [x.joined([dim]).sized(outputs[0].shape)]
 
 
-_RULES: dict[str, Callable[..., list[Seen]]] = {
+_RULES: dict[str, Callable[..., list[TensorField]]] = {
     "convolution": _convolution,
     **dict.fromkeys(("max_pool2d_with_indices", "max_pool3d_with_indices", "max_pool1d", "max_pool2d"), _max_pool),
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _pool),

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from xconv.models.field_report import LayerField, ReceptiveField
 from xconv.models.follower import Follower
-from xconv.models.seen import Seen
+from xconv.models.seen import TensorField
 from xconv_torch.models.field_rules import after, padded
 from xconv_torch.models.running import inference, zeros
 
@@ -23,28 +23,28 @@ from xconv_torch.models.running import inference, zeros
 def receptive_field(model: nn.Module, input_shape: tuple[int, ...]) -> ReceptiveField:
     """The fields of a model's layers and of its output. It is run once on zeros, for inference, and left as it was."""
     x = zeros(model, input_shape)
-    follower = _Follower(x, Seen.of_input(input_shape, range(2, len(input_shape))))
+    follower = _DispatchFollower(x, TensorField.of_input(input_shape, range(2, len(input_shape))))
     with inference(model), _named(model, follower), follower, _Circular(follower):
         result = model(x)
     return follower.report(tree_leaves(result), input_shape[2:])
 
 
-class _Follower(Follower, TorchDispatchMode):
+class _DispatchFollower(Follower, TorchDispatchMode):
     """Follows a model through the operations that it runs; what is written into part of a tensor is mixed."""
 
-    def __init__(self, x: torch.Tensor, seen: Seen) -> None:
+    def __init__(self, x: torch.Tensor, seen: TensorField) -> None:
         TorchDispatchMode.__init__(self)
-        self.mixed: dict[int, Seen] = {}
+        self.mixed: dict[int, TensorField] = {}
         self.path: list[tuple[str, str]] = []
         Follower.__init__(self, x, seen)
 
-    def find(self, value: object) -> Seen | None:
+    def find(self, value: object) -> TensorField | None:
         """What a tensor sees."""
         if not isinstance(value, torch.Tensor):
             return None
         mixed = self.mixed.get(value.untyped_storage()._cdata)
         if mixed is not None:
-            return Seen(tuple(((None, size),) for size in value.shape), mixed.fields)
+            return TensorField(tuple(((None, size),) for size in value.shape), mixed.fields)
         return super().find(value)
 
     def __torch_dispatch__(
@@ -72,7 +72,7 @@ class _Follower(Follower, TorchDispatchMode):
             self.note_layer(name, outputs[0], found[0], list(given.values()))
         return result
 
-    def note_layer(self, name: str, output: torch.Tensor, seen: Seen, before: list[Seen]) -> None:
+    def note_layer(self, name: str, output: torch.Tensor, seen: TensorField, before: list[TensorField]) -> None:
         if all(seen.fields == each.fields for each in before):
             return
         path, kind = self.path[-1] if self.path else ("", name)
@@ -90,7 +90,7 @@ class _Follower(Follower, TorchDispatchMode):
 class _Circular(TorchFunctionMode):
     """Circular padding, which torch writes as copies into an empty tensor."""
 
-    def __init__(self, follower: _Follower) -> None:
+    def __init__(self, follower: _DispatchFollower) -> None:
         super().__init__()
         self.follower = follower
 
@@ -109,7 +109,7 @@ class _Circular(TorchFunctionMode):
 
 
 @contextmanager
-def _named(model: nn.Module, follower: _Follower) -> Iterator[None]:
+def _named(model: nn.Module, follower: _DispatchFollower) -> Iterator[None]:
     """While it runs, the follower knows the path and the kind of the module that runs."""
     hooks = []
     for path, module in model.named_modules():

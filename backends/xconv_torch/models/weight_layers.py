@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from xconv.models.flattening import Flattening, Seen
-from xconv.models.neutral import Layer, Numbers, in_neutral_order, in_own_order
+from xconv.models.flattening import Flattening, LayerShapes
+from xconv.models.neutral import NeutralLayer, Numbers, in_neutral_order, in_own_order
 
 KINDS: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.modules.conv._ConvTransposeNd, "conv_transpose"),
@@ -74,11 +74,13 @@ def unknown(module: Any) -> str:
     return ""
 
 
-def neutral(path: str, module: nn.Module, number: int, seen: Seen | None, flattening: Flattening | None) -> Layer:
+def neutral(
+    path: str, module: nn.Module, number: int, seen: LayerShapes | None, flattening: Flattening | None
+) -> NeutralLayer:
     """A module in neutral form; ``seen`` is how it ran, if it did."""
     kind, reason = kind_of(module), unknown(module)
     if reason:
-        return Layer(path, type(module).__name__, "unknown", {}, number=number, doubt=reason)
+        return NeutralLayer(path, type(module).__name__, "unknown", {}, number=number, doubt=reason)
     order = None if flattening is None else flattening.order
     options = _options(kind, module, seen)
     tensors = {ours: getattr(module, theirs) for ours, theirs in ARRAYS[kind].items()}
@@ -93,7 +95,7 @@ def neutral(path: str, module: nn.Module, number: int, seen: Seen | None, flatte
     shape = None if flattening is None or flattening.doubt else flattening.shape
     if order is not None and kind == "dense" and not np.array_equal(order, np.arange(order.size)):
         words = "(out, (C, *spatial))" if shape and _is_channel_major(order, shape) else "(out, in) in another order"
-    return Layer(
+    return NeutralLayer(
         path,
         type(module).__name__,
         kind,
@@ -111,7 +113,7 @@ def neutral(path: str, module: nn.Module, number: int, seen: Seen | None, flatte
     )
 
 
-def own_array(layer: Layer, name: str, array: Numbers, like: Tensor) -> Tensor:
+def own_array(layer: NeutralLayer, name: str, array: Numbers, like: Tensor) -> Tensor:
     """A neutral array as the tensor that a module holds."""
     if name == "alpha":
         array = np.broadcast_to(array, tuple(like.shape))
@@ -136,7 +138,7 @@ def _is_channel_major(order: Numbers, shape: tuple[int, ...]) -> bool:
     return np.array_equal(order, own.reshape(-1))
 
 
-def _options(kind: str, module: Any, seen: Seen | None) -> dict[str, Any]:
+def _options(kind: str, module: Any, seen: LayerShapes | None) -> dict[str, Any]:
     if kind in ("conv", "conv_transpose"):
         options = {"stride": module.stride, "dilation": module.dilation, "groups": module.groups}
         if kind == "conv_transpose":

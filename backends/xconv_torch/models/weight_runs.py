@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xconv.models.flattening import Seen
+from xconv.models.flattening import LayerShapes
 from xconv.models.neutral import Numbers
 from xconv.models.reading import channels_last, sent
 from xconv_torch.models.running import inference
 from xconv_torch.models.weight_layers import is_channels_first, kind_of, part_of_torch
 
 
-class Run:
+class RunOnZeros:
     """A model and the zeros that it is run on, for inference; it is left as it was."""
 
     def __init__(self, model: nn.Module, shapes: Sequence[tuple[int, ...]], integers: bool) -> None:
@@ -25,9 +25,9 @@ class Run:
         dtype = torch.int64 if integers else like.dtype
         self._inputs = [torch.zeros((1, *shape), device=like.device, dtype=dtype) for shape in shapes]
 
-    def watched(self) -> list[tuple[nn.Module, Seen]]:
+    def watched(self) -> list[tuple[nn.Module, LayerShapes]]:
         """The leaf modules in the order in which they run."""
-        events: list[tuple[nn.Module, Seen]] = []
+        events: list[tuple[nn.Module, LayerShapes]] = []
         last: tuple[int, ...] = ()
 
         def watch(module: nn.Module, given: Tensor, gave: Tensor) -> None:
@@ -36,7 +36,7 @@ class Run:
             knows = is_channels_first(module) and part_of_torch(module) not in ("batchnorm", "instancenorm")
             shapes = [channels_last(tuple(one.shape[1:]), first) for one in (given, gave)]
             dtype = str(gave.dtype).removeprefix("torch.")
-            events.append((module, Seen(_passing(module), shapes[0], shapes[1], dtype, knows, first)))
+            events.append((module, LayerShapes(_passing(module), shapes[0], shapes[1], dtype, knows, first)))
             last = tuple(gave.shape) if first else last
 
         self._run(watch)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from xconv.models import reading
-from xconv.models.flattening import Flattening, Seen
-from xconv.models.neutral import Layer, Reading
+from xconv.models.flattening import Flattening, LayerShapes
+from xconv.models.neutral import NeutralLayer, Reading
 from xconv_torch.models.weight_layers import ARRAYS, kind_of, neutral, own_array, unknown
-from xconv_torch.models.weight_runs import Run
+from xconv_torch.models.weight_runs import RunOnZeros
 
 
 def read(model: nn.Module, shapes: Sequence[tuple[int, ...]] | None) -> Reading:
@@ -27,15 +27,15 @@ def read(model: nn.Module, shapes: Sequence[tuple[int, ...]] | None) -> Reading:
     vocabulary = table.num_embeddings if isinstance(table, nn.Embedding) else None
     dtype = "float64" if any(value.dtype is torch.float64 for value in _numbers(model)) else "float32"
 
-    def make(number: int, seen: Seen | None, flattening: Flattening | None) -> Layer:
+    def make(number: int, seen: LayerShapes | None, flattening: Flattening | None) -> NeutralLayer:
         return neutral(*modules[number], number, seen, flattening)
 
     owners = [module for _, module in modules]
-    run = partial(Run, model, integers=vocabulary is not None)
+    run = partial(RunOnZeros, model, integers=vocabulary is not None)
     return reading.read(owners, shapes, run, make, vocabulary, dtype)
 
 
-def write(model: nn.Module, layers: Sequence[Layer]) -> None:
+def write(model: nn.Module, layers: Sequence[NeutralLayer]) -> None:
     """Give the layers of these paths these arrays and settings; nothing is written before all of it fits."""
     modules: dict[str, Any] = dict(model.named_modules())
     ready: list[tuple[Tensor, Tensor]] = []

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from xconv.bench.catalogue import Layer
-from xconv.bench.peers.task import Built, Task
+from xconv.bench.peers.task import Built, PeerTask
 from xconv.system.errors import nearest
 
 
@@ -83,10 +83,10 @@ PEERS = (
 )
 
 
-class Framework(Protocol):
+class PeerModule(Protocol):
     """What each file of this package has, under the same names."""
 
-    WAYS: dict[str, Callable[[Task], Built]]
+    WAYS: dict[str, Callable[[PeerTask], Built]]
     """By the name of the way: prepare everything that a user prepares once, and return what is then timed."""
 
     def set_threads(self, count: int) -> None:
@@ -96,9 +96,9 @@ class Framework(Protocol):
         """The framework's version."""
 
 
-def load(framework: str) -> Framework:
+def load(framework: str) -> PeerModule:
     """A framework's ways. Imports the framework."""
-    module: Framework = import_module(f"xconv.bench.peers.on_{framework}")
+    module: PeerModule = import_module(f"xconv.bench.peers.on_{framework}")
     return module
 
 

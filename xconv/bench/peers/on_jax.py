@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from xconv.bench.peers.task import Built, CannotError, Step, Task
+from xconv.bench.peers.task import Built, PeerConvolution, PeerTask, UnsupportedByPeerError
 
 _NAMES = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC")}
 
@@ -25,7 +25,7 @@ def version() -> str:
     return str(jax.__version__)
 
 
-def _jit(task: Task) -> Built:
+def _jit(task: PeerTask) -> Built:
     task.on_cpu()
     x, *weights = (jnp.asarray(array) for array in (task.x, *task.kernels()))
 
@@ -52,10 +52,10 @@ def _jit(task: Task) -> Built:
     )
 
 
-WAYS: dict[str, Callable[[Task], Built]] = {"jit": _jit}
+WAYS: dict[str, Callable[[PeerTask], Built]] = {"jit": _jit}
 
 
-def _convolution(step: Step, x: Any, kernel: Any) -> Any:
+def _convolution(step: PeerConvolution, x: Any, kernel: Any) -> Any:
     names = _NAMES[step.rank]
     if not step.transposed:
         return lax.conv_general_dilated(
@@ -68,7 +68,7 @@ def _convolution(step: Step, x: Any, kernel: Any) -> Any:
             feature_group_count=step.groups,
         )
     if step.groups > 1:
-        raise CannotError("lax.conv_transpose has no groups")
+        raise UnsupportedByPeerError("lax.conv_transpose has no groups")
     reach = (step.kernel[0] - 1) * step.dilations[0]
     low, high = step.pads[0]
     pads = (reach - low, reach - high + step.output_padding(x.shape[1]))

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from xconv.bench.peers.task import Built, CannotError, Step, Task
+from xconv.bench.peers.task import Built, PeerConvolution, PeerTask, UnsupportedByPeerError
 
 OPSET, IR_VERSION = 21, 10
 """Fixed, because a newer onnx writes newer ones by default than the runtime reads."""
@@ -26,13 +26,13 @@ def version() -> str:
     return str(onnxruntime.__version__)
 
 
-def _session(task: Task) -> Built:
+def _session(task: PeerTask) -> Built:
     """A plain call of a session with default options."""
     session, x = _ready(task), task.x
     return Built(lambda: session.run(None, {"x": x})[0], lambda y: [np.asarray(y)])
 
 
-def _bound(task: Task) -> Built:
+def _bound(task: PeerTask) -> Built:
     """Input and output bound before the call: nothing is allocated, and each call writes over the last result."""
     session = _ready(task)
     x = onnxruntime.OrtValue.ortvalue_from_numpy(task.x)
@@ -43,10 +43,10 @@ def _bound(task: Task) -> Built:
     return Built(lambda: session.run_with_iobinding(binding), lambda _: [y.numpy()])
 
 
-WAYS: dict[str, Callable[[Task], Built]] = {"session": _session, "bound": _bound}
+WAYS: dict[str, Callable[[PeerTask], Built]] = {"session": _session, "bound": _bound}
 
 
-def _ready(task: Task) -> Any:
+def _ready(task: PeerTask) -> Any:
     task.on_cpu()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = task.threads
@@ -54,7 +54,7 @@ def _ready(task: Task) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _model(task: Task) -> Any:
+def _model(task: PeerTask) -> Any:
     rank, inputs, name = task.rank, task.x.shape[1], "first"
     nodes = [helper.make_node("Transpose", ["x"], [name], perm=[0, rank + 1, *range(1, rank + 1)])]
     constants = []
@@ -76,12 +76,12 @@ def _model(task: Task) -> Any:
     return model
 
 
-def _node(step: Step, inputs: int, names: list[str], result: str) -> Any:
+def _node(step: PeerConvolution, inputs: int, names: list[str], result: str) -> Any:
     pads = [low for low, _ in step.pads] + [high for _, high in step.pads]
     how = {"strides": step.strides, "dilations": step.dilations, "group": step.groups, "pads": pads}
     if not step.transposed:
         return helper.make_node("Conv", names, [result], **how)
     extra = step.output_padding(inputs)
     if not 0 <= extra < max(step.strides[0], step.dilations[0]):
-        raise CannotError("ConvTranspose does not take this output padding")
+        raise UnsupportedByPeerError("ConvTranspose does not take this output padding")
     return helper.make_node("ConvTranspose", names, [result], output_padding=[extra], **how)

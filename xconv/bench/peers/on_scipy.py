@@ -8,7 +8,7 @@ import numpy as np
 import scipy
 from scipy import ndimage, signal
 
-from xconv.bench.peers.task import Built, CannotError, Step, Task
+from xconv.bench.peers.task import Built, PeerConvolution, PeerTask, UnsupportedByPeerError
 
 
 def set_threads(count: int) -> None:
@@ -21,10 +21,10 @@ def version() -> str:
     return str(scipy.__version__)
 
 
-def _correlate1d(task: Task) -> Built:
+def _correlate1d(task: PeerTask) -> Built:
     """``ndimage.correlate1d`` with zeros outside; a pad that it does not have by itself is made by hand."""
 
-    def along(x: np.ndarray, step: Step, kernel: np.ndarray) -> np.ndarray:
+    def along(x: np.ndarray, step: PeerConvolution, kernel: np.ndarray) -> np.ndarray:
         axis, taps, count = _axis(step), kernel.ravel(), step.lengths[_axis(step) - 1]
         # its element i is the window that starts at i - k // 2
         start = taps.size // 2 - step.pads[axis - 1][0]
@@ -37,15 +37,15 @@ def _correlate1d(task: Task) -> Built:
     return _built(task, task.kernels(), along)
 
 
-def _fourier(convolve: Callable[..., np.ndarray]) -> Callable[[Task], Built]:
+def _fourier(convolve: Callable[..., np.ndarray]) -> Callable[[PeerTask], Built]:
     """A convolution by FFT with the flipped kernel, of which the layer's own places are kept."""
 
-    def build(task: Task) -> Built:
+    def build(task: PeerTask) -> Built:
         if any(max(step.pads[_axis(step) - 1]) >= max(step.kernel) for step in task.steps):
-            raise CannotError("it pads by less than the kernel")
+            raise UnsupportedByPeerError("it pads by less than the kernel")
         kernels = [np.flip(w).reshape(1, *s.kernel, 1) for s, w in zip(task.steps, task.weights, strict=True)]
 
-        def along(x: np.ndarray, step: Step, kernel: np.ndarray) -> np.ndarray:
+        def along(x: np.ndarray, step: PeerConvolution, kernel: np.ndarray) -> np.ndarray:
             axis = _axis(step)
             # the full convolution pads with k - 1 zeros on both sides
             start = kernel.size - 1 - step.pads[axis - 1][0]
@@ -56,14 +56,14 @@ def _fourier(convolve: Callable[..., np.ndarray]) -> Callable[[Task], Built]:
     return build
 
 
-WAYS: dict[str, Callable[[Task], Built]] = {
+WAYS: dict[str, Callable[[PeerTask], Built]] = {
     "correlate1d": _correlate1d,
     "fftconvolve": _fourier(signal.fftconvolve),
     "oaconvolve": _fourier(signal.oaconvolve),
 }
 
 
-def _axis(step: Step) -> int:
+def _axis(step: PeerConvolution) -> int:
     """The axis of x that the kernel slides along."""
     return 1 + int(np.argmax(step.lengths))
 
@@ -73,7 +73,9 @@ def _part(y: np.ndarray, axis: int, start: int, count: int) -> np.ndarray:
 
 
 def _built(
-    task: Task, kernels: Sequence[np.ndarray], along: Callable[[np.ndarray, Step, np.ndarray], np.ndarray]
+    task: PeerTask,
+    kernels: Sequence[np.ndarray],
+    along: Callable[[np.ndarray, PeerConvolution, np.ndarray], np.ndarray],
 ) -> Built:
     task.on_cpu()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from xconv.bench.peers.task import Built, CannotError, Step, Task
+from xconv.bench.peers.task import Built, PeerConvolution, PeerTask, UnsupportedByPeerError
 
 
 def set_threads(count: int) -> None:
@@ -22,12 +22,12 @@ def version() -> str:
     return str(tf.__version__)
 
 
-def _own(task: Task) -> Built:
+def _own(task: PeerTask) -> Built:
     """``tf.nn.conv1d`` or ``conv2d``, eager; groups by the shape of the kernel."""
     return _built(task, task.kernels(), _convolution, lambda function: function)
 
 
-def _depthwise(task: Task) -> Built:
+def _depthwise(task: PeerTask) -> Built:
     """``tf.nn.depthwise_conv2d`` of a height-one image, eager, as Keras' ``DepthwiseConv1D`` does."""
     kernels = []
     for step, kernel in zip(task.steps, task.kernels(), strict=True):
@@ -37,22 +37,22 @@ def _depthwise(task: Task) -> Built:
     return _built(task, kernels, _depthwise_convolution, lambda function: function)
 
 
-def _keras(task: Task) -> Built:
+def _keras(task: PeerTask) -> Built:
     """``keras.ops.conv``, eager, which knows no other padding than "valid" and "same" either."""
     return _built(task, task.kernels(), _keras_convolution, lambda function: function)
 
 
-def _function(task: Task) -> Built:
+def _function(task: PeerTask) -> Built:
     """The own op in a ``tf.function``."""
     return _built(task, task.kernels(), _convolution, tf.function)
 
 
-def _xla(task: Task) -> Built:
+def _xla(task: PeerTask) -> Built:
     """The own op in a ``tf.function`` that XLA compiles."""
     return _built(task, task.kernels(), _convolution, lambda function: tf.function(function, jit_compile=True))
 
 
-WAYS: dict[str, Callable[[Task], Built]] = {
+WAYS: dict[str, Callable[[PeerTask], Built]] = {
     "own": _own,
     "depthwise": _depthwise,
     "keras": _keras,
@@ -61,7 +61,7 @@ WAYS: dict[str, Callable[[Task], Built]] = {
 }
 
 
-def _padding(step: Step, x: Any) -> tuple[Any, str]:
+def _padding(step: PeerConvolution, x: Any) -> tuple[Any, str]:
     """The name that gives these pads, or a padded x and "VALID": ``conv1d`` knows no others."""
     if all(pad == (0, 0) for pad in step.pads):
         return x, "VALID"
@@ -70,7 +70,7 @@ def _padding(step: Step, x: Any) -> tuple[Any, str]:
     return tf.pad(x, [(0, 0), *step.pads, (0, 0)]), "VALID"
 
 
-def _convolution(step: Step, x: Any, kernel: Any) -> Any:
+def _convolution(step: PeerConvolution, x: Any, kernel: Any) -> Any:
     if step.transposed:
         return _transposed(step, x, kernel)
     x, padding = _padding(step, x)
@@ -79,20 +79,20 @@ def _convolution(step: Step, x: Any, kernel: Any) -> Any:
     return tf.nn.conv2d(x, kernel, step.strides, padding, dilations=step.dilations)
 
 
-def _keras_convolution(step: Step, x: Any, kernel: Any) -> Any:
+def _keras_convolution(step: PeerConvolution, x: Any, kernel: Any) -> Any:
     import keras
 
     if keras.backend.backend() != "tensorflow":
-        raise CannotError(f"keras computes with {keras.backend.backend()} here")
+        raise UnsupportedByPeerError(f"keras computes with {keras.backend.backend()} here")
     if step.transposed:
-        raise CannotError("keras.ops.conv_transpose has other pads")
+        raise UnsupportedByPeerError("keras.ops.conv_transpose has other pads")
     x, padding = _padding(step, x)
     return keras.ops.conv(x, kernel, step.strides, padding.lower(), "channels_last", step.dilations)
 
 
-def _transposed(step: Step, x: Any, kernel: Any) -> Any:
+def _transposed(step: PeerConvolution, x: Any, kernel: Any) -> Any:
     if step.groups > 1 or step.dilations[0] > 1:
-        raise CannotError("tf.nn.conv1d_transpose has no groups or dilation")
+        raise UnsupportedByPeerError("tf.nn.conv1d_transpose has no groups or dilation")
     batch, inputs, _ = x.shape
     same, low = step.is_same((inputs,)), step.pads[0][0]
     length = step.lengths[0] if same else step.full_length(inputs) + max(step.output_padding(inputs), 0)
@@ -101,21 +101,21 @@ def _transposed(step: Step, x: Any, kernel: Any) -> Any:
     return y if same else y[:, low : low + step.lengths[0]]
 
 
-def _depthwise_convolution(step: Step, x: Any, kernel: Any) -> Any:
+def _depthwise_convolution(step: PeerConvolution, x: Any, kernel: Any) -> Any:
     x, padding = _padding(step, x)
     if step.rank == 1:
         steps = (1, step.strides[0], step.strides[0], 1)
         dilations = (1, step.dilations[0])
         return tf.nn.depthwise_conv2d(x[:, tf.newaxis], kernel, steps, padding, dilations=dilations)[:, 0]
     if len(set(step.strides)) > 1:
-        raise CannotError("tf.nn.depthwise_conv2d has one stride for both axes")
+        raise UnsupportedByPeerError("tf.nn.depthwise_conv2d has one stride for both axes")
     return tf.nn.depthwise_conv2d(x, kernel, (1, *step.strides, 1), padding, dilations=step.dilations)
 
 
 def _built(
-    task: Task,
+    task: PeerTask,
     kernels: list[np.ndarray],
-    convolution: Callable[[Step, Any, Any], Any],
+    convolution: Callable[[PeerConvolution, Any, Any], Any],
     compiled: Callable[[Callable[..., Any]], Callable[..., Any]],
 ) -> Built:
     device = "/GPU:" + task.device.removeprefix("cuda:") if task.device.startswith("cuda:") else "/CPU:0"

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xconv.bench.peers.task import Built, CannotError, Step, Task
+from xconv.bench.peers.task import Built, PeerConvolution, PeerTask, UnsupportedByPeerError
 
 
 def set_threads(count: int) -> None:
@@ -27,13 +27,13 @@ def version() -> str:
     return str(torch.__version__)
 
 
-def _own(task: Task) -> Built:
+def _own(task: PeerTask) -> Built:
     """The op on a channels-first view of x, its result seen channels last."""
     first, last = _views(task.rank)
     return _built(task, lambda x, weights: _steps(task, x.permute(first), weights).permute(last))
 
 
-def _recipe(task: Task) -> Built:
+def _recipe(task: PeerTask) -> Built:
     """Transpose to channels first, the op, transpose back: copies on both sides, as most code does."""
     first, last = _views(task.rank)
     return _built(
@@ -42,20 +42,20 @@ def _recipe(task: Task) -> Built:
     )
 
 
-WAYS: dict[str, Callable[[Task], Built]] = {"own": _own, "recipe": _recipe}
+WAYS: dict[str, Callable[[PeerTask], Built]] = {"own": _own, "recipe": _recipe}
 
 
 def _views(rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (0, rank + 1, *range(1, rank + 1)), (0, *range(2, rank + 2), 1)
 
 
-def _steps(task: Task, x: Tensor, weights: list[Tensor]) -> Tensor:
+def _steps(task: PeerTask, x: Tensor, weights: list[Tensor]) -> Tensor:
     for step, weight in zip(task.steps, weights, strict=True):
         x = _transposed(step, x, weight) if step.transposed else _forward(step, x, weight)
     return x
 
 
-def _forward(step: Step, x: Tensor, weight: Tensor) -> Tensor:
+def _forward(step: PeerConvolution, x: Tensor, weight: Tensor) -> Tensor:
     pads = [low for low, _ in step.pads]
     if not step.is_even:
         x = F.pad(x, [amount for pair in reversed(step.pads) for amount in pair])
@@ -64,17 +64,17 @@ def _forward(step: Step, x: Tensor, weight: Tensor) -> Tensor:
     return op(x, weight, None, step.strides, pads, step.dilations, step.groups)
 
 
-def _transposed(step: Step, x: Tensor, weight: Tensor) -> Tensor:
+def _transposed(step: PeerConvolution, x: Tensor, weight: Tensor) -> Tensor:
     [(low, high)], extra = step.pads, step.output_padding(x.shape[-1])
     if low == high and 0 <= extra < max(step.strides[0], step.dilations[0]):
         return F.conv_transpose1d(x, weight, None, step.strides, low, extra, step.groups, step.dilations)
     if extra > 0:
-        raise CannotError("an uneven crop with output padding")
+        raise UnsupportedByPeerError("an uneven crop with output padding")
     whole = F.conv_transpose1d(x, weight, None, step.strides, 0, 0, step.groups, step.dilations)
     return whole.narrow(-1, low, step.lengths[0])
 
 
-def _built(task: Task, function: Callable[[Tensor, list[Tensor]], Tensor]) -> Built:
+def _built(task: PeerTask, function: Callable[[Tensor, list[Tensor]], Tensor]) -> Built:
     x = torch.from_numpy(task.x).to(task.device)
     kernels = [np.ascontiguousarray(np.moveaxis(k, (-1, -2), (0, 1))) for k in task.kernels()]
     weights = [torch.from_numpy(k).to(task.device) for k in kernels]

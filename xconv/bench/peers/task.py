@@ -12,12 +12,12 @@ from xconv.bench.catalogue import Layer
 from xconv.core.call import Call
 
 
-class CannotError(Exception):
+class UnsupportedByPeerError(Exception):
     """A peer cannot compute this layer; the message says why."""
 
 
 @dataclass(frozen=True)
-class Step:
+class PeerConvolution:
     """One convolution over all the spatial axes that the array has, in frameworks' words; padding is resolved.
 
     A kernel along rows is (1, k), one along columns (k, 1). ``lengths`` are the spatial sizes of the result, 0 along an
@@ -63,14 +63,14 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Task:
+class PeerTask:
     """A layer to compute: forward if ``above`` is None, else also the gradients of the result times ``above``.
 
     Arrays are NumPy float32, channels last, kernels (k, in/groups, out), or (kh, kw, in/groups, out) for conv2d.
     """
 
     layer: Layer
-    steps: tuple[Step, ...]
+    steps: tuple[PeerConvolution, ...]
     x: np.ndarray
     weights: tuple[np.ndarray, ...]
     above: np.ndarray | None
@@ -89,7 +89,7 @@ class Task:
     def on_cpu(self) -> None:
         """Refuse any other device, for a peer that has been given only this one."""
         if self.device != "cpu":
-            raise CannotError("it computes on the CPU only")
+            raise UnsupportedByPeerError("it computes on the CPU only")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Built:
 
 def task(
     layer: Layer, arrays: Sequence[np.ndarray], above: np.ndarray | None, *, device: str = "cpu", threads: int = 1
-) -> Task:
+) -> PeerTask:
     """The task of a layer on x and its weights.
 
     >>> layer = Layer("", "", "", "conv1d_columns", (1, 9, 8, 2), ((3, 2, 4),), {"padding": "causal"}, "smoke")
@@ -116,12 +116,12 @@ def task(
     ((2, 0), (0, 0))
     """
     if layer.options.get("padding_mode", "zeros") != "zeros":
-        raise CannotError("peers pad with zeros only")
+        raise UnsupportedByPeerError("peers pad with zeros only")
     x, *weights = (np.ascontiguousarray(array, "float32") for array in arrays)
-    return Task(layer, tuple(map(_step, layer.calls)), x, tuple(weights), above, device, threads)
+    return PeerTask(layer, tuple(map(_step, layer.calls)), x, tuple(weights), above, device, threads)
 
 
-def _step(call: Call) -> Step:
+def _step(call: Call) -> PeerConvolution:
     problem, other = call.problem, call.vertical
     along: tuple[Any, ...] = (
         problem.kernel,
@@ -139,4 +139,4 @@ def _step(call: Call) -> Step:
     else:
         axes = (along, still) if call.axis == 1 else (still, along)
     kernel, strides, dilations, pads, lengths = (tuple(values) for values in zip(*axes, strict=True))
-    return Step(kernel, strides, dilations, pads, problem.groups, lengths, call.direction != "forward")
+    return PeerConvolution(kernel, strides, dilations, pads, problem.groups, lengths, call.direction != "forward")

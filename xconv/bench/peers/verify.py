@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from xconv.bench.catalogue import Layer
-from xconv.bench.peers.task import Built, Task, task
+from xconv.bench.peers.task import Built, PeerTask, task
 from xconv.bench.verify import WrongResultError, check_full_size, short_case, shortened
 from xconv.core.bounds import UNIT_ROUNDOFF, Enclosure, gamma
 from xconv.core.reference import Floats
@@ -25,7 +25,7 @@ from xconv.parity import Case
 from xconv.parity.comparison import compare
 from xconv.parity.expected import expected
 
-Build = Callable[[Task], Built]
+Build = Callable[[PeerTask], Built]
 
 
 def verify_peer(
@@ -45,7 +45,7 @@ def verify_peer(
     short, case, direct = shortened(layer), short_case(layer), method == "direct"
     inputs, wanted = _wanted(case, gradients)
 
-    def made(of: Layer, arrays: Sequence[np.ndarray], above: np.ndarray | None = None) -> Task:
+    def made(of: Layer, arrays: Sequence[np.ndarray], above: np.ndarray | None = None) -> PeerTask:
         return task(of, arrays, above, device=device, threads=threads)
 
     *arrays, above = (array.astype("float32") for array in inputs)
@@ -65,7 +65,7 @@ def verify_peer(
     )
 
 
-def fourier_error(given: Task) -> float:
+def fourier_error(given: PeerTask) -> float:
     """How far a result may be off that was computed by Fourier transforms of one channel."""
     unit = UNIT_ROUNDOFF["float32"]
     eta = unit + gamma(4) * (math.sqrt(2) + unit)
@@ -88,6 +88,6 @@ def _wanted(case: Case, gradients: bool) -> tuple[list[Floats], dict[str, Enclos
     return inputs, expected(case, inputs, "float32", gradients, "integers")
 
 
-def _computed(build: Build, given: Task) -> list[np.ndarray]:
+def _computed(build: Build, given: PeerTask) -> list[np.ndarray]:
     built = build(given)
     return [np.asarray(array, np.float64) for array in built.read(built.run())]

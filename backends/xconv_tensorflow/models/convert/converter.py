@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from xconv.models.conversion import Conversion, Options, ReceptiveField, RefusedError, Report, Step
+from xconv.models.conversion import Conversion, LargestReceptiveField, Options, RefusedError, Report, Step
 from xconv.models.reach import Reach
 from xconv.system.errors import ArgumentError
 from xconv_tensorflow.models.convert.embedding import embedding
@@ -97,7 +97,7 @@ class _Walk:
         """Those whose results are compared."""
         return self.steps if self.stop is None else self.steps[: self._stop_at]
 
-    def receptive_field(self) -> ReceptiveField:
+    def receptive_field(self) -> LargestReceptiveField:
         """The largest of all tensors."""
         return Reach.largest(self._reach).receptive_field(self.options.axis)
 

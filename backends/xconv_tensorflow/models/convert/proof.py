@@ -23,7 +23,7 @@ class _ReachedError(Exception):
         self.value = value
 
 
-class Program:
+class Float64Model:
     """A functional or Sequential model that computes in float64, in inference; the model is left as it was.
 
     Its layers are made again in float64, with the weights that they have when they first run. An image may have another
@@ -81,8 +81,8 @@ class Program:
 
 
 def run(model: Any, x: Array) -> Array | list[Array]:
-    """What a model computes in float64 and in inference, see :class:`Program`: its output, or a list of several."""
-    found = Program(model)(x)
+    """What a model computes in float64 and in inference, see :class:`Float64Model`: an output or a list."""
+    found = Float64Model(model)(x)
     return found[0] if len(found) == 1 else found
 
 
@@ -108,11 +108,11 @@ class Programs:
             models: both.
             options: those of the conversion.
             states: of the input, and of the outputs or of the input of ``stop``.
-            weights: as :class:`Program`'s, of the 1-D model.
+            weights: as :class:`Float64Model`'s, of the 1-D model.
             stop: layers in both whose inputs are compared, because what comes behind has new weights.
         """
         first, last = states
-        old, new = Program(models[0], until=stop[0]), Program(models[1], weights, stop[1])
+        old, new = Float64Model(models[0], until=stop[0]), Float64Model(models[1], weights, stop[1])
 
         def converted(signals: Array) -> list[Array]:
             return [as_given(array, state) for array, state in zip(new(signals), last, strict=True)]

@@ -10,14 +10,14 @@ import torch
 from xconv.models.conversion import RefusedError
 from xconv.models.reach import Reach
 from xconv.models.rows import Band
-from xconv_torch.models.convert.program import Cell, Form, Line, Merged, Same, Value
-from xconv_torch.models.convert.walk import Call, Done, Walk
+from xconv_torch.models.convert.program import Form, Line, Merged, NodeValue, Same, Value
+from xconv_torch.models.convert.walk import Done, NodeCall, RunningConversion
 
 REDUCTIONS = ("mean", "sum", "amax", "amin")
 """Those that know what equal rows make; others need an axis of size one."""
 
 
-def permute(walk: Walk, call: Call) -> Done:
+def permute(walk: RunningConversion, call: NodeCall) -> Done:
     """``permute``, ``transpose``, ``swapaxes``."""
     x = walk.plain(call.args[0])
     rank = x.original.dim()
@@ -38,7 +38,7 @@ def permute(walk: Walk, call: Call) -> Done:
     return Done(value, "permute" if cell is not x.cell else "nothing to permute", "the signal's axes")
 
 
-def squeeze(walk: Walk, call: Call) -> Done:
+def squeeze(walk: RunningConversion, call: NodeCall) -> Done:
     """``squeeze`` and ``unsqueeze``."""
     x = walk.plain(call.args[0])
     given = call.bound(("dim",)).get("dim")
@@ -61,7 +61,7 @@ def squeeze(walk: Walk, call: Call) -> Done:
     return Done(Value(call.result, cell, form, x.reach), call.name, "the signal's axes")
 
 
-def join(walk: Walk, call: Call) -> Done:
+def join(walk: RunningConversion, call: NodeCall) -> Done:
     """``cat`` and ``stack``, of tensors that lie alike."""
     given = call.bound(("dim",), dim=call.kwargs.get("axis", 0))
     parts = call.args[0] if call.args else call.kwargs["tensors"]
@@ -91,7 +91,7 @@ def join(walk: Walk, call: Call) -> Done:
     return Done(Value(call.result, cell, form, reach), function.__name__, "the signal's axes")
 
 
-def split(walk: Walk, call: Call) -> Done:
+def split(walk: RunningConversion, call: NodeCall) -> Done:
     """``chunk`` and ``split``."""
     x = call.args[0]
     given = call.bound(("split_size" if call.name == "split" else "chunks", "dim"), dim=0)
@@ -107,11 +107,11 @@ def split(walk: Walk, call: Call) -> Done:
         for i, part in enumerate(call.result)
     )
     cells = tuple(value.cell for value in values)
-    whole = Cell(tuple(cell.node for cell in cells), tuple(cell.value for cell in cells))
+    whole = NodeValue(tuple(cell.node for cell in cells), tuple(cell.value for cell in cells))
     return Done(Value(values, whole), call.name, "the signal's axes")
 
 
-def reduce(walk: Walk, call: Call) -> Done:
+def reduce(walk: RunningConversion, call: NodeCall) -> Done:
     """``mean``, ``sum``, ``amax``, ``amin``, and others where the axis has size one."""
     x = walk.plain(call.args[0])
     given = call.bound(("dim", "keepdim"), keepdim=False)

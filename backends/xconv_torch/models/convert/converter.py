@@ -12,11 +12,11 @@ from xconv.models.conversion import Conversion, Options, Report, Step, channel_m
 from xconv.models.reach import Reach
 from xconv.models.rows import Band
 from xconv.system.errors import ArgumentError
-from xconv_torch.models.convert.program import Cell, Folded, Form, Line, Value, mapped
+from xconv_torch.models.convert.program import AxisInChannels, Form, Line, NodeValue, Value, mapped
 from xconv_torch.models.convert.proof import Proving
 from xconv_torch.models.convert.rules import rule_of
 from xconv_torch.models.convert.tracing import Traced, traced
-from xconv_torch.models.convert.walk import Walk, step
+from xconv_torch.models.convert.walk import RunningConversion, step
 
 TWO_DIMENSIONAL = (
     nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
@@ -46,7 +46,7 @@ def to_1d(model: nn.Module, options: Options) -> Conversion:
     return Conversion(made, report)
 
 
-def rewritten(model: nn.Module, options: Options) -> tuple[Walk, fx.GraphModule, Any]:
+def rewritten(model: nn.Module, options: Options) -> tuple[RunningConversion, fx.GraphModule, Any]:
     """The walk through a model, the new model, and the values of its output.
 
     Raises:
@@ -54,7 +54,7 @@ def rewritten(model: nn.Module, options: Options) -> tuple[Walk, fx.GraphModule,
     """
     found = traced(model)
     _check_2d(found)
-    walk = Walk(found, options)
+    walk = RunningConversion(found, options)
     walk.head = _last_layer(found) if options.head is not None else None
     output = _rewrite(walk)
     refusals = [one for one in walk.steps if one.verdict == "refused"]
@@ -92,7 +92,7 @@ def _check_2d(found: Traced) -> None:
     raise _refused("model", "one without 2-D layers", "a 2-D network", "it may be one-dimensional already")
 
 
-def _rewrite(walk: Walk) -> Any:
+def _rewrite(walk: RunningConversion) -> Any:
     """Walk through the graph; the values of its output."""
     output: Any = None
     for node in walk.traced.graph.nodes:
@@ -108,9 +108,9 @@ def _rewrite(walk: Walk) -> Any:
     return output
 
 
-def _placeholder(walk: Walk, node: fx.Node) -> Value:
+def _placeholder(walk: RunningConversion, node: fx.Node) -> Value:
     if node.args:
-        return Value(node.args[0], Cell(node.args[0], node.args[0]))
+        return Value(node.args[0], NodeValue(node.args[0], node.args[0]))
     options = walk.options
     like = like_of(walk.traced.module)
     channels, length = options.input_shape
@@ -139,7 +139,7 @@ def _placeholder(walk: Walk, node: fx.Node) -> Value:
         walk.raw.add(cell.node)
     form: Form = Line(walk.axis, Band.full(image.shape[walk.axis]))
     if options.embedding == "folded":
-        form = Folded(walk.axis, options.size)
+        form = AxisInChannels(walk.axis, options.size)
     return Value(image, cell, form)
 
 
@@ -149,7 +149,7 @@ def like_of(module: nn.Module) -> torch.Tensor:
     return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
 
 
-def image_channels(walk: Walk) -> int | None:
+def image_channels(walk: RunningConversion) -> int | None:
     """The channels of the image, from the first convolution or norm."""
     for node in walk.traced.graph.nodes:
         if node.op == "call_module":
@@ -167,7 +167,7 @@ def image_channels(walk: Walk) -> int | None:
     return None
 
 
-def _attribute(walk: Walk, path: str) -> Value:
+def _attribute(walk: RunningConversion, path: str) -> Value:
     owner, _, name = path.rpartition(".")
     original = getattr(walk.original_module(owner), name)
     new = original
@@ -198,7 +198,7 @@ def _last_layer(found: Traced) -> fx.Node:
     )
 
 
-def _module(walk: Walk, model: nn.Module) -> fx.GraphModule:
+def _module(walk: RunningConversion, model: nn.Module) -> fx.GraphModule:
     """The new model, in the modes of the old one."""
     made = fx.GraphModule(walk.program.modules, walk.program.graph, class_name=f"{type(model).__name__}1d")
     # sizes that nobody reads any more; what works in place is read by nobody and yet has an effect
@@ -219,7 +219,7 @@ def _is_idle(node: fx.Node) -> bool:
     return node.target in ("size", getattr, operator.getitem, operator.mul, operator.floordiv)
 
 
-def _warn(walk: Walk, model: nn.Module) -> None:
+def _warn(walk: RunningConversion, model: nn.Module) -> None:
     for path in walk.traced.forks:
         text = "does something else in training, which the new model does not: it does what it did in inference"
         walk.warnings.append(f"{path or 'the model'} {text}")

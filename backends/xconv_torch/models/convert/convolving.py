@@ -13,8 +13,8 @@ from xconv.core.problem import dilated_extent
 from xconv.models.conversion import RefusedError
 from xconv.models.rows import Band, Rows, chosen, met, met_transposed, named, one
 from xconv_torch.models.convert import folded
-from xconv_torch.models.convert.program import Cell, Folded, Line, Value
-from xconv_torch.models.convert.walk import Call, Done, Walk
+from xconv_torch.models.convert.program import AxisInChannels, Line, NodeValue, Value
+from xconv_torch.models.convert.walk import Done, NodeCall, RunningConversion
 
 CONV_NAMES = ("weight", "bias", "stride", "padding", "dilation", "groups")
 TRANSPOSED_NAMES = ("weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
@@ -87,7 +87,7 @@ class Conv:
         return layer
 
 
-def conv_layer(walk: Walk, call: Call) -> Done:
+def conv_layer(walk: RunningConversion, call: NodeCall) -> Done:
     """``Conv2d`` and ``ConvTranspose2d``."""
     module, conv = call.module, Conv.of(call.module)
     x = walk.image(call.args[0])
@@ -97,7 +97,7 @@ def conv_layer(walk: Walk, call: Call) -> Done:
         # in float64, so that what is stored was rounded once
         weight = _adapted(walk, x, conv, conv.weight.detach().cpu().double())
         repeat = 1
-        if isinstance(x.form, Folded):
+        if isinstance(x.form, AxisInChannels):
             repeat = call.result.shape[walk.axis]
             weight = folded.kernel(conv, weight, a, x.form.extent, repeat)
         else:
@@ -128,7 +128,7 @@ def trains(module: nn.Module) -> bool:
     return any(p.requires_grad for p in module.parameters()) if weight is None else weight.requires_grad
 
 
-def conv_function(walk: Walk, call: Call) -> Done:
+def conv_function(walk: RunningConversion, call: NodeCall) -> Done:
     """``F.conv2d`` and ``F.conv_transpose2d``: the weight is cut when the program runs."""
     transposed = call.name == "conv_transpose2d"
     given = call.bound(TRANSPOSED_NAMES if transposed else CONV_NAMES)
@@ -140,7 +140,7 @@ def conv_function(walk: Walk, call: Call) -> Done:
     padding = options["padding"] if isinstance(options["padding"], str) else pair(options["padding"])
     conv = Conv(weight.original, None, padding=padding, groups=options["groups"], transposed=transposed, **spec)
     x = walk.image(call.args[0])
-    if isinstance(x.form, Folded) or x.cell.node in walk.raw:
+    if isinstance(x.form, AxisInChannels) or x.cell.node in walk.raw:
         raise RefusedError("the function's weight cannot be rewritten there: make it a Conv2d layer")
     a = walk.axis - 2
     rows, how = _rows(walk, call, x, conv)
@@ -164,11 +164,11 @@ def cut_rows(weight: torch.Tensor, rows: Rows, factor: float, dim: int) -> torch
     return total if factor == 1 else total * factor
 
 
-def _rows(walk: Walk, call: Call, x: Value, conv: Conv) -> tuple[tuple[Rows, float], Done]:
+def _rows(walk: RunningConversion, call: NodeCall, x: Value, conv: Conv) -> tuple[tuple[Rows, float], Done]:
     """The rows of the kernel that the 1-D one is made of; the report's words."""
     a = walk.axis - 2
     kernel = conv.weight.shape[2 + a]
-    if isinstance(x.form, Folded):
+    if isinstance(x.form, AxisInChannels):
         spans = kernel == x.form.extent and call.result.shape[walk.axis] == 1
         return ((), 1.0), Done(x, "", "reshape" if spans else "Toeplitz kernel")
     assert isinstance(x.form, Line)
@@ -208,7 +208,7 @@ def _exact(conv: Conv, band: Band, a: int, outputs: int) -> Rows | None:
     return tuple(range(geometry[0])) if band.is_full else None
 
 
-def _shorten(walk: Walk, call: Call, conv: Conv, rows: tuple[Rows, float]) -> None:
+def _shorten(walk: RunningConversion, call: NodeCall, conv: Conv, rows: tuple[Rows, float]) -> None:
     """Let the original compute with the rows too, where it refuses an axis that short, or makes it longer."""
     a = walk.axis - 2
 
@@ -233,7 +233,7 @@ def _shorten(walk: Walk, call: Call, conv: Conv, rows: tuple[Rows, float]) -> No
         call.result = cut(call.args[0].original)
 
 
-def _adapted(walk: Walk, x: Value, conv: Conv, weight: torch.Tensor) -> torch.Tensor:
+def _adapted(walk: RunningConversion, x: Value, conv: Conv, weight: torch.Tensor) -> torch.Tensor:
     """The first kernel for the signal's channels."""
     if walk.matrix is None or x.cell.node not in walk.raw:
         return weight
@@ -242,7 +242,7 @@ def _adapted(walk: Walk, x: Value, conv: Conv, weight: torch.Tensor) -> torch.Te
     return torch.einsum("oihw,ic->ochw", weight, torch.from_numpy(walk.matrix).to(weight))
 
 
-def _result(walk: Walk, call: Call, x: Value, conv: Conv, cell: Cell) -> Value:
+def _result(walk: RunningConversion, call: NodeCall, x: Value, conv: Conv, cell: NodeValue) -> Value:
     reach, a = x.reach, walk.axis - 2
     for axis, i in ((0, a), (1, 1 - a), (2, 1 - a)):
         kernel, stride, dilation = conv.weight.shape[2 + i], conv.stride[i], conv.dilation[i]
@@ -252,5 +252,7 @@ def _result(walk: Walk, call: Call, x: Value, conv: Conv, cell: Cell) -> Value:
         else:
             reach = reach.after(axis, kernel, dilation, stride)
     extent = call.result.shape[walk.axis]
-    form = Folded(walk.axis, extent) if isinstance(x.form, Folded) else Line(walk.axis, Band.full(extent))
+    form = (
+        AxisInChannels(walk.axis, extent) if isinstance(x.form, AxisInChannels) else Line(walk.axis, Band.full(extent))
+    )
     return Value(call.result, cell, form, reach)

@@ -10,8 +10,8 @@ from xconv.models.conversion import RefusedError
 from xconv.models.reach import Reach
 from xconv.models.rows import Band
 from xconv_torch.models.convert.layers import padless
-from xconv_torch.models.convert.program import Folded, Form, Line, Merged, Same, Value, mapped
-from xconv_torch.models.convert.walk import Call, Done, Walk
+from xconv_torch.models.convert.program import AxisInChannels, Form, Line, Merged, Same, Value, mapped
+from xconv_torch.models.convert.walk import Done, NodeCall, RunningConversion
 
 _UNARY = """
     abs acos asin atan ceil celu clamp clamp_max clamp_min clip clone contiguous cos cosh cpu cuda detach double dropout
@@ -34,7 +34,7 @@ OF_ZERO_ZERO = frozenset(("relu", "relu6", "clone", "contiguous", "detach", "dro
 """They leave padded zeros zeros."""
 
 
-def unary(walk: Walk, call: Call) -> Done:
+def unary(walk: RunningConversion, call: NodeCall) -> Done:
     """The same function; a memory format for images is left out."""
     x = call.args[0]
     if call.name.rstrip("_") not in OF_ZERO_ZERO:
@@ -48,7 +48,7 @@ def unary(walk: Walk, call: Call) -> Done:
     return Done(Value(call.result, cell, x.form, x.reach))
 
 
-def broadcast(walk: Walk, call: Call) -> Done:
+def broadcast(walk: RunningConversion, call: NodeCall) -> Done:
     """Tensors of one shape, or broadcast; one without the axis must have size one there."""
     tensors = call.tensors()
     reach = Reach.largest(tensor.reach for tensor in tensors)
@@ -62,7 +62,7 @@ def broadcast(walk: Walk, call: Call) -> Done:
     return Done(Value(call.result, cell, form, reach))
 
 
-def expand(walk: Walk, call: Call) -> Done:
+def expand(walk: RunningConversion, call: NodeCall) -> Done:
     """``expand`` and ``expand_as``."""
     x = walk.plain(call.args[0])
     if call.name == "expand_as":
@@ -91,17 +91,17 @@ def expand(walk: Walk, call: Call) -> Done:
     return Done(Value(call.result, cell, Line(axis, Band.full(call.result.shape[axis])), x.reach))
 
 
-def aligned(walk: Walk, tensors: list[Value]) -> tuple[list[Value], Form]:
+def aligned(walk: RunningConversion, tensors: list[Value]) -> tuple[list[Value], Form]:
     """Tensors that broadcast in the new program as they did in the original, and how the result lies.
 
     Raises:
         RefusedError: one of them differs along the axis.
     """
     forms = [tensor.form for tensor in tensors]
-    if any(isinstance(form, Folded) for form in forms):
+    if any(isinstance(form, AxisInChannels) for form in forms):
         shapes = {tuple(tensor.original.shape) for tensor in tensors if tensor.original.dim()}
-        if len(shapes) == 1 and all(isinstance(t.form, Folded) for t in tensors if t.original.dim()):
-            return tensors, next(form for form in forms if isinstance(form, Folded))
+        if len(shapes) == 1 and all(isinstance(t.form, AxisInChannels) for t in tensors if t.original.dim()):
+            return tensors, next(form for form in forms if isinstance(form, AxisInChannels))
         return [walk.plain(tensor) for tensor in tensors], Same()
     if any(isinstance(form, Merged) for form in forms):
         if len({form for form, tensor in zip(forms, tensors, strict=True) if tensor.original.dim()}) == 1:

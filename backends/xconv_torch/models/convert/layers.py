@@ -12,18 +12,18 @@ from torch import nn
 from xconv.models.conversion import RefusedError
 from xconv.models.reach import Reach
 from xconv_torch.models.convert.convolving import trains
-from xconv_torch.models.convert.program import Folded, Line, Merged, Same, Value, expanded
-from xconv_torch.models.convert.walk import Call, Done, Walk, described
+from xconv_torch.models.convert.program import AxisInChannels, Line, Merged, Same, Value, expanded
+from xconv_torch.models.convert.walk import Done, NodeCall, RunningConversion, described
 
 
-def batch_norm(walk: Walk, call: Call) -> Done:
+def batch_norm(walk: RunningConversion, call: NodeCall) -> Done:
     """``BatchNorm2d`` and ``InstanceNorm2d``: the same numbers; folded, one for each row."""
     x, old = walk.image(call.args[0]), call.module
     padless(x)
     instance = isinstance(old, nn.InstanceNorm2d)
-    repeat = x.form.extent if isinstance(x.form, Folded) else 1
+    repeat = x.form.extent if isinstance(x.form, AxisInChannels) else 1
     condition = ""
-    if instance and isinstance(x.form, Folded):
+    if instance and isinstance(x.form, AxisInChannels):
         if old.track_running_stats:
             raise RefusedError("its running statistics are over an axis that lies in the channels")
         return _grouped(walk, call, x, old.num_features, old.weight, old.bias)
@@ -42,8 +42,8 @@ def batch_norm(walk: Walk, call: Call) -> Done:
     return _layer(walk, call, new, x, "copy" if repeat == 1 else "copied for each row", condition)
 
 
-def _grouped(walk: Walk, call: Call, x: Value, groups: int, weight: Any, bias: Any) -> Done:
-    assert isinstance(x.form, Folded)
+def _grouped(walk: RunningConversion, call: NodeCall, x: Value, groups: int, weight: Any, bias: Any) -> Done:
+    assert isinstance(x.form, AxisInChannels)
     channels, extent = call.args[0].original.shape[1], x.form.extent
     like = x.original if weight is None else weight
     new = nn.GroupNorm(groups, channels * extent, call.module.eps, weight is not None, like.device, like.dtype)
@@ -54,18 +54,18 @@ def _grouped(walk: Walk, call: Call, x: Value, groups: int, weight: Any, bias: A
     return _layer(walk, call, new, x, "copied for each row")
 
 
-def group_norm(walk: Walk, call: Call) -> Done:
+def group_norm(walk: RunningConversion, call: NodeCall) -> Done:
     """``GroupNorm``: the mean over equal rows is that over one."""
     x = call.args[0]
     padless(x)
-    if isinstance(x.form, Folded):
+    if isinstance(x.form, AxisInChannels):
         return _grouped(walk, call, x, call.module.num_groups, call.module.weight, call.module.bias)
     if isinstance(x.form, Merged):
         raise RefusedError("its axis is (image axis, signal axis) in one")
     return _layer(walk, call, copy.deepcopy(call.module), x, "copy")
 
 
-def layer_norm(walk: Walk, call: Call) -> Done:
+def layer_norm(walk: RunningConversion, call: NodeCall) -> Done:
     """``LayerNorm``: kept over other axes; without weights, or on an axis of size one, over this one too."""
     x, old = walk.plain(call.args[0]), call.module
     padless(x)
@@ -83,29 +83,29 @@ def layer_norm(walk: Walk, call: Call) -> Done:
     return _layer(walk, call, new, x, "copy without the axis")
 
 
-def dropout(walk: Walk, call: Call) -> Done:
+def dropout(walk: RunningConversion, call: NodeCall) -> Done:
     """``Dropout2d`` to ``Dropout1d``."""
     new = nn.Dropout1d(call.module.p, call.module.inplace)
     x = walk.image(call.args[0])
-    folded = "in training each row is dropped alone" if isinstance(x.form, Folded) else ""
+    folded = "in training each row is dropped alone" if isinstance(x.form, AxisInChannels) else ""
     return _layer(walk, call, new, x, "copy", folded)
 
 
-def dropout_function(walk: Walk, call: Call) -> Done:
+def dropout_function(walk: RunningConversion, call: NodeCall) -> Done:
     """``F.dropout2d`` to ``F.dropout1d``."""
     x = walk.image(call.args[0])
     cell = walk.run(call, F.dropout1d, x, *call.args[1:], **call.kwargs)
     return Done(Value(call.result, cell, x.form, x.reach), "dropout1d", "copy")
 
 
-def kept(walk: Walk, call: Call) -> Done:
+def kept(walk: RunningConversion, call: NodeCall) -> Done:
     """A module that looks at elements, or at the channels."""
     x = call.args[0]
     if isinstance(call.module, (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU)):
         return _along(walk, call, walk.plain(x))
     if isinstance(call.module, (nn.Softmax2d, nn.LocalResponseNorm)):
         x = walk.plain(x)
-    if isinstance(call.module, nn.PReLU) and call.module.num_parameters > 1 and isinstance(x.form, Folded):
+    if isinstance(call.module, nn.PReLU) and call.module.num_parameters > 1 and isinstance(x.form, AxisInChannels):
         new = nn.PReLU(call.module.num_parameters * x.form.extent).to(call.module.weight)
         with torch.no_grad():
             new.weight.copy_(call.module.weight.repeat_interleave(x.form.extent))
@@ -114,7 +114,7 @@ def kept(walk: Walk, call: Call) -> Done:
     return _layer(walk, call, copy.deepcopy(call.module), x, "copy")
 
 
-def _along(walk: Walk, call: Call, x: Value) -> Done:
+def _along(walk: RunningConversion, call: NodeCall, x: Value) -> Done:
     dim = call.module.dim
     if dim is None:
         raise RefusedError("its dim depends on the number of axes: name it")
@@ -129,7 +129,7 @@ def _along(walk: Walk, call: Call, x: Value) -> Done:
     return _layer(walk, call, new, x, "copy")
 
 
-def dense(walk: Walk, call: Call) -> Done:
+def dense(walk: RunningConversion, call: NodeCall) -> Done:
     """``Linear``: kept, or its weights summed over the rows that are equal; a new one if it is the head."""
     x, old = walk.plain(call.args[0]), call.module
     if isinstance(x.form, Line) and x.form.axis == x.original.dim() - 1:
@@ -161,17 +161,17 @@ def dense(walk: Walk, call: Call) -> Done:
     return _layer(walk, call, copy.deepcopy(old), x, "kept")
 
 
-def head_convolution(walk: Walk, call: Call) -> Done:
+def head_convolution(walk: RunningConversion, call: NodeCall) -> Done:
     """A 1x1 ``Conv2d`` that is the last layer: a new one."""
     x = walk.image(call.args[0])
     old = call.module
-    extent = x.form.extent if isinstance(x.form, Folded) else 1
+    extent = x.form.extent if isinstance(x.form, AxisInChannels) else 1
     made = {"bias": old.bias is not None, "device": old.weight.device, "dtype": old.weight.dtype}
     new = nn.Conv1d(old.in_channels * extent, int(walk.options.head or 0) * extent, 1, **made)
     return _head(walk, call, new, x)
 
 
-def _head(walk: Walk, call: Call, new: nn.Module, x: Value) -> Done:
+def _head(walk: RunningConversion, call: NodeCall, new: nn.Module, x: Value) -> Done:
     cell = walk.program.module(call.path, new, x)
     form = Same() if isinstance(x.form, Merged) else x.form
     # the old head may not fit the features of this length: what it computes is not looked at
@@ -186,7 +186,7 @@ FUNCTIONS = 8
 """Functions one after another in a module that is tried; one with more is refused rather than trusted."""
 
 
-def tried(walk: Walk, call: Call) -> Done:
+def tried(walk: RunningConversion, call: NodeCall) -> Done:
     """What the rules do not know: kept if it does to the signal what it does to the image, on random numbers."""
     values = call.tensors()
     if all(isinstance(value.form, Same) for value in values):
@@ -198,8 +198,8 @@ def tried(walk: Walk, call: Call) -> Done:
     return done
 
 
-def _alike(walk: Walk, call: Call, values: list[Value]) -> Done | None:
-    images = [value for value in values if isinstance(value.form, (Line, Folded))]
+def _alike(walk: RunningConversion, call: NodeCall, values: list[Value]) -> Done | None:
+    images = [value for value in values if isinstance(value.form, (Line, AxisInChannels))]
     if len(images) != 1 or not isinstance(call.result, torch.Tensor) or call.result.shape != images[0].original.shape:
         return None
     said = f"{call.name.split('(')[0]} does to signals what it does to images: it was tried on random ones"
@@ -217,7 +217,7 @@ def _alike(walk: Walk, call: Call, values: list[Value]) -> Done | None:
     return done if same else None
 
 
-def _kept_whole(walk: Walk, call: Call, values: list[Value], rule: str, condition: str) -> Done:
+def _kept_whole(walk: RunningConversion, call: NodeCall, values: list[Value], rule: str, condition: str) -> Done:
     form = next((value.form for value in values if not isinstance(value.form, Same)), Same())
     reach = Reach.largest(value.reach for value in values)
     if call.is_module:
@@ -242,7 +242,9 @@ def padless(x: Value) -> None:
         raise RefusedError("there is zero padding along the axis that disappears: pad in the convolution itself")
 
 
-def _layer(walk: Walk, call: Call, new: nn.Module, x: Value, rule: str, condition: str = "", form: Any = None) -> Done:
+def _layer(
+    walk: RunningConversion, call: NodeCall, new: nn.Module, x: Value, rule: str, condition: str = "", form: Any = None
+) -> Done:
     cell = walk.program.module(call.path, new, x)
     verdict = "exact"
     if condition and rule.startswith("kept"):

@@ -12,15 +12,15 @@ from xconv.models.conversion import RefusedError, Verdict
 from xconv.models.rows import Band, windows
 from xconv_torch.models.convert.convolving import RASTER, pair
 from xconv_torch.models.convert.folded import RowMax, RowMix, adaptive_rows, matrix_of, window_rows
-from xconv_torch.models.convert.program import Cell, Folded, Line, Value
-from xconv_torch.models.convert.walk import Call, Done, Walk
+from xconv_torch.models.convert.program import AxisInChannels, Line, NodeValue, Value
+from xconv_torch.models.convert.walk import Done, NodeCall, RunningConversion
 
 MAX_NAMES = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
 AVERAGE_NAMES = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
 CUT = "the window is cut to the axis of size one, which the original refuses"
 
 
-def pool(walk: Walk, call: Call) -> Done:
+def pool(walk: RunningConversion, call: NodeCall) -> Done:
     """``MaxPool2d``, ``AvgPool2d``, and their functions."""
     average = "avg" in (type(call.module).__name__ if call.is_module else call.name).lower()
     given = _settings(call, AVERAGE_NAMES if average else MAX_NAMES)
@@ -69,7 +69,7 @@ def pool(walk: Walk, call: Call) -> Done:
     return Done(value, emitted_name(walk, call, "avg_pool1d" if average else "max_pool1d"), rule, verdict, condition)
 
 
-def _refuse(walk: Walk, given: dict[str, Any]) -> None:
+def _refuse(walk: RunningConversion, given: dict[str, Any]) -> None:
     if given["return_indices"]:
         raise RefusedError("it returns indices into the image: take a pool without them")
     if walk.raster and walk.options.kernel_rule == "exact":
@@ -80,7 +80,7 @@ def _refuse(walk: Walk, given: dict[str, Any]) -> None:
         given["count_include_pad"] = True
 
 
-def adaptive(walk: Walk, call: Call) -> Done:
+def adaptive(walk: RunningConversion, call: NodeCall) -> Done:
     """``AdaptiveAvgPool2d``, ``AdaptiveMaxPool2d``, and their functions."""
     average = "avg" in (type(call.module).__name__ if call.is_module else call.name).lower()
     given = _settings(call, ("output_size", "return_indices"))
@@ -92,7 +92,7 @@ def adaptive(walk: Walk, call: Call) -> Done:
     if isinstance(x.form, Line) and not x.form.band.is_full:
         raise RefusedError("there is zero padding along the axis that disappears")
     cell, name = x.cell, f"adaptive_{'avg' if average else 'max'}_pool1d"
-    if isinstance(x.form, Folded) and x.form.extent != extent:
+    if isinstance(x.form, AxisInChannels) and x.form.extent != extent:
         places = adaptive_rows(x.form.extent, extent)
         rows = _means(places, x.form.extent, call.result) if average else RowMax(x.form.extent, places)
         cell = walk.program.module(f"{_path(call)}_rows", rows, cell)
@@ -118,7 +118,7 @@ def adaptive(walk: Walk, call: Call) -> Done:
     return Done(value, emitted_name(walk, call, name if wanted is not None else "dropped"), rule, verdict, condition)
 
 
-def emitted(walk: Walk, call: Call, cell: Any, function: str, options: dict[str, Any]) -> Cell:
+def emitted(walk: RunningConversion, call: NodeCall, cell: Any, function: str, options: dict[str, Any]) -> NodeValue:
     """A 1-D layer in place of a 2-D layer, a function in place of a function."""
     if call.is_module:
         layer = {"avg": "AvgPool1d", "max": "MaxPool1d", "adaptive_avg": "AdaptiveAvgPool1d"}
@@ -127,7 +127,7 @@ def emitted(walk: Walk, call: Call, cell: Any, function: str, options: dict[str,
     return walk.program.function(getattr(F, function), cell, **options)
 
 
-def _settings(call: Call, names: tuple[str, ...]) -> dict[str, Any]:
+def _settings(call: NodeCall, names: tuple[str, ...]) -> dict[str, Any]:
     defaults = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "return_indices": False}
     defaults |= {"count_include_pad": True, "divisor_override": None}
     if call.is_module:
@@ -181,7 +181,7 @@ def _row_pool(
     x: Value, average: bool, given: dict[str, Any], geometry: tuple[int, int, int, int, int], like: torch.Tensor
 ) -> nn.Module | None:
     """The pool of rows that lie in the channels."""
-    if not isinstance(x.form, Folded):
+    if not isinstance(x.form, AxisInChannels):
         return None
     size, stride, dilation, low, outputs = geometry
     if not average:
@@ -198,8 +198,8 @@ def _means(places: list[list[int]], extent: int, like: torch.Tensor) -> RowMix:
 
 
 def _cut(
-    walk: Walk,
-    call: Call,
+    walk: RunningConversion,
+    call: NodeCall,
     x: Value,
     average: bool,
     given: dict[str, Any],
@@ -227,14 +227,16 @@ def _cut(
         call.result = cut(call.args[0].original)
 
 
-def _form(x: Value, extent: int) -> Line | Folded:
-    return Folded(x.form.axis, extent) if isinstance(x.form, Folded) else Line(x.form.axis, Band.full(extent))  # type: ignore[union-attr]
+def _form(x: Value, extent: int) -> Line | AxisInChannels:
+    if isinstance(x.form, AxisInChannels):
+        return AxisInChannels(x.form.axis, extent)
+    return Line(x.form.axis, Band.full(extent))  # type: ignore[union-attr]
 
 
-def _path(call: Call) -> str:
+def _path(call: NodeCall) -> str:
     return call.path if call.is_module else call.node.name
 
 
-def emitted_name(walk: Walk, call: Call, function: str) -> str:
+def emitted_name(walk: RunningConversion, call: NodeCall, function: str) -> str:
     """What a node became, for the report."""
     return str(walk.program.modules.get(call.path, function)) if call.is_module else function

@@ -36,18 +36,18 @@ class Merged:
 
 
 @dataclass(frozen=True)
-class Folded:
+class AxisInChannels:
     """A (N, C * extent, L) tensor for an original (N, C, H, W), whose ``axis`` lies in the channels."""
 
     axis: int
     extent: int
 
 
-Form = Same | Line | Merged | Folded
+Form = Same | Line | Merged | AxisInChannels
 
 
 @dataclass(frozen=True)
-class Cell:
+class NodeValue:
     """A node of the new graph and what it computed; a constant stands for itself."""
 
     node: Any
@@ -59,7 +59,7 @@ class Value:
     """A value of the original and what stands for it."""
 
     original: Any
-    cell: Cell
+    cell: NodeValue
     form: Form = field(default_factory=Same)
     reach: Reach = field(default_factory=Reach)
     is_extent: bool = False
@@ -70,7 +70,7 @@ class Value:
         """Whether the original is a tensor."""
         return isinstance(self.original, torch.Tensor)
 
-    def like(self, cell: Cell, original: Any = None, form: Form | None = None) -> Value:
+    def like(self, cell: NodeValue, original: Any = None, form: Form | None = None) -> Value:
         """Another cell, and what else changes."""
         return replace(
             self,
@@ -82,7 +82,7 @@ class Value:
 
 def constant(value: Any) -> Value:
     """A number, a name, ... that is written into the program."""
-    return Value(value, Cell(value, value))
+    return Value(value, NodeValue(value, value))
 
 
 def mapped(structure: Any, change: Callable[[Any], Any]) -> Any:
@@ -106,12 +106,12 @@ def originals(structure: Any) -> Any:
 def _side(structure: Any, side: str) -> Any:
     def pick(part: Any) -> Any:
         cell = part.cell if isinstance(part, Value) else part
-        return mapped(getattr(cell, side), lambda x: getattr(x, side, x)) if isinstance(cell, Cell) else part
+        return mapped(getattr(cell, side), lambda x: getattr(x, side, x)) if isinstance(cell, NodeValue) else part
 
     return mapped(structure, pick)
 
 
-class Program:
+class ConvertedProgram:
     """The new program: a graph that is written, and each of its nodes run as it is."""
 
     def __init__(self) -> None:
@@ -120,31 +120,31 @@ class Program:
         self.broken = False
         """Whether something was refused: then nothing more is run, and the graph is never used."""
 
-    def input(self, name: str, value: Any) -> Cell:
+    def input(self, name: str, value: Any) -> NodeValue:
         """An input of the program."""
-        return Cell(self.graph.placeholder(name), value)
+        return NodeValue(self.graph.placeholder(name), value)
 
-    def function(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Cell:
+    def function(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> NodeValue:
         """A function of values, cells and constants."""
         node = self.graph.call_function(function, _side(args, "node"), _side(kwargs, "node"))
-        return Cell(node, self._run(function, args, kwargs))
+        return NodeValue(node, self._run(function, args, kwargs))
 
-    def method(self, name: str, *args: Any, **kwargs: Any) -> Cell:
+    def method(self, name: str, *args: Any, **kwargs: Any) -> NodeValue:
         """A method of the first argument."""
         node = self.graph.call_method(name, _side(args, "node"), _side(kwargs, "node"))
-        return Cell(node, self._run(lambda self, *rest, **more: getattr(self, name)(*rest, **more), args, kwargs))
+        return NodeValue(node, self._run(lambda self, *rest, **more: getattr(self, name)(*rest, **more), args, kwargs))
 
-    def module(self, path: str, module: nn.Module, *args: Any, **kwargs: Any) -> Cell:
+    def module(self, path: str, module: nn.Module, *args: Any, **kwargs: Any) -> NodeValue:
         """A module of the new model at a path; one that is there already is called again."""
         # a new module trains: it would take its statistics from what is run here
         module = self.modules.setdefault(path, module.eval())
         node = self.graph.create_node("call_module", path, _side(args, "node"), _side(kwargs, "node"))
-        return Cell(node, self._run(module, args, kwargs))
+        return NodeValue(node, self._run(module, args, kwargs))
 
-    def attribute(self, path: str, value: Any) -> Cell:
+    def attribute(self, path: str, value: Any) -> NodeValue:
         """A parameter or buffer."""
         self.modules.setdefault(path, value)
-        return Cell(self.graph.create_node("get_attr", path), value)
+        return NodeValue(self.graph.create_node("get_attr", path), value)
 
     def _run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if self.broken:
@@ -169,7 +169,7 @@ def expanded(value: torch.Tensor, form: Form) -> torch.Tensor:
         shape = list(parts.shape)
         shape[form.dim + 1] = form.extent
         return parts.expand(shape).flatten(form.dim, form.dim + 2)
-    if isinstance(form, Folded):
+    if isinstance(form, AxisInChannels):
         image = value.unflatten(1, (-1, form.extent))
         return image if form.axis == 2 else image.transpose(2, 3)
     return value

@@ -14,8 +14,8 @@ from torch import fx, nn
 from xconv.models.conversion import Report
 from xconv.models.proof import Proof
 from xconv.testing.frameworks import leaves
-from xconv_torch.models.convert.program import Cell, Value, expanded
-from xconv_torch.models.convert.walk import Walk
+from xconv_torch.models.convert.program import NodeValue, Value, expanded
+from xconv_torch.models.convert.walk import RunningConversion
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Proving:
 
     model: nn.Module
     made: fx.GraphModule
-    walk: Walk
+    walk: RunningConversion
     output: Any
     report: Report
     convert: Callable[[nn.Module], nn.Module]
@@ -144,7 +144,7 @@ class _Seen(fx.Interpreter):
         self.results[n.name] = result
         return result
 
-    def at(self, cell: Cell) -> Any:
+    def at(self, cell: NodeValue) -> Any:
         """The value of a cell."""
         return self.results[cell.node.name]
 
@@ -160,7 +160,7 @@ class _AtHead(Exception):  # noqa: N818 - no error
 class _Cut(fx.Interpreter):
     """A run of the original with cut windows, given layers, and an end before the head."""
 
-    def __init__(self, module: nn.Module, walk: Walk) -> None:
+    def __init__(self, module: nn.Module, walk: RunningConversion) -> None:
         super().__init__(module, graph=walk.traced.graph)
         self.walk = walk
         self.given: dict[fx.Node, Any] = {}

@@ -14,8 +14,8 @@ from xconv_torch.models.convert.convolving import RASTER, pair
 from xconv_torch.models.convert.folded import RowMix, matrix_of, padder
 from xconv_torch.models.convert.layers import padless
 from xconv_torch.models.convert.pooling import emitted_name
-from xconv_torch.models.convert.program import Folded, Line, Same, Value, originals
-from xconv_torch.models.convert.walk import Call, Done, Walk
+from xconv_torch.models.convert.program import AxisInChannels, Line, Same, Value, originals
+from xconv_torch.models.convert.walk import Done, NodeCall, RunningConversion
 
 PADS = {
     nn.ConstantPad2d: ("constant", "ConstantPad1d"),
@@ -26,7 +26,7 @@ PADS = {
 MODES = {"nearest": "nearest", "nearest-exact": "nearest-exact", "bilinear": "linear", "area": "area"}
 
 
-def pad(walk: Walk, call: Call) -> Done:
+def pad(walk: RunningConversion, call: NodeCall) -> Done:
     """``ZeroPad2d`` and its kin, ``F.pad``: along the signal at once, along the other axis remembered."""
     if call.is_module:
         mode, name = next(found for kind, found in PADS.items() if isinstance(call.module, kind))
@@ -67,16 +67,18 @@ def pad(walk: Walk, call: Call) -> Done:
     return Done(value, emitted_name(walk, call, became), rule)
 
 
-def _across(walk: Walk, call: Call, x: Value, mode: str, across: list[int], fill: float) -> tuple[Any, Any]:
+def _across(
+    walk: RunningConversion, call: NodeCall, x: Value, mode: str, across: list[int], fill: float
+) -> tuple[Any, Any]:
     low, high = across
-    if isinstance(x.form, Folded):
+    if isinstance(x.form, AxisInChannels):
         cell = x.cell
         if low or high:
             if fill:
                 raise RefusedError("it pads folded rows with a number other than zero")
             matrix = matrix_of(padder(mode, low, high), x.form.extent, call.result)
             cell = walk.program.module(f"{call.node.name}_rows", RowMix(matrix), cell)
-        return Folded(x.form.axis, x.form.extent + low + high), cell
+        return AxisInChannels(x.form.axis, x.form.extent + low + high), cell
     assert isinstance(x.form, Line)
     band = x.form.band
     if not (low or high):
@@ -91,7 +93,7 @@ def _across(walk: Walk, call: Call, x: Value, mode: str, across: list[int], fill
     return Line(x.form.axis, Band.full(band.extent + low + high)), x.cell
 
 
-def resample(walk: Walk, call: Call) -> Done:
+def resample(walk: RunningConversion, call: NodeCall) -> Done:
     """``Upsample`` and ``F.interpolate``."""
     names = ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor", "antialias")
     given: dict[str, Any] = dict.fromkeys(names)
@@ -116,13 +118,13 @@ def resample(walk: Walk, call: Call) -> Done:
     verdict, condition = _kept_single(walk, call, x, given)
     extent = call.result.shape[walk.axis]
     cell, form = x.cell, None
-    if isinstance(x.form, Folded):
+    if isinstance(x.form, AxisInChannels):
         rows = {**new, **{n: pair(given[n])[a] for n in ("size", "scale_factor") if given[n] is not None}}
         if "size" in rows:
             rows["size"] = extent
         matrix = matrix_of(nn.Upsample(**rows), x.form.extent, call.result)
         cell = walk.program.module(f"{call.node.name}_rows", RowMix(matrix), cell)
-        form = Folded(walk.axis, extent)
+        form = AxisInChannels(walk.axis, extent)
     if call.is_module:
         cell = walk.program.module(call.path, nn.Upsample(**new), cell)
     else:
@@ -136,7 +138,7 @@ def resample(walk: Walk, call: Call) -> Done:
     return Done(value, became, "along the signal", verdict, condition)
 
 
-def _kept_single(walk: Walk, call: Call, x: Value, given: dict[str, Any]) -> tuple[Verdict, str]:
+def _kept_single(walk: RunningConversion, call: NodeCall, x: Value, given: dict[str, Any]) -> tuple[Verdict, str]:
     """Let the original leave an axis of size one alone, if it was cut to that before: a decoder joins what it had."""
     if not walk.cuts or not isinstance(x.form, Line) or x.form.band != Band.full(1) or call.result is None:
         return "exact", ""
@@ -157,7 +159,7 @@ def _kept_single(walk: Walk, call: Call, x: Value, given: dict[str, Any]) -> tup
     return "exact if", "the axis of size one stays so, as the pools before it were cut to it"
 
 
-def no_counterpart(walk: Walk, call: Call) -> Done:
+def no_counterpart(walk: RunningConversion, call: NodeCall) -> Done:
     """Layers that mean an image.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from xconv_torch.models.convert import axes, convolving, elementwise, layers, pooling, resampling, shaping
-from xconv_torch.models.convert.walk import Call, Rule, Walk
+from xconv_torch.models.convert.walk import NodeCall, Rule, RunningConversion
 
 MODULES: list[tuple[tuple[type[nn.Module], ...], Rule]] = [
     ((nn.Conv2d, nn.ConvTranspose2d), convolving.conv_layer),
@@ -59,7 +59,7 @@ NAMES: dict[str, Rule] = {
 }
 
 
-def rule_of(walk: Walk, call: Call) -> Rule:
+def rule_of(walk: RunningConversion, call: NodeCall) -> Rule:
     """The rule for a node; what is unknown is tried."""
     if call.is_module:
         if call.node is walk.head and isinstance(call.module, nn.Conv2d):
@@ -73,7 +73,7 @@ def rule_of(walk: Walk, call: Call) -> Rule:
     return NAMES.get(name) or NAMES.get(name.rstrip("_"), layers.tried)
 
 
-def _is_users(call: Call) -> bool:
+def _is_users(call: NodeCall) -> bool:
     """Whether a function is the user's, and has a name of torch's by chance."""
     module = getattr(call.target, "__module__", None) or "torch"
     known = ("torch", "_operator", "operator", "builtins")

@@ -10,11 +10,11 @@ from torch import nn
 
 from xconv.models.conversion import RefusedError
 from xconv.models.rows import Band
-from xconv_torch.models.convert.program import Cell, Form, Line, Merged, Same, Value, constant
-from xconv_torch.models.convert.walk import Call, Done, Walk
+from xconv_torch.models.convert.program import Form, Line, Merged, NodeValue, Same, Value, constant
+from xconv_torch.models.convert.walk import Done, NodeCall, RunningConversion
 
 
-def sizes(walk: Walk, call: Call) -> Done:
+def sizes(walk: RunningConversion, call: NodeCall) -> Done:
     """``x.shape``, ``x.size()``, ``x.size(dim)``."""
     x = walk.plain(call.args[0])
     rank = x.original.dim()
@@ -25,7 +25,7 @@ def sizes(walk: Walk, call: Call) -> Done:
         original = x.original.shape[dim]
         if isinstance(x.form, Line):
             if dim == x.form.axis:
-                return Value(original, Cell(original, original), is_extent=True)
+                return Value(original, NodeValue(original, original), is_extent=True)
             return Value(original, walk.program.method("size", x, dim - (dim > x.form.axis)))
         return Value(original, walk.program.method("size", x, dim))
 
@@ -35,10 +35,10 @@ def sizes(walk: Walk, call: Call) -> Done:
     every = tuple(size(dim) for dim in range(rank))
     cells = tuple(value.cell for value in every)
     node = tuple(cell.node for cell in cells)
-    return Done(Value(every, Cell(node, tuple(cell.value for cell in cells))))
+    return Done(Value(every, NodeValue(node, tuple(cell.value for cell in cells))))
 
 
-def attribute(walk: Walk, call: Call) -> Done:
+def attribute(walk: RunningConversion, call: NodeCall) -> Done:
     """``getattr``: the shape, and what is the same in both programs."""
     name = call.args[1]
     if name == "shape":
@@ -50,7 +50,7 @@ def attribute(walk: Walk, call: Call) -> Done:
     return Done(Value(call.result, walk.program.function(getattr, *call.args)))
 
 
-def numbers(walk: Walk, call: Call) -> Done:
+def numbers(walk: RunningConversion, call: NodeCall) -> Done:
     """Arithmetic on sizes."""
     if all(_is_constant(part) for part in (*call.args, *call.kwargs.values())):
         return Done(constant(call.result))
@@ -61,7 +61,7 @@ def _is_constant(part: Any) -> bool:
     return not isinstance(part, Value) or part.cell.node is part.cell.value
 
 
-def getitem(walk: Walk, call: Call) -> Done:
+def getitem(walk: RunningConversion, call: NodeCall) -> Done:
     """Of sizes, of tuples of tensors, and of tensors."""
     x, index = call.args
     if not isinstance(x, Value):
@@ -72,7 +72,7 @@ def getitem(walk: Walk, call: Call) -> Done:
             return Done(items)
         if isinstance(index, slice):
             cells = tuple(value.cell for value in items)
-            cell = Cell(tuple(cell.node for cell in cells), tuple(cell.value for cell in cells))
+            cell = NodeValue(tuple(cell.node for cell in cells), tuple(cell.value for cell in cells))
             return Done(Value(items, cell))
     if not x.is_tensor:
         return Done(Value(call.result, walk.program.function(operator.getitem, x, index)))
@@ -84,7 +84,7 @@ def getitem(walk: Walk, call: Call) -> Done:
     return _index(walk, call, x, index if isinstance(index, tuple) else (index,))
 
 
-def _index(walk: Walk, call: Call, x: Value, index: tuple[Any, ...]) -> Done:
+def _index(walk: RunningConversion, call: NodeCall, x: Value, index: tuple[Any, ...]) -> Done:
     assert isinstance(x.form, Line)
     used = sum(part is not None and part is not Ellipsis for part in index)
     if Ellipsis not in index:
@@ -116,7 +116,7 @@ def _index(walk: Walk, call: Call, x: Value, index: tuple[Any, ...]) -> Done:
     return Done(Value(call.result, cell, form, x.reach), "getitem", "the signal's axes")
 
 
-def reshape(walk: Walk, call: Call) -> Done:
+def reshape(walk: RunningConversion, call: NodeCall) -> Done:
     """``flatten``, ``view``, ``reshape``, ``nn.Flatten``: the axis stays one, or is merged with others."""
     x = walk.plain(call.args[0])
     if call.name == "flatten" or isinstance(call.target, nn.Flatten):
@@ -141,20 +141,20 @@ def reshape(walk: Walk, call: Call) -> Done:
     return Done(Value(call.result, cell, form, x.reach), became, "the signal's axes")
 
 
-def _range(call: Call) -> tuple[int, int]:
+def _range(call: NodeCall) -> tuple[int, int]:
     if call.is_module:
         return call.module.start_dim, call.module.end_dim
     given = call.bound(("start_dim", "end_dim"), start_dim=0, end_dim=-1)
     return given["start_dim"], given["end_dim"]
 
 
-def _same(walk: Walk, call: Call, x: Value, start: int, stop: int) -> Done:
+def _same(walk: RunningConversion, call: NodeCall, x: Value, start: int, stop: int) -> Done:
     if call.is_module:
         return Done(Value(call.result, walk.program.module(call.path, call.module, x), reach=x.reach), "kept", "kept")
     return Done(Value(call.result, walk.program.method("flatten", x, start, stop), reach=x.reach))
 
 
-def _flattened(walk: Walk, x: Value, start: int, stop: int) -> Cell:
+def _flattened(walk: RunningConversion, x: Value, start: int, stop: int) -> NodeValue:
     """Flatten what remains of a range of axes."""
     assert isinstance(x.form, Line)
     axis = x.form.axis
@@ -187,7 +187,7 @@ def _where(x: Value, shape: tuple[int, ...], target: list[Any]) -> Form:
     raise RefusedError("it cuts the axis that disappears into pieces")
 
 
-def _without(walk: Walk, target: list[Any], form: Form, extent: int) -> list[Any]:
+def _without(walk: RunningConversion, target: list[Any], form: Form, extent: int) -> list[Any]:
     """The new shape: without the axis, and with the merged one divided by its extent."""
     if isinstance(form, Line):
         return [part for i, part in enumerate(target) if i != form.axis]

@@ -13,7 +13,16 @@ from torch import fx, nn
 from xconv.models.conversion import Options, RefusedError, Step, Verdict, embedded
 from xconv.models.rows import Band
 from xconv.system.errors import ArgumentError
-from xconv_torch.models.convert.program import Folded, Line, Program, Same, Value, constant, mapped, originals
+from xconv_torch.models.convert.program import (
+    AxisInChannels,
+    ConvertedProgram,
+    Line,
+    Same,
+    Value,
+    constant,
+    mapped,
+    originals,
+)
 from xconv_torch.models.convert.tracing import ByMode, Traced
 
 
@@ -29,7 +38,7 @@ class Done:
 
 
 @dataclass
-class Call:
+class NodeCall:
     """A node as a rule sees it. ``result`` is what the original computes, None if it fails there."""
 
     node: fx.Node
@@ -62,16 +71,16 @@ class Call:
         return found
 
 
-Rule = Callable[["Walk", Call], Done]
+Rule = Callable[["RunningConversion", NodeCall], Done]
 
 
 @dataclass
-class Walk:
+class RunningConversion:
     """One conversion while it runs."""
 
     traced: Traced
     options: Options
-    program: Program = field(default_factory=Program)
+    program: ConvertedProgram = field(default_factory=ConvertedProgram)
     values: dict[fx.Node, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -111,13 +120,13 @@ class Walk:
             RefusedError: it is no image, or not known to be constant along the axis.
         """
         form, shape = value.form, tuple(value.original.shape)
-        if isinstance(form, Folded) or (isinstance(form, Line) and len(shape) == 4 and form.axis == self.axis):
+        if isinstance(form, AxisInChannels) or (isinstance(form, Line) and len(shape) == 4 and form.axis == self.axis):
             return value
         if isinstance(form, Same) and len(shape) == 4:
             if self.options.embedding == "folded":
                 turned = value.cell if self.axis == 2 else self.program.method("transpose", value, 2, 3)
                 extent = shape[self.axis]
-                return value.like(self.program.method("flatten", turned, 1, 2), form=Folded(self.axis, extent))
+                return value.like(self.program.method("flatten", turned, 1, 2), form=AxisInChannels(self.axis, extent))
             if shape[self.axis] == 1:
                 cell = self.program.method("squeeze", value, self.axis)
                 return value.like(cell, form=Line(self.axis, Band.full(1)))
@@ -125,14 +134,14 @@ class Walk:
 
     def plain(self, value: Value) -> Value:
         """A folded value as the image that it stands for; any other as it is."""
-        if not isinstance(value.form, Folded):
+        if not isinstance(value.form, AxisInChannels):
             return value
         cell = self.program.method("unflatten", value, 1, (-1, value.form.extent))
         if value.form.axis == 3:
             cell = self.program.method("transpose", cell, 2, 3)
         return value.like(cell, form=Same())
 
-    def run(self, call: Call, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def run(self, call: NodeCall, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """A function in the new program; one that is told whether the model trains goes on being told."""
         place = self.traced.by_mode.get(call.node)
         if place is None:
@@ -144,7 +153,7 @@ class Walk:
         return self.traced.module.get_submodule(path)
 
 
-def compute(call: Call) -> Any:
+def compute(call: NodeCall) -> Any:
     """What the original computes at a node, on the original's own values."""
     args, kwargs = originals(call.args), originals(call.kwargs)
     with torch.no_grad():
@@ -165,17 +174,17 @@ def place_of(node: fx.Node) -> str:
     return f"{stack[-1][0]}:{node.name}" if stack and stack[-1][0] else node.name
 
 
-def call_of(walk: Walk, node: fx.Node) -> Call:
+def call_of(walk: RunningConversion, node: fx.Node) -> NodeCall:
     """A node with its arguments looked up."""
     args, kwargs = walk.values_of(node.args), walk.values_of(node.kwargs)
     if node.op == "call_module":
         module = walk.original_module(str(node.target))
-        return Call(node, str(node.target), described(module), module, args, kwargs)
+        return NodeCall(node, str(node.target), described(module), module, args, kwargs)
     name = str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", str(node.target))
-    return Call(node, place_of(node), name, node.target, args, kwargs)
+    return NodeCall(node, place_of(node), name, node.target, args, kwargs)
 
 
-def step(walk: Walk, node: fx.Node, find: Callable[[Call], Rule]) -> None:
+def step(walk: RunningConversion, node: fx.Node, find: Callable[[NodeCall], Rule]) -> None:
     """Rewrite one node, and report it.
 
     Raises:
@@ -219,7 +228,7 @@ def step(walk: Walk, node: fx.Node, find: Callable[[Call], Rule]) -> None:
         walk.steps.append(Step(call.path, call.name, done.became, done.rule, done.verdict, done.condition, counts))
 
 
-def _refuse_raw(walk: Walk, call: Call) -> None:
+def _refuse_raw(walk: RunningConversion, call: NodeCall) -> None:
     """Until the first convolution the signal has other channels than the image: only padding may come before."""
     if walk.matrix is None or not any(value.cell.node in walk.raw for value in call.tensors()):
         return
@@ -229,7 +238,7 @@ def _refuse_raw(walk: Walk, call: Call) -> None:
         raise RefusedError(f"{text}: give the signal the image's channels, or take it out of the model")
 
 
-def _go_on(walk: Walk, call: Call) -> None:
+def _go_on(walk: RunningConversion, call: NodeCall) -> None:
     """Behind a refusal, so that all of them are found."""
     walk.program.broken = True
     result = call.result
@@ -242,7 +251,7 @@ def _go_on(walk: Walk, call: Call) -> None:
     walk.values[call.node] = value
 
 
-def _parameters(walk: Walk, call: Call) -> tuple[int, int]:
+def _parameters(walk: RunningConversion, call: NodeCall) -> tuple[int, int]:
     """Of a module, counted where it is called first."""
     if not call.is_module or any(step.path == call.path for step in walk.steps):
         return 0, 0
