@@ -39,7 +39,7 @@ NEEDED = {
     "test_torch_batched.py": {"torch"},
     "test_torch_hooks.py": {"torch"},
     "test_torch_programs.py": {"torch"},
-    "test_apart.py": {"torch"},
+    "test_torch_gradients_by_formulation.py": {"torch"},
     "test_direct_torch.py": {"torch"},
     "test_direct_order_torch.py": {"torch"},
     "test_torch_node.py": {"torch"},

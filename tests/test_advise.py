@@ -47,7 +47,7 @@ def test_false_findings_are_as_rare_as_is_said(samples: int) -> None:
         }
         axes = list(noise)[seed % 3]
         wrong += xconv.advise(noise[axes], axes, seed=seed).recommendation != "none"
-    assert wrong <= most_errors(samples, recommend.LEVEL)
+    assert wrong <= most_errors(samples, recommend.SIGNIFICANCE_LEVEL)
 
 
 def test_p_is_uniform_without_dependence() -> None:
@@ -168,7 +168,7 @@ def test_a_field_made_separable_holds_all_and_an_oblique_one_little() -> None:
     assert found.separable > 0.95
     assert max(found.rows, found.columns) < 0.7
     alternating = known.separable(rng, 64, -0.7)[None, :, :, None]
-    assert field.shares(alternating, ("values",), (1, 1), rng).separable > recommend.KEEP
+    assert field.shares(alternating, ("values",), (1, 1), rng).separable > recommend.LEAST_SHARE_KEPT
     # white noise beside it changes the eigenvalues, not the eigenvectors
     noisy = product / product.std() + rng.standard_normal(product.shape)
     assert field.shares(noisy, ("values",), (1, 1), rng).separable > 0.9
@@ -224,7 +224,7 @@ def test_flat_data() -> None:
 def test_scale_and_monotone_distortion_change_nothing() -> None:
     x = known.autoregression(np.random.default_rng(0), (300,), 0.4)
     p = [xconv.advise(y).evidence[0].p for y in (x, 1e-30 * x, (1e6 * x).astype("int64"))]
-    assert p[0] == p[1] == p[2] <= recommend.LEVEL
+    assert p[0] == p[1] == p[2] <= recommend.SIGNIFICANCE_LEVEL
 
 
 def test_the_same_seed_gives_the_same_advice() -> None:

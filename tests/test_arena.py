@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.bench_worker import Spin
-from xconv.bench.arena import AGAIN, DISTURBED, Arena, Measurement, TimedBlock
+from xconv.bench.arena import DISTURBED, MOST_REPEATS, Arena, Measurement, TimedBlock
 from xconv.bench.statistics import Ratio, floor, interval, paired
-from xconv.bench.stopwatch import WARMING, PreparedCall, Stopwatch, held
+from xconv.bench.stopwatch import WARMING_CALLS, PreparedCall, Stopwatch, held
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_worker_that_dies_becomes_a_row(arena: Arena) -> None:
 def test_what_is_disturbed_is_measured_again_and_has_no_number() -> None:
     with Arena(rounds=2) as arena:
         found, well = arena.measure([Spin("a", what="on two cores"), Spin("b")])
-    assert found.rejected == {"more threads than it was given": 2 * (1 + AGAIN)}
+    assert found.rejected == {"more threads than it was given": 2 * (1 + MOST_REPEATS)}
     assert found.error == f"{DISTURBED} (more threads than it was given)"
     assert found.rounds == [None, None]
     assert len(well.kept) == 2
@@ -219,7 +219,7 @@ def test_memory_that_is_kept_is_there_before_a_block_is_timed() -> None:
     watch = Stopwatch(lambda: PreparedCall(slow, scope=scope), lambda: None)
     watch.prepare(0, block=0.001)
     watch.time(0)
-    assert calls == [True] * (2 + WARMING + 1)
+    assert calls == [True] * (2 + WARMING_CALLS + 1)
 
 
 def test_a_process_that_holds_too_much_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from xconv.core.problem import DIRECTIONS, DTYPES, ConvProblem
 from xconv.core.target import Target
 from xconv.parity import Case, cases, check
 from xconv.parity.expected import expected
-from xconv.planning.choices import LEAST_WORKSPACE, decide
+from xconv.planning.choices import LEAST_WORKSPACE_BYTES, decide
 from xconv.planning.one_formulation import by_formulation
 
 PROBLEMS = {
@@ -240,7 +240,7 @@ def test_long_depthwise_kernels_are_transformed_a_few_channels_at_a_time(
     few = replace(problem, groups=2, in_channels=2, out_channels=2)
     for direction, a, b in (("forward", x, w), ("input_gradient", dy, w), ("weight_gradient", x, dy)):
         assert decide(backend, direction, problem, "NWC", Target(backend.name)).formulation == "fft"
-        assert forms[0].workspace(direction, problem) <= LEAST_WORKSPACE
+        assert forms[0].workspace(direction, problem) <= LEAST_WORKSPACE_BYTES
         whole = (backend.from_numpy(v, "cpu") for v in (a, b))
         got = backend.to_numpy(backend.run(by_formulation(backend, forms[0]), direction, problem, 1, *whole))
         alone = (backend.from_numpy(np.ascontiguousarray(v[..., some]), "cpu") for v in (a, b))

@@ -121,7 +121,7 @@ def test_a_process_is_replaced_before_it_has_grown_too_large(
 ) -> None:
     started: list[str] = []
     start = subjects.BackendInChildProcess._start
-    monkeypatch.setattr(subjects, "TASKS", 4)
+    monkeypatch.setattr(subjects, "MOST_TASKS", 4)
 
     def counted(self: subjects.BackendInChildProcess) -> Any:
         started.append(self.name)

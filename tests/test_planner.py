@@ -214,7 +214,7 @@ def test_mistakes_are_found_after_a_call_that_fitted(backend: Backend) -> None:
 
 
 def test_what_is_kept_is_bounded(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "MOST", 3)
+    monkeypatch.setattr(dispatch, "MOST_CALLS", 3)
     [w] = arrays(backend, (3, 2, 2))
     for length in range(10, 20):
         xconv.conv1d(arrays(backend, (1, length, 2))[0], w)

@@ -152,6 +152,6 @@ def test_a_skip_without_a_known_reason_fails(pytester: pytest.Pytester) -> None:
 def test_a_backend_lets_go_of_what_it_compiled_now_and_then() -> None:
     backend = Mock(spec=Backend)
     item = Mock(spec=pytest.Item, funcargs={"backend": backend})
-    for _ in range(2 * axes.OFTEN):
+    for _ in range(2 * axes.TESTS_UNTIL_RELEASE):
         axes.pytest_runtest_teardown(item)
     assert backend.release.call_count == 2

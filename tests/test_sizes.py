@@ -9,7 +9,7 @@ import pytest
 
 import xconv
 from xconv.core.backend import Backend
-from xconv.core.sizes import MOST
+from xconv.core.sizes import LARGEST_SIZE
 
 ANSWERED: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any], dict[str, Any]]] = [
     ("conv1d", (1, 9, 1), (1, 1, 1), {"dilation": 2**31}, {}),
@@ -36,7 +36,7 @@ REFUSED: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any], str]]
     ("conv1d_columns", (1, 9, 2, 1), (2, 1, 1), {"dilation": 2**31, "padding": "same"}, "dilation"),
     ("conv1d_transpose", (1, 9, 1), (2, 1, 1), {"stride": 2**31}, "stride"),
     ("conv1d_transpose", (1, 9, 1), (2, 1, 1), {"dilation": 2**31}, "dilation"),
-    ("conv1d_transpose", (1, 2**40, 1), (2, 1, 1), {"stride": MOST}, "memory"),
+    ("conv1d_transpose", (1, 2**40, 1), (2, 1, 1), {"stride": LARGEST_SIZE}, "memory"),
     ("conv2d", (1, 9, 9, 1), (2, 2, 1, 1), {"dilation": (1, 2**31), "padding": "same"}, "dilation"),
     ("conv2d", (1, 9, 9, 1), (2, 2, 1, 1), {"padding": (2**31, 0)}, "padding"),
 ]

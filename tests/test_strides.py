@@ -27,7 +27,7 @@ class Shaped:
         widths[axis] = max(low, 0), max(high, 0)
         return np.pad(cropped, widths)
 
-    def every(self, x: Floats, axis: int, step: int) -> Floats:
+    def take_every(self, x: Floats, axis: int, step: int) -> Floats:
         return x[(slice(None),) * axis + (slice(None, None, step),)]
 
     def spaced(self, x: Floats, axis: int, step: int) -> Floats:

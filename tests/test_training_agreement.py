@@ -164,7 +164,7 @@ def test_a_tie_that_float32_decides_otherwise_is_no_mismatch() -> None:
         return ComparedArray(f"{name}, f in float32", "MISMATCH", 1.0, 1e-7, 1e7, (0,), "far")
 
     rows = [row("result"), ComparedArray("result, g in float32", "within bound")]
-    found = ties.decided_anew(rows, [side, side], inputs, seed=0)
+    found = ties.judge_ties_again(rows, [side, side], inputs, seed=0)
     assert found[0].verdict == "within bound"
     assert "decides a tie" in found[0].detail
     assert 1 / 20 < found[0].error / found[0].bound < 1
@@ -172,7 +172,7 @@ def test_a_tie_that_float32_decides_otherwise_is_no_mismatch() -> None:
     def wrong(a: Any, b: Any) -> dict[str, Any]:
         return {"result": np.full(4, (a + b).sum()) * (1 + 1e-4 * (a.dtype == np.float32))}
 
-    found = ties.decided_anew(rows, [wrong, wrong], inputs, seed=0)
+    found = ties.judge_ties_again(rows, [wrong, wrong], inputs, seed=0)
     assert found[0].verdict == "MISMATCH"
     assert "do not explain it either" in found[0].detail
     assert RUNS >= 17  # a tie that no run decides otherwise has a chance of 2^-17

@@ -90,7 +90,7 @@ def test_what_was_not_measured_is_refused(entry: Entry, words: str) -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wisdomfile, "LIMIT", 3)
+    monkeypatch.setattr(wisdomfile, "MAX_ENTRIES", 3)
     wisdom.remember(key(0), ENTRY._replace(measured="2026-01-09"))
     for number in range(1, 5):
         wisdom.remember(key(number), ENTRY)

@@ -105,14 +105,14 @@ def test_the_later_measurement_stays(tmp_path: Path) -> None:
 
 def test_a_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "w.json"
-    monkeypatch.setattr(wisdomfile, "LIMIT", 3)
+    monkeypatch.setattr(wisdomfile, "MAX_ENTRIES", 3)
     for number in range(6):
         wisdom.remember(key(number), ENTRY._replace(measured=f"2026-01-0{number + 1}"))
         wisdom.save(file)
         wisdom.forget()
     assert wisdom.load(file) == 3
     assert {k.problem.length for k in wisdom.entries()} == {1003, 1004, 1005}
-    monkeypatch.setattr(wisdomfile, "LIMIT", 2)
+    monkeypatch.setattr(wisdomfile, "MAX_ENTRIES", 2)
     wisdom.forget()
     with pytest.warns(RuntimeWarning, match="3 entries, more than 2"):
         assert wisdom.load(file) == 0
@@ -153,7 +153,7 @@ BROKEN_FILES: dict[str, str | bytes] = {
     "not a number": whole(record()).replace("0.001", "NaN"),
     "infinity": whole(record()).replace("0.001", "-Infinity"),
     "too large": " " * (wisdomfile.MAX_BYTES + 1),
-    "too many": '{"version": 1, "entries": [' + "0," * wisdomfile.LIMIT + "0]}",
+    "too many": '{"version": 1, "entries": [' + "0," * wisdomfile.MAX_ENTRIES + "0]}",
 }
 
 BROKEN_ENTRIES = {

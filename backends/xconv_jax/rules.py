@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from xconv.core.problem import ConvProblem
-from xconv_jax.formulations.taps import UNROLLED
+from xconv_jax.formulations.taps import UNROLLED_TAPS
 
-FEW = 16
+FEW_CHANNELS = 16
 """Channels below which XLA's 2-D convolution is faster than its 1-D one."""
 
 
@@ -18,10 +18,10 @@ def rule(direction: str, problem: ConvProblem) -> tuple[str, str]:
     if problem.groups > 1 and direction == "weight_gradient":
         return "taps", "XLA multiplies all pairs of groups, and gives a NaN of one to all"
     alone = problem.depthwise or problem.in_channels == problem.out_channels == 1
-    if alone and problem.kernel <= UNROLLED:
+    if alone and problem.kernel <= UNROLLED_TAPS:
         return "taps", "one loop over slices, where XLA has no fast convolution"
-    if problem.in_channels == 1 and problem.kernel <= FEW:
+    if problem.in_channels == 1 and problem.kernel <= FEW_CHANNELS:
         return "taps", "one loop over slices, where a convolution has one term for each tap"
-    if problem.groups == 1 and min(problem.in_channels, problem.out_channels) < FEW:
+    if problem.groups == 1 and min(problem.in_channels, problem.out_channels) < FEW_CHANNELS:
         return "conv2d", "with few channels faster than conv1d"
     return "conv1d", "the framework's own op"

@@ -9,10 +9,10 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext  
 
 from xconv.core.problem import ConvProblem
 
-UNROLLED = 64
+UNROLLED_TAPS = 64
 """Taps up to which XLA compiles a sum over them in about a second."""
 
-FEW = 16
+FEW_TAPS = 16
 """Taps up to which XLA computes a sum over them faster than a convolution of one channel."""
 
 
@@ -59,9 +59,9 @@ def _ranked_by_xla(direction: str, problem: ConvProblem) -> Iterator[tuple[str, 
     convolution by much in dense ones.
     """
     alone = problem.depthwise or problem.in_channels == problem.out_channels == 1
-    if alone and problem.kernel <= (UNROLLED if direction != "weight_gradient" else FEW // 2):
+    if alone and problem.kernel <= (UNROLLED_TAPS if direction != "weight_gradient" else FEW_TAPS // 2):
         yield "taps", "XLA fuses slices and products into one loop, and has no fast depthwise convolution"
-    if problem.in_channels == 1 and problem.kernel <= FEW and direction == "forward":
+    if problem.in_channels == 1 and problem.kernel <= FEW_TAPS and direction == "forward":
         yield "taps", "XLA fuses slices and products into one loop"
     if alone and direction == "weight_gradient":
         yield "adjoint", "the gradient is a convolution, over the batch"

@@ -159,8 +159,8 @@ class TorchBackend(Backend):
 
     differentiated = ("conv2d", "conv1d")
 
-    clearly_first = 1.35  # the layout that its own ops are made for
-    apart_seconds = 50e-6
+    least_speedup_channels_first = 1.35  # the layout that its own ops are made for
+    own_gradients_seconds = 50e-6
 
     def estimates(
         self, forms: Sequence[Formulation], direction: str, problem: ConvProblem, layout: str, target: Target

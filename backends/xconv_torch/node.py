@@ -67,13 +67,13 @@ def _computed(
 ) -> Tensor:
     """What the node does when the graph runs."""
     problem, name = _problem_of(tuple(sizes), DIRECT.memory.dtype(a)), names[DIRECTIONS.index(direction)]
-    form = _chosen_now(name, direction, problem, axis, a)
+    form = _choose_now(name, direction, problem, axis, a)
     with torch.no_grad():
         y: Tensor = form.compute(direction, problem, axis, a, b, bias)
         return y.movedim(-1, 1).contiguous().movedim(1, -1) if channels_first else y.contiguous()
 
 
-def _chosen_now(name: str, direction: str, problem: ConvProblem, axis: int, a: Tensor) -> Formulation:
+def _choose_now(name: str, direction: str, problem: ConvProblem, axis: int, a: Tensor) -> Formulation:
     """The formulation of a name; for a problem whose sizes were open, what is best for the sizes that came."""
     if name not in (AUTO, LOCAL):
         form = _BY_NAME[name]

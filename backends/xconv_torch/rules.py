@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.core.target import EAGER, INDUCTOR, Target
-from xconv.planning.estimate import LONG
+from xconv.planning.estimate import LONG_KERNEL_TAPS
 from xconv_torch.formulations.native import overrun
 
 
@@ -27,7 +27,7 @@ def is_trap(name: str, direction: str, problem: ConvProblem) -> bool:
     """Whether channels-last conv2d is many times slower on some such problems."""
     if name != "conv2d":
         return False
-    if direction == "weight_gradient" and problem.kernel > LONG:
+    if direction == "weight_gradient" and problem.kernel > LONG_KERNEL_TAPS:
         return True  # up to 250 times, as it was measured
     alone = problem.depthwise and problem.group_out == 1
     far = max(problem.padding) > 7 and problem.in_channels > 48

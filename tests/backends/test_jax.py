@@ -21,7 +21,7 @@ import xconv
 from xconv.core import reference
 from xconv.core.call import resolve
 from xconv.core.registry import name_of_array
-from xconv_jax.formulations.taps import UNROLLED
+from xconv_jax.formulations.taps import UNROLLED_TAPS
 
 BACKEND = xconv.get_backend("jax")
 RNG = np.random.default_rng(5)
@@ -35,8 +35,13 @@ CASES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] =
     "columns": ("conv1d_columns", (2, 12, 5, 6), (3, 3, 4), {"groups": 2, "padding": "same"}),
     "transposed": ("conv1d_transpose", (2, 9, 4), (3, 3, 4), {"groups": 2, "stride": 2, "dilation": 2}),
     "borders": ("conv1d_rows", (2, 5, 9, 6), (3, 6, 4), {"padding": 2, "padding_mode": "reflect"}),
-    "long": ("conv1d", (1, 2 * UNROLLED, 2), (UNROLLED + 3, 2, 2), {"padding": "causal", "stride": 3}),
-    "long depthwise": ("conv1d", (1, 2 * UNROLLED, 2), (UNROLLED + 3, 1, 2), {"padding": "same", "groups": 2}),
+    "long": ("conv1d", (1, 2 * UNROLLED_TAPS, 2), (UNROLLED_TAPS + 3, 2, 2), {"padding": "causal", "stride": 3}),
+    "long depthwise": (
+        "conv1d",
+        (1, 2 * UNROLLED_TAPS, 2),
+        (UNROLLED_TAPS + 3, 1, 2),
+        {"padding": "same", "groups": 2},
+    ),
 }
 PINNED = ("auto", "conv1d", "conv2d", "taps")
 

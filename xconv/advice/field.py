@@ -24,10 +24,10 @@ from xconv.advice.statistics import KINDS
 Floats = npt.NDArray[np.floating[Any]]
 """A field: (samples, height, width, channels)."""
 
-PATCH = 5
+PATCH_ELEMENTS = 5
 """Elements of a patch along an axis: the largest kernel that common image networks have after their first layer."""
 
-NOISE = 0.01
+NOISE_SHARE = 0.01
 """Noise added to every correlation matrix: structure 20 dB below the signal does not count, and R can be inverted."""
 
 SURROGATES = 99
@@ -191,7 +191,7 @@ def _valid(matrix: Floats) -> Floats:
 
 
 def _with_noise(matrix: Floats) -> Floats:
-    result: Floats = (1 - NOISE) * matrix + NOISE * np.eye(len(matrix))
+    result: Floats = (1 - NOISE_SHARE) * matrix + NOISE_SHARE * np.eye(len(matrix))
     return result
 
 
@@ -209,4 +209,4 @@ def _shuffled(x: Floats, axis: int, rng: np.random.Generator) -> Floats:
 
 
 def _taps(length: int, spacing: int) -> int:
-    return int(np.clip(1 + (length // 2) // spacing, 2, PATCH))
+    return int(np.clip(1 + (length // 2) // spacing, 2, PATCH_ELEMENTS))

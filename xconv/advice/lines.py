@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xconv.advice.field import NOISE
+from xconv.advice.field import NOISE_SHARE
 from xconv.advice.statistics import KINDS, PERMUTATIONS, scored
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -62,7 +62,7 @@ def _misfit(laws: Floats, seen: Floats) -> float:
         np.insert(law, 0, 1.0, axis=-1)[..., lags] for law in (np.moveaxis(laws, 2, -1), np.moveaxis(seen, 2, -1))
     ]
     model, data = (matrix.reshape(-1, LAGS + 1, LAGS + 1) for matrix in matrices)
-    model = (1 - NOISE) * model + NOISE * np.eye(LAGS + 1)
+    model = (1 - NOISE_SHARE) * model + NOISE_SHARE * np.eye(LAGS + 1)
     trace = np.trace(np.linalg.solve(model, data), axis1=1, axis2=2)
     return float((trace + np.linalg.slogdet(model)[1]).mean()) / 2
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xconv.advice.result import Advice, AxisEvidence
 
 MOST_LAGS = 128
-BAND = 3
+BAND_DEVIATIONS = 3
 """Standard deviations of a correlation without dependence that are shaded."""
 
 
@@ -52,7 +52,12 @@ def write(advice: Advice, path: Path) -> None:
 def _correlations(axis: AxisEvidence, place: Any) -> None:
     assert axis.tested is not None
     lags = np.arange(1, min(len(axis.tested.correlation), MOST_LAGS) + 1)
-    place.axhspan(-BAND * axis.tested.band, BAND * axis.tested.band, color="0.85", label="without dependence")
+    place.axhspan(
+        -BAND_DEVIATIONS * axis.tested.band,
+        BAND_DEVIATIONS * axis.tested.band,
+        color="0.85",
+        label="without dependence",
+    )
     place.plot(lags, axis.tested.correlation[: len(lags)], ".-", label="values")
     place.plot(lags, axis.tested.magnitude_correlation[: len(lags)], ".-", label="magnitudes", alpha=0.6)
     if axis.reach is not None and axis.reach.correlated <= len(lags):

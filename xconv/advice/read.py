@@ -20,14 +20,14 @@ from xconv.system.errors import ArgumentError, UnsupportedError
 
 Array = npt.NDArray[Any]
 
-LARGEST = 512 * 2**20
+LARGEST_FILE_BYTES = 512 * 2**20
 """Bytes of a file, and of what it unpacks to."""
 
 Read = tuple[Array, str | None, list[str]]
 """An array, its axes if the kind of file names them, and what was done on the way."""
 
 
-def read(path: Path, key: str | None = None, largest: int = LARGEST) -> Read:
+def read(path: Path, key: str | None = None, largest: int = LARGEST_FILE_BYTES) -> Read:
     """The array in a .npy, .npz, .wav, .csv or .png file.
 
     Args:

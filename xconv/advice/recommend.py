@@ -19,10 +19,10 @@ from xconv.system.errors import ArgumentError
 
 Floats = npt.NDArray[np.floating[Any]]
 
-LEVEL = 0.01
+SIGNIFICANCE_LEVEL = 0.01
 """The share of samples without structure for which a structure is claimed."""
 
-KEEP = 0.9
+LEAST_SHARE_KEPT = 0.9
 """The share of the dependence that an operation must hold to be preferred to one with more weights for each channel."""
 
 
@@ -30,7 +30,7 @@ def advise(
     sample: Any,
     axes: str | None = None,
     *,
-    keep: float = KEEP,
+    keep: float = LEAST_SHARE_KEPT,
     filters: int = FILTERS,
     measure: bool = False,
     seed: int = 0,
@@ -106,7 +106,7 @@ class _Search:
     steps: _Steps
 
     def test(self, x: Floats, tests: int) -> statistics.Dependence:
-        return statistics.permutation_test(x, LEVEL / tests, self.rng, progress=self.steps)
+        return statistics.permutation_test(x, SIGNIFICANCE_LEVEL / tests, self.rng, progress=self.steps)
 
 
 def _on_series(search: _Search) -> Advice:
@@ -130,11 +130,11 @@ def _series_axis(search: _Search, x: Floats) -> AxisEvidence:
     axis = _axis(search, "L", x, None)
     if axis.verdict != "local" or axis.tested is None or len(x) < statistics.LEAST_FOR_TREND:
         return axis
-    if not (axis.tested.correlation[0] > statistics.LARGE and is_walk(x)):
+    if not (axis.tested.correlation[0] > statistics.LARGE_CORRELATION and is_walk(x)):
         return axis
     steps = search.test(np.diff(x, axis=0), 1)
-    if steps.p <= LEVEL:
-        seen: RelevantLags = reach(steps, LEVEL)
+    if steps.p <= SIGNIFICANCE_LEVEL:
+        seen: RelevantLags = reach(steps, SIGNIFICANCE_LEVEL)
     else:  # white steps: the difference of two neighbours is all there is to see
         seen = RelevantLags(1, 1, False, 3, 1, ((3, 1, 1),), 3)
     return AxisEvidence("L", axis.positions, "local", axis.p, axis.tested, seen, walk=True)
@@ -167,7 +167,7 @@ def _both(search: _Search, whole: Floats, evidence: tuple[AxisEvidence, ...], no
     """Both axes are local: the operation with the fewest weights that holds enough of the dependence."""
     tested = [axis.tested for axis in evidence if axis.tested is not None]
     values = all("values" in found.kinds for found in tested)
-    spacing = tuple(1 if found.first_lag < field.PATCH else found.first_lag for found in tested)
+    spacing = tuple(1 if found.first_lag < field.PATCH_ELEMENTS else found.first_lag for found in tested)
     kinds = ("values",) if values else statistics.KINDS
     shares = field.shares(_level(search.data, whole), kinds, (spacing[0], spacing[1]), search.rng, search.steps)
     height, width = evidence
@@ -178,7 +178,7 @@ def _both(search: _Search, whole: Floats, evidence: tuple[AxisEvidence, ...], no
     if shares.separable >= search.keep:
         reason = f"a product of a dependence along H and one along W holds {shares.separable:.0%} of the dependence"
         return _advice(search, "separable", reason, evidence, notes, shares)
-    if shares.p > LEVEL:
+    if shares.p > SIGNIFICANCE_LEVEL:
         reason = f"dependence along both axes, and no sign that it is no product (p = {shares.p:.2g})"
         return _advice(search, "separable", reason, evidence, notes, shares)
     reason = f"dependence is oblique: the best product along H and W holds only {shares.separable:.0%} of it"
@@ -200,9 +200,9 @@ def _one(
     # neighbouring lines that are alike are no reason: a kernel for each line would not see it either
     together = lines.move_together(strips, search.rng) if shares is None else None
     name: Recommendation = "rows" if axis.axis == "W" else "columns"
-    if laws <= LEVEL and lost > 1 - search.keep:
+    if laws <= SIGNIFICANCE_LEVEL and lost > 1 - search.keep:
         reason += f", and each position on {other} has a law of its own: one for all loses {lost:.0%} (p = {laws:.2g})"
-    elif together is not None and together <= LEVEL:
+    elif together is not None and together <= SIGNIFICANCE_LEVEL:
         reason += f", and lines far apart on {other} move together (p = {together:.2g})"
     else:
         return _advice(search, name, f"{reason}; one law serves all lines", evidence, notes, shares, laws, together)
@@ -221,13 +221,13 @@ def _axis(search: _Search, name: str, x: Floats, without_profile: Floats | None)
     tests = 1 if name == "L" else 4
     verdict: Verdict = "local"
     found = search.test(x if without_profile is None else without_profile, tests)
-    if found.p > LEVEL / tests and without_profile is not None:
+    if found.p > SIGNIFICANCE_LEVEL / tests and without_profile is not None:
         with_profile = search.test(x, tests)
-        if with_profile.p <= LEVEL / tests:
+        if with_profile.p <= SIGNIFICANCE_LEVEL / tests:
             found, verdict = with_profile, "profile"
-    if found.p > LEVEL / tests:
+    if found.p > SIGNIFICANCE_LEVEL / tests:
         return AxisEvidence(name, size, "none", min(1.0, tests * found.p), found, None)
-    return AxisEvidence(name, size, verdict, min(1.0, tests * found.p), found, reach(found, LEVEL))
+    return AxisEvidence(name, size, verdict, min(1.0, tests * found.p), found, reach(found, SIGNIFICANCE_LEVEL))
 
 
 def _nothing(search: _Search, evidence: tuple[AxisEvidence, ...], notes: list[str]) -> Advice:
@@ -244,16 +244,17 @@ def _nothing(search: _Search, evidence: tuple[AxisEvidence, ...], notes: list[st
     if all(axis.tested is not None and axis.tested.trend and not axis.tested.band for axis in tested):
         return _advice(search, "none", "a straight line, and nothing beside it", evidence, notes)
     smallest = max(axis.tested.detectable for axis in tested if axis.tested is not None)
-    if smallest > statistics.LARGE:
-        times = (smallest / statistics.LARGE) ** 2
+    if smallest > statistics.LARGE_CORRELATION:
+        times = (smallest / statistics.LARGE_CORRELATION) ** 2
         reason = (
             f"not enough data: a correlation of neighbours below {min(smallest, 1):.2f} would not have been found with "
-            f"probability {statistics.POWER}, and {statistics.LARGE} should be; take about {times:.1f} times as much"
+            f"probability {statistics.LEAST_POWER}, and {statistics.LARGE_CORRELATION} should be; take about "
+            f"{times:.1f} times as much"
         )
     else:
         reason = (
             f"positions could change places and nobody would notice; a correlation of neighbours of {smallest:.2f} or "
-            f"more would have been found with probability {statistics.POWER}"
+            f"more would have been found with probability {statistics.LEAST_POWER}"
         )
     return _advice(search, "none", reason, evidence, notes)
 
@@ -270,7 +271,7 @@ def _advice(
 ) -> Advice:
     known = [axis.tested.detectable for axis in evidence if axis.tested is not None]
     detectable = max(known) if known else float("nan")
-    enough = name != "none" or detectable <= statistics.LARGE
+    enough = name != "none" or detectable <= statistics.LARGE_CORRELATION
     return Advice(
         name, reason, enough, detectable, search.data.axes, (), evidence, (), shares, laws, together, tuple(notes)
     )

@@ -15,16 +15,16 @@ Floats = npt.NDArray[np.floating[Any]]
 
 OPERATION = "advise"
 
-VALUES = {"L": 32_768, "HW": 16_384}
+MOST_VALUES = {"L": 32_768, "HW": 16_384}
 """Values that are looked at: a correlation of 4 / sqrt(16384) = 0.03 is found, and smaller ones change no advice."""
 
-BLOCK = 4096
+BLOCK_POSITIONS = 4096
 """Positions of one block of a long series."""
 
-TILE = 48
+TILE_POSITIONS = 48
 """Height and width of a block of a large map."""
 
-LINES = 64
+MOST_LINES = 64
 """Lines that are compared with each other."""
 
 MOST_CHANNELS = {"L": 8, "HW": 3}
@@ -62,14 +62,14 @@ class Sample:
         n, height, width, _ = values.shape
         channels = min(values.shape[3], MOST_CHANNELS[self.positions])
         mix = _mix(values, MOST_CHANNELS[self.positions])
-        tall, wide = (min(height, TILE), min(width, TILE)) if self.is_map else (1, width)
-        if self.is_map and n * height * width * channels <= VALUES[self.positions]:
+        tall, wide = (min(height, TILE_POSITIONS), min(width, TILE_POSITIONS)) if self.is_map else (1, width)
+        if self.is_map and n * height * width * channels <= MOST_VALUES[self.positions]:
             tall, wide = height, width
-        if not self.is_map and n * width * channels > VALUES[self.positions]:
-            wide = min(width, BLOCK)
+        if not self.is_map and n * width * channels > MOST_VALUES[self.positions]:
+            wide = min(width, BLOCK_POSITIONS)
         cells = n, height // tall, width // wide
         places = np.unravel_index(
-            _spread(int(np.prod(cells)), max(1, VALUES[self.positions] // (tall * wide * channels))), cells
+            _spread(int(np.prod(cells)), max(1, MOST_VALUES[self.positions] // (tall * wide * channels))), cells
         )
         steps = [max(1, cell - 1) for cell in cells[1:]]
         starts = [
@@ -98,9 +98,9 @@ class Sample:
         values = self.values if axis == "W" else self.values.transpose(0, 2, 1, 3)
         n, lines, positions, _ = values.shape
         channels = min(values.shape[3], MOST_CHANNELS[self.positions])
-        rows = _spread(lines, LINES)
-        length = min(positions, max(64, VALUES[self.positions] // (len(rows) * channels)))
-        samples = _spread(n, max(1, VALUES[self.positions] // (len(rows) * channels * length)))
+        rows = _spread(lines, MOST_LINES)
+        length = min(positions, max(64, MOST_VALUES[self.positions] // (len(rows) * channels)))
+        samples = _spread(n, max(1, MOST_VALUES[self.positions] // (len(rows) * channels * length)))
         start = (positions - length) // 2
         found: Floats = _mix(values, MOST_CHANNELS[self.positions])(values[samples][:, rows, start : start + length])
         return found.transpose(2, 0, 1, 3)

@@ -20,17 +20,17 @@ KINDS = ("values", "magnitudes")
 PERMUTATIONS = 399
 """With the sample itself 400 draws: the smallest p is 0.0025, the level 0.01 shared by four tests."""
 
-INTERIM = 99
-HOPELESS = 0.2
+INTERIM_PERMUTATIONS = 99
+HOPELESS_P = 0.2
 """After 99 permutations a test with p above 0.2 ends, and ends without a finding: no error becomes likelier."""
 
-ROUNDING = 1e-12
+RELATIVE_ROUNDING = 1e-12
 """Of the largest value: 4500 roundings of float64."""
 
-NEARLY = 0.8
+NEARLY_LARGEST_SHARE = 0.8
 """The lag that is named is the first whose statistic is nearly the largest: of a period, not its seventh multiple."""
 
-NEAR = 16
+NEAR_LAGS = 16
 """Lags up to here are tested apart from farther ones, so that searching far costs little power near by."""
 
 LEAST_FOR_TREND = 32
@@ -39,8 +39,8 @@ LEAST_FOR_TREND = 32
 LEAST_POSITIONS = 8
 """Positions below which an axis is not tested: fewer have too few lags that are not a matter of its ends."""
 
-POWER = 0.9
-LARGE = 0.5
+LEAST_POWER = 0.9
+LARGE_CORRELATION = 0.5
 """A correlation of 0.5 is "large" (Cohen 1988): data that would not show it with probability 0.9 are not enough."""
 
 
@@ -88,7 +88,7 @@ def scored(x: Floats, trend: bool) -> dict[str, Floats]:
     rest = without_trend(x) if trend else x
     rest = rest - rest.mean(0)
     # what rounding leaves of a straight line is not a sample
-    rest = standardised(np.where(np.abs(rest) > ROUNDING * np.abs(x).max(), rest, 0.0), (0, 1))
+    rest = standardised(np.where(np.abs(rest) > RELATIVE_ROUNDING * np.abs(x).max(), rest, 0.0), (0, 1))
     sizes = np.abs(rest - np.median(rest, (0, 1), keepdims=True))
     found = {}
     for kind, values in zip(KINDS, (rest, sizes), strict=True):
@@ -184,7 +184,7 @@ def permutation_test(
                 null.append(correlation)
         if progress is not None:
             progress()
-        if done + 1 == INTERIM and _p(_largest_of_all(drawn)) >= HOPELESS:
+        if done + 1 == INTERIM_PERMUTATIONS and _p(_largest_of_all(drawn)) >= HOPELESS_P:
             break
     each = {kind: _largest(_standard(np.stack(values))) for kind, values in drawn.items()}
     largest = _largest_of_all(drawn)
@@ -193,12 +193,12 @@ def permutation_test(
     best = max(each, key=lambda kind: float(each[kind][0]))
     found = tuple(kind for kind, values in each.items() if p <= level and (kind == best or values[0] >= rare))
     z = _standard(np.stack(drawn[best]))[0].max(0)
-    lag = int(np.argmax(z >= NEARLY * z.max())) + 1
+    lag = int(np.argmax(z >= NEARLY_LARGEST_SHARE * z.max())) + 1
     first_lag = min(lag, int(np.argmax(z >= rare)) + 1 if z.max() >= rare else lag)
     band = float(np.stack(null)[:, 0].std())
     white = np.stack(drawn["values"])[1:, 0, 0]
     threshold = max(0.0, float(white.mean() + rare * white.std())) ** 1.5 / np.sqrt(x.shape[-1])
-    detectable = float(threshold + NormalDist().inv_cdf(POWER) * band)
+    detectable = float(threshold + NormalDist().inv_cdf(LEAST_POWER) * band)
     sizes = means.get("magnitudes", np.zeros(lags))
     return Dependence(p, lag, first_lag, found, means["values"], sizes, band, detectable, trend)
 
@@ -228,10 +228,10 @@ def _standard(drawn: Floats) -> Floats:
 
 def _largest(z: Floats) -> Floats:
     """The largest over statistics and lags of each draw; far lags are set back by what searching them adds."""
-    near: Floats = z[:, :, :NEAR].max((1, 2))
-    if z.shape[2] <= NEAR:
+    near: Floats = z[:, :, :NEAR_LAGS].max((1, 2))
+    if z.shape[2] <= NEAR_LAGS:
         return near
-    far = z[:, :, NEAR:].max((1, 2))
+    far = z[:, :, NEAR_LAGS:].max((1, 2))
     either: Floats = np.maximum(near, far - (np.quantile(far, 0.95) - np.quantile(near, 0.95)))
     return either
 

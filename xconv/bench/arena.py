@@ -27,10 +27,10 @@ from xconv.system.waiting import results
 BLOCK_S = 0.01
 """Seconds that a block of calls is meant to take; a longer call is a block alone."""
 
-ENOUGH_S, FEWEST = 2.0, 10
+ENOUGH_S, FEWEST_BLOCKS = 2.0, 10
 """A subject that has been timed for this long, in at least this many blocks, gets no more of them."""
 
-HOPELESS = 10.0
+HOPELESS_RATIO = 10.0
 """A subject that is this many times as slow as the fastest gets two blocks, or one if that is long: it tells enough."""
 
 LONG_S = 0.2
@@ -39,10 +39,10 @@ LONG_S = 0.2
 LIMIT_S = 300.0
 """Seconds that a worker may take for one answer: to check a layer and to compile it are part of the first."""
 
-AGAIN = 2
+MOST_REPEATS = 2
 """How often a block that was disturbed is measured again."""
 
-MOST_HELD = 3 * 2**29
+MOST_HELD_BYTES = 3 * 2**29
 """Bytes that a process may hold between two groups; one that holds more is replaced, as memory that is short disturbs.
 
 Frameworks keep compiled functions and constants of every layer: nine processes of TensorFlow held 10 GB in the end.
@@ -149,7 +149,7 @@ class Measurement:
     @property
     def is_enough(self) -> bool:
         """Whether more samples of a slow subject would take too long."""
-        return len(self.kept) >= FEWEST and sum(sample.wall for sample in self.kept) > ENOUGH_S
+        return len(self.kept) >= FEWEST_BLOCKS and sum(sample.wall for sample in self.kept) > ENOUGH_S
 
     def is_hopeless(self, fastest: float) -> bool:
         """Whether it is known to be far slower than the fastest, and more samples would take time.
@@ -160,10 +160,10 @@ class Measurement:
         Returns:
             Whether to measure it no more.
         """
-        if not fastest or not self.kept or self.seconds <= HOPELESS * fastest:
+        if not fastest or not self.kept or self.seconds <= HOPELESS_RATIO * fastest:
             return False
         taken = sum(sample.wall for sample in self.kept)
-        return taken > LONG_S or (len(self.kept) >= 2 and taken > HOPELESS * BLOCK_S)
+        return taken > LONG_S or (len(self.kept) >= 2 and taken > HOPELESS_RATIO * BLOCK_S)
 
 
 class Arena:
@@ -249,7 +249,7 @@ class Arena:
         with self._until_interrupted():
             self._measure(found, progress or (lambda _: None))
             for worker in self._workers.values():
-                if worker.is_running() and worker.ask(do="forget").get("held", 0) > MOST_HELD:
+                if worker.is_running() and worker.ask(do="forget").get("held", 0) > MOST_HELD_BYTES:
                     worker.close()  # the next group has a new one
         for measurement in found:
             if self.interrupted and not measurement.error and not measurement.kept:
@@ -328,7 +328,7 @@ class Arena:
 
     def _time(self, number: int, measurement: Measurement) -> None:
         worker = self._worker(self._place(measurement))
-        for _ in range(1 + AGAIN):
+        for _ in range(1 + MOST_REPEATS):
             answer = worker.ask(do="time", key=number)
             if self._failed(measurement, answer):
                 return

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from xconv.bench.results import Run
 from xconv.bench.text import Table, article_answer, credibility, geometric_means, of_catalogue, own_answer, summary
 
-SHOWN = 15
+SHOWN_ROWS = 15
 """Rows of a table; the rest is counted."""
 
 
@@ -26,8 +26,8 @@ def to_markdown(run: Run) -> str:
 def table(found: Table) -> str:
     """One table under its title."""
     title, headers, rows = found
-    text = tabulate([_escaped(row) for row in rows[:SHOWN]], _escaped(headers), "github", disable_numparse=True)
-    more = f"\n\nand {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    text = tabulate([_escaped(row) for row in rows[:SHOWN_ROWS]], _escaped(headers), "github", disable_numparse=True)
+    more = f"\n\nand {len(rows) - SHOWN_ROWS} more" if len(rows) > SHOWN_ROWS else ""
     return f"### {title}\n\n{text}{more}"
 
 

@@ -14,7 +14,7 @@ from xconv.bench.running import Session
 from xconv.bench.suites import OWN, Question, theirs
 from xconv.core.call import resolve_all
 
-FORMS = 3
+MOST_FORMULATIONS = 3
 """Formulations that are measured beside what xconv takes by itself: those that are expected to be the fastest."""
 
 
@@ -60,4 +60,4 @@ def _can_train(contender: Contender, peers: Sequence[Peer]) -> bool:
 def _forms(arena: Arena, contender: Contender) -> list[str]:
     answer = arena.ask(contender, do="formulations", layer=contender.request()["layer"])
     found: list[str] = answer.get("formulations", [])
-    return found[:FORMS]
+    return found[:MOST_FORMULATIONS]

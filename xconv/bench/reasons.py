@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xconv.bench.limits import Limits
 from xconv.bench.results import Result
 
-SHARE = 0.5
+LEAST_SHARE = 0.5
 """A part that makes up this much of a difference is its reason."""
 
 
@@ -44,15 +44,15 @@ def why(faster: Result, slower: Result, limits: Limits) -> str:
         return "there is no difference"
     said = f"{ms(gap)} apart"
     pages, dispatch, rest = other.pages - mine.pages, other.dispatch - mine.dispatch, other.rest - mine.rest
-    if pages >= SHARE * gap:
+    if pages >= LEAST_SHARE * gap:
         return (
             f"{said}, of which {ms(min(pages, gap))} are page faults of fresh memory "
             f"({slower.faults:,.0f} against {faster.faults:,.0f} a call)"
         )
-    if dispatch >= SHARE * gap:
+    if dispatch >= LEAST_SHARE * gap:
         of = f"{ms(other.dispatch)} against {ms(mine.dispatch)}"
         return f"{said}, of which {ms(min(dispatch, gap))} are the call itself ({of})"
-    if "recipe" in slower.how and mine.relayout and mine.relayout >= SHARE * gap:
+    if "recipe" in slower.how and mine.relayout and mine.relayout >= LEAST_SHARE * gap:
         return f"{said}; bringing x and y into the other layout and back takes about {ms(mine.relayout)} here"
     names = [r.chosen or r.how for r in (faster, slower)]
     fractions = [limits.fraction(r.contender.cost(), r.seconds) for r in (faster, slower)]

@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from xconv.bench.reasons import ms
 from xconv.bench.results import Result, Run
-from xconv.bench.statistics import FEWEST_PAIRS, MANY, NORMAL, RESAMPLES, WORTH, Ratio
+from xconv.bench.statistics import FEWEST_PAIRS, MANY_PAIRS, NORMAL, RESAMPLES, WORTH_LOG_RATIO, Ratio
 from xconv.system.errors import ArgumentError
 
 Change = Literal["slower", "faster", "same", "undecided"]
@@ -67,8 +67,8 @@ def compare(before: Run, now: Run) -> RunComparison:
         key for key, peer in zip(shared, peers, strict=True) if peer and _version(before, peer) == _version(now, peer)
     ]
     moves = [math.log(new[key].seconds / old[key].seconds) for key in unchanged]
-    drift = statistics.median(moves) if len(moves) >= MANY else 0.0
-    scatter = NORMAL * statistics.median(abs(move - drift) for move in moves) if len(moves) >= MANY else 0.0
+    drift = statistics.median(moves) if len(moves) >= MANY_PAIRS else 0.0
+    scatter = NORMAL * statistics.median(abs(move - drift) for move in moves) if len(moves) >= MANY_PAIRS else 0.0
     floor = max(before.floor, now.floor, scatter)
     noise: dict[str, float] = {}
     for run in (before, now):
@@ -86,7 +86,7 @@ def compare(before: Run, now: Run) -> RunComparison:
     ]
     missing = [f"{key[0]}: {old[key].contender.label}" for key in old if key not in new]
     rows.sort(key=lambda row: -row.ratio.value)
-    return RunComparison(rows, math.exp(drift), floor, len(moves) if len(moves) >= MANY else 0, broken, missing)
+    return RunComparison(rows, math.exp(drift), floor, len(moves) if len(moves) >= MANY_PAIRS else 0, broken, missing)
 
 
 def to_text(found: RunComparison) -> str:
@@ -125,7 +125,7 @@ def to_text(found: RunComparison) -> str:
 
 def _changed(group: str, before: Result, now: Result, drift: float, floor: float) -> Changed:
     value, low, high = (x - drift for x in _log_ratio(before.samples, now.samples))
-    change: Change = "same" if max(floor, abs(low), abs(high)) <= WORTH else "undecided"
+    change: Change = "same" if max(floor, abs(low), abs(high)) <= WORTH_LOG_RATIO else "undecided"
     if abs(value) > floor:
         change = "slower" if low > 0 else "faster" if high < 0 else "undecided"
     return Changed(group, before, now, Ratio(math.exp(value), math.exp(low), math.exp(high)), change)

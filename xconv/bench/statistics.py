@@ -17,17 +17,17 @@ Verdict = Literal["win", "tie", "loss", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("loss", "undecided", "tie", "win")
 
 CONFIDENCE, RESAMPLES = 0.95, 2000
-MANY = 5
+MANY_PAIRS = 5
 """A/A pairs from which on their median is used, and not their farthest end."""
 
 FEWEST_PAIRS = 5
 """The range of n independent values covers their median with a probability of ``1 - 2^(1 - n)``: of 5 with 94 %."""
 
-PLAIN = math.log(5)
+PLAIN_LOG_RATIO = math.log(5)
 """A difference that needs no statistics. Of 664 single A/A pairs, beside another program, two were 4 times apart, the
 others up to 2.3."""
 
-WORTH = math.log(1.2)
+WORTH_LOG_RATIO = math.log(1.2)
 """A difference that anyone would act on. A run whose floor is above it cannot call anything a tie."""
 
 NORMAL = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2) / statistics.NormalDist().inv_cdf(0.75)
@@ -55,8 +55,8 @@ class Ratio:
         """Whether that is faster, against a floor of log ratios.
 
         A win or a loss is claimed only if the interval leaves out 1 and the effect is larger than the floor. Within
-        the floor it is a tie, if floor and interval could have told a difference of :data:`WORTH`; all else is
-        undecided. So is what fewer than :data:`FEWEST_PAIRS` pairs tell, unless all of them are :data:`PLAIN`.
+        the floor it is a tie, if floor and interval could have told a difference of :data:`WORTH_LOG_RATIO`; all else
+        is undecided. So is what fewer than :data:`FEWEST_PAIRS` pairs tell, unless all are :data:`PLAIN_LOG_RATIO`.
 
         >>> [Ratio(value, low, high, 8).verdict(0.02) for value, low, high in ((1.1, 1.05, 1.2), (1.1, 0.9, 1.2))]
         ['win', 'undecided']
@@ -67,11 +67,11 @@ class Ratio:
         >>> Ratio(12.0, 11.0, 13.0, 2).verdict(0.02)
         'win'
         """
-        if self.pairs < FEWEST_PAIRS and max(math.log(self.low), -math.log(self.high)) < max(PLAIN, floor):
+        if self.pairs < FEWEST_PAIRS and max(math.log(self.low), -math.log(self.high)) < max(PLAIN_LOG_RATIO, floor):
             return "undecided"
         if abs(math.log(self.value)) <= floor:
             widest = max(floor, abs(math.log(self.low)), abs(math.log(self.high)))
-            return "tie" if widest <= WORTH else "undecided"
+            return "tie" if widest <= WORTH_LOG_RATIO else "undecided"
         if self.low > 1:
             return "win"
         return "loss" if self.high < 1 else "undecided"
@@ -135,7 +135,7 @@ def floor(twins: Iterable[Ratio | None]) -> float:
     there = [ratio for ratio in twins if ratio is not None]
     if not there:
         return math.inf
-    if len(there) < MANY:
+    if len(there) < MANY_PAIRS:
         return max(abs(math.log(end)) for ratio in there for end in (ratio.low, ratio.high))
     return NORMAL * statistics.median(abs(math.log(ratio.value)) for ratio in there)
 

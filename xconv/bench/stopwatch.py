@@ -17,13 +17,13 @@ from typing import Any
 
 from xconv.bench.usage import usage
 
-LONG = 10
+LONG_CALL_BLOCKS = 10
 """A call that takes so many blocks is not tried to find out how many fill one."""
 
-WARMING = 3
+WARMING_CALLS = 3
 """Calls until memory that is kept is all there: glibc was seen to alternate between two places for a result."""
 
-MOST_MAPPED = 2**25
+MOST_MAPPED_BYTES = 2**25
 """The most to which glibc raises its threshold (DEFAULT_MMAP_THRESHOLD_MAX on 64 bit)."""
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -62,7 +62,7 @@ class Stopwatch:
             second = self._seconds(prepared.call, 1)
             peak = peak_resident()
         self._prepared[key], self._blocks[key] = prepared, block
-        if second > LONG * block:
+        if second > LONG_CALL_BLOCKS * block:
             self._calls[key] = 1  # however busy the machine is while others prepare
         facts = {"first_call": first, **prepared.facts}
         if prepared.peak is not None:
@@ -78,7 +78,7 @@ class Stopwatch:
             self._calls[key] = self._filling(prepared.call, self._blocks[key])
         calls = self._calls[key]
         with prepared.scope() if prepared.scope else nullcontext():
-            for _ in range(WARMING if prepared.scope else 1):
+            for _ in range(WARMING_CALLS if prepared.scope else 1):
                 prepared.call()
             self._synchronize()
             gc.disable()
@@ -140,7 +140,7 @@ def settle_allocator() -> None:
         libc = ctypes.CDLL(None)
         libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
         libc.free.restype, libc.free.argtypes = None, (ctypes.c_void_p,)
-        libc.free(libc.malloc(MOST_MAPPED - 2**16))
+        libc.free(libc.malloc(MOST_MAPPED_BYTES - 2**16))
 
 
 def reset_peak() -> int | None:

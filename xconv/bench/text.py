@@ -11,7 +11,7 @@ from tabulate import tabulate
 from xconv.bench.comparisons import LayerComparison, compare, means
 from xconv.bench.reasons import ms, why
 from xconv.bench.results import Group, Result, Run
-from xconv.bench.statistics import VERDICTS, WORTH, Ratio, Verdict, paired, spread
+from xconv.bench.statistics import VERDICTS, WORTH_LOG_RATIO, Ratio, Verdict, paired, spread
 from xconv.bench.suites import ARTICLE, COMPARED, OWN
 
 Table = tuple[str, list[str], list[list[str]]]
@@ -187,7 +187,7 @@ def credibility(run: Run) -> str:
     floor = "no A/A arm has a number, so nothing is claimed"
     if math.isfinite(run.floor):
         percent = 100 * (math.exp(run.floor) - 1)
-        words = "are ties" if run.floor <= WORTH else "cannot be told from nothing"
+        words = "are ties" if run.floor <= WORTH_LOG_RATIO else "cannot be told from nothing"
         floor = f"differences under {percent:.1f} % {words}: so far apart are two processes of one and the same"
     limits = "not measured"
     if run.limits.flops and run.limits.bytes:

@@ -29,13 +29,13 @@ from xconv.core.layouts import LAYOUTS
 from xconv.system.allocator import unavailable
 from xconv.system.child import serve
 
-CALLS = 100
+CALLS_TOGETHER = 100
 """Calls that are timed together where each takes next to nothing."""
 
 FEW_TAPS = 5
 """Of a kernel where what it computes is not wanted, only what the call costs."""
 
-HOPELESS = 5.0
+HOPELESS_RATIO = 5.0
 """A formulation that is expected to take this many times as long as the best is not measured."""
 
 
@@ -92,7 +92,9 @@ class Bench:
             prepared = self.prepared(asdict(small), **how, verified=False)
             clock = time.process_time if use_cpu_time else time.perf_counter
             with prepared.scope() if prepared.scope else nullcontext():
-                self._dispatches[key] = limits.fastest(prepared.call, clock, CALLS, self._synchronize) / CALLS
+                self._dispatches[key] = (
+                    limits.fastest(prepared.call, clock, CALLS_TOGETHER, self._synchronize) / CALLS_TOGETHER
+                )
         return self._dispatches[key]
 
     @property
@@ -238,7 +240,7 @@ def formulations(backend: Backend, layer: Layer) -> list[str]:
     if not expected:
         return able
     able = sorted((name for name in able if name in expected), key=lambda name: expected[name])
-    return [name for name in able if expected[name] <= HOPELESS * expected[able[0]]]
+    return [name for name in able if expected[name] <= HOPELESS_RATIO * expected[able[0]]]
 
 
 def _asked(how: dict[str, Any]) -> dict[str, str]:

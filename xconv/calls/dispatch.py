@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xconv.core.backend import Backend
     from xconv.core.lowering import Lowered
 
-MOST = 2048
+MOST_CALLS = 2048
 """Calls that are kept; then the oldest go."""
 
 _kept: dict[Hashable, Lowered] = {}
@@ -81,7 +81,7 @@ def keep(
         return
     with _lock:
         _kept[known] = lowered
-        while len(_kept) > MOST:
+        while len(_kept) > MOST_CALLS:
             del _kept[next(iter(_kept))]
 
 

@@ -131,13 +131,13 @@ class Backend(Arrays):
         del direction, problem, target
         return "conv1d"
 
-    clearly_first = 1.15
+    least_speedup_channels_first = 1.15
     """How much faster than the framework's own ops a formulation must be expected to be for channels first."""
 
     differentiated: Sequence[str] = ()
     """The formulations that the framework differentiates as well as it computes them."""
 
-    apart_seconds: float = 0.0
+    own_gradients_seconds: float = 0.0
     """What it costs to compute gradients by formulations of their own."""
 
     def estimates(

@@ -28,10 +28,10 @@ from typing import NamedTuple
 
 from xconv.core.problem import ConvProblem
 
-SHORTEST = 32
+SHORTEST_BLOCK = 32
 """Below it a transform is mostly the call."""
 
-OVERLAPS = 4
+LEAST_KERNELS_IN_BLOCK = 4
 """A block is at least that many kernels long: then the overlap costs a quarter at most."""
 
 
@@ -45,8 +45,8 @@ def block_length(problem: ConvProblem) -> int:
     >>> block_length(ConvProblem(1, 560, 1, 8, 8, kernel=200))
     576
     """
-    wanted = SHORTEST
-    while wanted < OVERLAPS * problem.extent:
+    wanted = SHORTEST_BLOCK
+    while wanted < LEAST_KERNELS_IN_BLOCK * problem.extent:
         wanted *= 2
     least = max(problem.padded_length, problem.extent)
     return min(wanted, good_length(least)) if least < wanted else wanted

@@ -7,10 +7,10 @@ from dataclasses import replace
 from xconv.core.problem import ConvProblem
 from xconv.system.errors import ArgumentError
 
-MOST = 2**31 - 1
+LARGEST_SIZE = 2**31 - 1
 """The largest stride, dilation, pad and span of a kernel: frameworks count these in 32 bits, and some do not look."""
 
-MOST_NUMBERS = 2**60 - 1
+MOST_ELEMENTS = 2**60 - 1
 """What can be addressed, of 8 bytes each."""
 
 
@@ -23,9 +23,9 @@ def plain(problem: ConvProblem) -> ConvProblem:
     >>> found.stride, found.dilation
     (9, 1)
     """
-    dilation = 1 if problem.kernel == 1 and problem.dilation > MOST else problem.dilation
+    dilation = 1 if problem.kernel == 1 and problem.dilation > LARGEST_SIZE else problem.dilation
     stride, length = problem.stride, problem.padded_length
-    if stride > MOST and isinstance(length, int) and length >= problem.extent:
+    if stride > LARGEST_SIZE and isinstance(length, int) and length >= problem.extent:
         stride = min(stride, length)
     if (stride, dilation) == (problem.stride, problem.dilation):
         return problem
@@ -37,14 +37,14 @@ def check_sizes(operation: str, problem: ConvProblem, transposed: bool = False) 
     low, high = problem.padding
     options = (("stride", problem.stride), ("dilation", problem.dilation), ("padding", low), ("padding", high))
     for name, value in options:
-        if isinstance(value, int) and value > MOST:
-            raise ArgumentError(operation, name, str(value), f"at most {MOST}, what fits into 32 bits")
-    if problem.extent > MOST:
+        if isinstance(value, int) and value > LARGEST_SIZE:
+            raise ArgumentError(operation, name, str(value), f"at most {LARGEST_SIZE}, what fits into 32 bits")
+    if problem.extent > LARGEST_SIZE:
         raise ArgumentError(
             operation,
             "dilation",
             f"{problem.dilation}, which spreads {problem.kernel} taps over {problem.extent} elements",
-            f"a kernel that spans at most {MOST} elements, what fits into 32 bits",
+            f"a kernel that spans at most {LARGEST_SIZE} elements, what fits into 32 bits",
         )
     if not problem.is_static:
         return
@@ -53,7 +53,7 @@ def check_sizes(operation: str, problem: ConvProblem, transposed: bool = False) 
     if transposed:
         given, result = result, given
     numbers = max(result, rows * problem.padded_length * problem.in_channels)
-    if given <= MOST_NUMBERS < numbers:  # an x that nobody can hold stands for one of any length
+    if given <= MOST_ELEMENTS < numbers:  # an x that nobody can hold stands for one of any length
         raise ArgumentError(
             operation,
             "x",

@@ -23,7 +23,7 @@ class Shaping(Protocol):
     def pad(self, x: Any, axis: int, padding: tuple[Size, Size]) -> Any:
         """Zeros on both sides; a negative amount crops."""
 
-    def every(self, x: Any, axis: int, step: int) -> Any:
+    def take_every(self, x: Any, axis: int, step: int) -> Any:
         """Every step-th element, from the first."""
 
     def spaced(self, x: Any, axis: int, step: int) -> Any:
@@ -34,7 +34,7 @@ def decimated(shaping: Shaping, problem: ConvProblem, axis: int, x: Array) -> tu
     """A forward problem of every stride-th element, if its kernel has one tap; else as it is."""
     if not problem.decimates:
         return problem, x
-    return problem.decimated(), shaping.every(shaping.pad(x, axis, problem.padding), axis, problem.stride)
+    return problem.decimated(), shaping.take_every(shaping.pad(x, axis, problem.padding), axis, problem.stride)
 
 
 def without_stride(

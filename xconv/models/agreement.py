@@ -24,7 +24,7 @@ from xconv.models.networks import names
 from xconv.models.networks import network as named
 from xconv.models.spec import Dropout, Flatten, Network
 from xconv.models.steps import first_steps
-from xconv.models.ties import decided_anew
+from xconv.models.ties import judge_ties_again
 from xconv.models.training import SGD, Adam, Optimizer, batches, check_training
 from xconv.system.errors import ArgumentError
 from xconv.testing import Parity, ComparedArray, compare, on
@@ -115,7 +115,7 @@ def agree(
     sides = [_Side(name, network, loss, optimizer, form, y, steps) for name in backends]
     given = [x, *weights.values()]
     parity = compare(*(on("numpy", side) for side in sides), *given, gradients=False, seed=seed, runs=runs, walk=False)
-    parity.rows = decided_anew([_renamed(row) for row in parity.rows], sides, given, seed)
+    parity.rows = judge_ties_again([_renamed(row) for row in parity.rows], sides, given, seed)
     parity.notes += [f"{row.array}: {row.detail}" for row in parity.rows if row.ok and row.detail]
     parity.f, parity.g = backends
     found = Agreement(network, optimizer, backends, steps, sides[0].losses, parity)

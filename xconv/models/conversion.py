@@ -25,7 +25,7 @@ Verdict = Literal["exact", "exact if", "heuristic", "refused"]
 EMBEDDINGS: tuple[Embedding, ...] = ("singleton", "constant", "folded", "raster")
 AXES: tuple[Axis, ...] = ("height", "width")
 KERNEL_RULES = ("exact", "row", "sum", "mean")
-SIGNALS = 3
+PROOF_SIGNALS = 3
 """Signals of a proof: enough to see whether outputs vary."""
 CHANNEL_RULES = ("same", "mean", "repeat", "new")
 
@@ -163,7 +163,7 @@ class Report:
         Returns:
             The proof; it is true if both agree.
         """
-        signals = np.random.default_rng(0).standard_normal((SIGNALS, *self.options.input_shape))
+        signals = np.random.default_rng(0).standard_normal((PROOF_SIGNALS, *self.options.input_shape))
         return prove(original, converted, signals, self.conditions, heuristics, detail)
 
     def __str__(self) -> str:

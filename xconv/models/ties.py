@@ -25,7 +25,9 @@ Arrays = Sequence[npt.NDArray[Any]]
 Side = Callable[..., dict[str, npt.NDArray[Any]]]
 
 
-def decided_anew(rows: Sequence[ComparedArray], sides: Sequence[Side], inputs: Arrays, seed: int) -> list[ComparedArray]:
+def judge_ties_again(
+    rows: Sequence[ComparedArray], sides: Sequence[Side], inputs: Arrays, seed: int
+) -> list[ComparedArray]:
     """The rows, with those judged again in which float32 is further from float64 than pairs of runs explain.
 
     ``sides`` are f and g; rows are called "name, f in float32".

@@ -9,7 +9,7 @@ from xconv.models.matching import OPERATION
 from xconv.models.neutral import NeutralLayer
 from xconv.system.errors import ArgumentError
 
-_ANY = 2**20
+_ANY_LENGTH = 2**20
 """A length, where it does not matter."""
 
 _STEPS = ("stride", "dilation", "groups", "padding_mode")
@@ -50,7 +50,7 @@ def _conv(source: NeutralLayer, target: NeutralLayer) -> str:
     remarks = []
     for axis, stride in enumerate(source.options["stride"]):
         if source.given is None or target.given is None:
-            if pads(source, axis, _ANY) != pads(target, axis, _ANY) or (
+            if pads(source, axis, _ANY_LENGTH) != pads(target, axis, _ANY_LENGTH) or (
                 stride > 1 and "same" in _written(source, target)
             ):
                 remarks.append("its pads were not compared: that takes input_shape")

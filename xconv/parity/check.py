@@ -14,7 +14,7 @@ from xconv.parity.diagnosis import diagnose_case
 from xconv.parity.expected import expected
 from xconv.parity.trust import distrust
 from xconv.parity.views import VIEWS
-from xconv.planning.choices import settled
+from xconv.planning.choices import with_borders_in_array
 from xconv.planning.planner import plan
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def transforms(
         planned = plan(known, backend=backend.name, device=device, execution=execution, formulation=formulation)
         for direction, choice in planned.choices.items():
             form = backend.by_name[choice.formulation]
-            length = form.transform_length(direction, settled(known.problem))
+            length = form.transform_length(direction, with_borders_in_array(known.problem))
             if length:
                 found[-1][direction] = length
     return found

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 import xconv
-from xconv.parity.report import HEADERS, SHOWN, ParityReport, sentence
+from xconv.parity.report import HEADERS, SHOWN_FINDINGS, ParityReport, sentence
 from xconv.parity.task import Row, finite, from_finite
 from xconv.system.errors import ArgumentError
 
@@ -90,7 +90,9 @@ def to_junit(report: ParityReport) -> str:
             wrong = [row for row in some if row.is_wrong] or some
             told.set("message", _printable(f"{wrong[0].verdict}: {wrong[0].detail} {wrong[0].diagnosis}".strip()))
             told.text = _printable(
-                "\n".join([*(f"{sentence(row, 0)} {row.diagnosis}" for row in wrong[:SHOWN]), "", wrong[0].script])
+                "\n".join(
+                    [*(f"{sentence(row, 0)} {row.diagnosis}" for row in wrong[:SHOWN_FINDINGS]), "", wrong[0].script]
+                )
             )
     ET.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
@@ -100,9 +102,11 @@ def to_markdown(report: ParityReport) -> str:
     """A summary that fits a CI job's page: one verdict, the findings, the table folded away."""
     lines = [f"### xconv parity: {'agrees' if report.ok else '**does not agree**'}", "", report.conclusion(), ""]
     found = report.findings
-    lines += [f"- {sentence(row, others)} **{row.diagnosis}**".replace(" ****", "") for row, others in found[:SHOWN]]
-    if len(found) > SHOWN:
-        lines.append(f"- and {len(found) - SHOWN} cases more")
+    lines += [
+        f"- {sentence(row, others)} **{row.diagnosis}**".replace(" ****", "") for row, others in found[:SHOWN_FINDINGS]
+    ]
+    if len(found) > SHOWN_FINDINGS:
+        lines.append(f"- and {len(found) - SHOWN_FINDINGS} cases more")
     if found and found[0][0].script:
         lines += ["", "The first of them alone:", "", "```python", found[0][0].script, "```"]
     cells = [[*line[:8], f"{line[8]:.3f}", line[9]] for line in report.summary()]

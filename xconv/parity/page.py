@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import xconv
-from xconv.parity.report import SHOWN, ParityReport, where
+from xconv.parity.report import SHOWN_FINDINGS, ParityReport, where
 from xconv.parity.task import Row
 
 STEPS = (0.25, 0.5, 0.75, 1.0)
@@ -59,8 +59,8 @@ def to_html(report: ParityReport) -> str:
         report=report,
         columns=columns,
         matrix=matrix,
-        findings=[(row, others, where(row)) for row, others in report.findings[:SHOWN]],
-        more=max(len(report.findings) - SHOWN, 0),
+        findings=[(row, others, where(row)) for row, others in report.findings[:SHOWN_FINDINGS]],
+        more=max(len(report.findings) - SHOWN_FINDINGS, 0),
         worst=[(*key, ratio) for key, ratio in sorted(report.worst().items(), key=lambda item: -item[1])],
         details=[[None if one is None else one.said for one in line] for _, line in matrix],
         steps=STEPS,

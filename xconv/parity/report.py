@@ -11,7 +11,7 @@ from tabulate import tabulate
 from xconv.parity.task import Row
 
 HEADERS = ["backend", "device", "dtype", "mode", "formulation", "exact", "in bound", "WRONG", "worst", "of case"]
-SHOWN = 20
+SHOWN_FINDINGS = 20
 """Findings that are told in full."""
 
 
@@ -113,11 +113,11 @@ class ParityReport:
         cells = [[*line[:8], f"{line[8]:.3f}", line[9]] for line in self.summary()]
         text = tabulate(cells, HEADERS, tablefmt="simple", disable_numparse=True)
         found = self.findings
-        for row, others in found[:SHOWN]:
+        for row, others in found[:SHOWN_FINDINGS]:
             text += f"\n\n{sentence(row, others)}"
             text += f"\n  {row.diagnosis}" if row.diagnosis else ""
-        if len(found) > SHOWN:
-            text += f"\n\n{len(found) - SHOWN} more cases have findings."
+        if len(found) > SHOWN_FINDINGS:
+            text += f"\n\n{len(found) - SHOWN_FINDINGS} more cases have findings."
         if found and found[0][0].script:
             script = "\n".join("    " + line for line in found[0][0].script.splitlines())
             text += f"\n\nThe first of them alone:\n\n{script}"

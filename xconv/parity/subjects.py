@@ -14,7 +14,7 @@ from xconv.system.errors import BackendError
 START_S = 300.0
 """Seconds that a framework may take to be imported."""
 
-TASKS = 3000
+MOST_TASKS = 3000
 """Tasks after which a process is replaced: what a compiler keeps of each shape has no end (JAX: 5 GB after 11,000)."""
 
 
@@ -70,7 +70,7 @@ class BackendInChildProcess:
 
     def perform(self, task: Task) -> list[Row]:
         """The rows of a task; one with the reason where the process was lost."""
-        if self._done == TASKS:
+        if self._done == MOST_TASKS:
             self._child.close()
         if not self._child.is_running():
             self._child, self._done = self._start(), 0

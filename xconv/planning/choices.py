@@ -14,18 +14,21 @@ from xconv.core.target import Target
 from xconv.planning import wisdom
 from xconv.planning.estimate import kind
 
-LAST, HARDLY = 1.03, 1.1
-"""How much faster than the framework's own ops something must be expected to be: a formulation for channels last (for
-channels first ``Backend.clearly_first``); another of those ops.
+LEAST_SPEEDUP_CHANNELS_LAST = 1.03
+"""How many times as fast as the framework's own ops a formulation must be expected to be, to be taken for channels last
+(for channels first: ``Backend.least_speedup_channels_first``).
 """
 
-LEAST_GAIN = 5e-6
-"""Seconds that another must save."""
+LEAST_SPEEDUP_AMONG_OWN = 1.1
+"""The same of another of the framework's own ops, beside the one that its users write."""
+
+LEAST_GAIN_SECONDS = 5e-6
+"""Seconds that another formulation must save."""
 
 LEADING_BITS = 4
-"""Leading bits of the number of places that :func:`alike` keeps."""
+"""Leading bits of the number of places that :func:`representative` keeps."""
 
-LEAST_WORKSPACE = 64 << 20
+LEAST_WORKSPACE_BYTES = 64 << 20
 """Bytes that every formulation may hold beside its operands and result."""
 
 
@@ -40,7 +43,7 @@ def decide(
     local: bool = False,
 ) -> Choice:
     """The choice for one direction alone, and why."""
-    problem = settled(problem)
+    problem = with_borders_in_array(problem)
     ruled, why = backend.rule(direction, problem, target)
     if not problem.is_static or problem.is_empty or not backend.runs_op_by_op(target):
         return Choice(ruled, why)
@@ -99,10 +102,10 @@ def _preferred(backend: Backend, own: str, ruled: str, target: Target, seconds: 
     if ruled in native and not target.channels_last:
         native = [ruled]  # the op on the caller's own layout is hardly ever beaten by a little
     kept = min(native, key=seconds.__getitem__, default=fastest)
-    if own in native and seconds[own] < HARDLY * seconds[kept]:
+    if own in native and seconds[own] < LEAST_SPEEDUP_AMONG_OWN * seconds[kept]:
         kept = own
-    clearly = LAST if target.channels_last else backend.clearly_first
-    faster = seconds[kept] >= max(clearly * seconds[fastest], seconds[fastest] + LEAST_GAIN)
+    clearly = LEAST_SPEEDUP_CHANNELS_LAST if target.channels_last else backend.least_speedup_channels_first
+    faster = seconds[kept] >= max(clearly * seconds[fastest], seconds[fastest] + LEAST_GAIN_SECONDS)
     return fastest if faster else kept
 
 
@@ -114,22 +117,22 @@ def workspace_limit(problem: ConvProblem) -> int:
     """Bytes that a formulation may hold beside its operands and result: as many as those take, and at least 64 MiB."""
     elements = problem.outer * problem.inner * problem.length * problem.in_channels
     elements += problem.outer * problem.inner * problem.output_length * problem.out_channels
-    return max(LEAST_WORKSPACE, int(elements) * ITEM_SIZE[problem.dtype])
+    return max(LEAST_WORKSPACE_BYTES, int(elements) * ITEM_SIZE[problem.dtype])
 
 
-def settled(problem: ConvProblem) -> ConvProblem:
+def with_borders_in_array(problem: ConvProblem) -> ConvProblem:
     """A problem as a formulation meets it: borders are in the array already."""
     return problem if problem.padding_mode == "zeros" else problem.padded()
 
 
-def alike(problem: ConvProblem) -> ConvProblem:
+def representative(problem: ConvProblem) -> ConvProblem:
     """The problem that stands for others of nearly its length: lengths and results differ by a sixteenth at most.
 
     So signals of ever new lengths are planned for once in a while. The kind of problem is the same, and so are the
     elements behind the last place.
 
     >>> from xconv.core.problem import ConvProblem
-    >>> [alike(ConvProblem(1, length, 1, 8, 8, kernel=3)).length for length in (12, 299, 300, 313, 3000)]
+    >>> [representative(ConvProblem(1, length, 1, 8, 8, kernel=3)).length for length in (12, 299, 300, 313, 3000)]
     [12, 290, 290, 322, 3074]
     """
     if problem.is_empty:

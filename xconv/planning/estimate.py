@@ -28,15 +28,24 @@ Model: TypeAlias = dict[str, dict[str, dict[str, list[float]]]]
 ANY = "any"
 """The seconds per unit of all kinds together, for a kind of which too few were measured."""
 
-FEW, LONG, SHORT = 4, 64, 256
-"""Channels that fill no vector, taps from which libraries take other ways, positions that fill no matrix."""
+FEW_CHANNELS = 4
+"""Channels that fill no vector."""
 
-SMALL = 20480
+LONG_KERNEL_TAPS = 64
+"""Taps above which libraries take other ways."""
+
+FEW_POSITIONS = 256
+"""Positions below which a matrix is not filled."""
+
+SMALL_SAMPLE_ELEMENTS = 20480
 """Elements up to which torch computes a single sample by a loop of its own, not by oneDNN (``use_mkldnn`` in ATen)."""
 
-UNROLLED, FAR = 32, 8
-"""The taps that oneDNN's inner loops hold, and the elements of padding from
-which its depthwise convolutions take a slow way; uneven pads are put into the array before it.
+UNROLLED_TAPS = 32
+"""Taps that oneDNN's inner loops hold."""
+
+WIDE_PAD_ELEMENTS = 8
+"""Elements of padding from which oneDNN's depthwise convolutions take a slow way; uneven pads are put into the array
+before it.
 """
 
 
@@ -47,31 +56,31 @@ def kind(problem: ConvProblem) -> str:
     ('depthwise', 'one in')
     """
     strided = ", strided" if problem.stride > 1 else ""
-    suffix = strided or (", dilated" if problem.dilation > 1 else ", long" if problem.kernel > LONG else "")
+    suffix = strided or (", dilated" if problem.dilation > 1 else ", long" if problem.kernel > LONG_KERNEL_TAPS else "")
     if problem.groups > 1:
         if problem.group_in == problem.group_out == 1:
             return "depthwise" + (", pointwise" if problem.kernel == 1 else suffix)
         small = max(problem.group_in, problem.group_out) < LANES // 2
         return "multiplier" if problem.group_in == 1 else "small groups" if small else "grouped"
     few = "one in" if problem.in_channels == 1 else "few in"
-    if problem.outer == 1 and problem.length * problem.inner * problem.in_channels <= SMALL:
-        return (few if problem.in_channels <= FEW else "dense") + ", small"
+    if problem.outer == 1 and problem.length * problem.inner * problem.in_channels <= SMALL_SAMPLE_ELEMENTS:
+        return (few if problem.in_channels <= FEW_CHANNELS else "dense") + ", small"
     if problem.in_channels == problem.out_channels == 1:
         return "single"
-    if problem.in_channels <= FEW:
+    if problem.in_channels <= FEW_CHANNELS:
         return few + strided
-    return "few out" + strided if problem.out_channels <= 2 * FEW else "dense" + suffix
+    return "few out" + strided if problem.out_channels <= 2 * FEW_CHANNELS else "dense" + suffix
 
 
-FRESH = 1 << 23
+FRESH_PAGES_ELEMENTS = 1 << 23
 """Elements (of 4 bytes) of an array from which an allocator maps fresh pages for it, to be cleared as it is written."""
 
 
-UNCACHED = 1 << 20
+UNCACHED_WEIGHT_ELEMENTS = 1 << 20
 """Elements of a weight from which a core's own cache does not hold it."""
 
 
-COMMON = 17
+COMMON_QUANTITIES = 17
 """Quantities that all formulations have in common."""
 
 
@@ -92,8 +101,8 @@ def _common(direction: str, problem: ConvProblem, channels_last: bool) -> tuple[
     common += [first, first * inputs, first * outputs, first * weights, first * problem.macs]
     common += [(1 - first) * inputs, (1 - first) * outputs]
     result = {"forward": outputs, "input_gradient": inputs, "weight_gradient": weights}[direction]
-    common += [amount if amount > FRESH else 0 for amount in (result, padded)]
-    common += [weights if weights > UNCACHED else 0, problem.outer * weights]
+    common += [amount if amount > FRESH_PAGES_ELEMENTS else 0 for amount in (result, padded)]
+    common += [weights if weights > UNCACHED_WEIGHT_ELEMENTS else 0, problem.outer * weights]
     return tuple(map(float, common))
 
 
@@ -111,10 +120,10 @@ def native_work(problem: ConvProblem) -> list[float]:
         outputs * columns,
         problem.macs * columns,
         problem.macs * (problem.stride > 1),
-        problem.macs * (positions < SHORT),
-        problem.macs * (problem.kernel > UNROLLED),
+        problem.macs * (positions < FEW_POSITIONS),
+        problem.macs * (problem.kernel > UNROLLED_TAPS),
         problem.outer * problem.inner,
-        problem.macs * (problem.padding[0] == problem.padding[1] >= FAR),
+        problem.macs * (problem.padding[0] == problem.padding[1] >= WIDE_PAD_ELEMENTS),
     ]
 
 
@@ -162,5 +171,9 @@ def _units(package: str, direction: str, which: str) -> tuple[dict[str, int], An
         kinds = directions.get(direction, {})
         if which in kinds or ANY in kinds:
             found[name] = kinds.get(which, kinds.get(ANY, []))
-    matrix = np.array([units[:COMMON] for units in found.values()])
-    return {name: row for row, name in enumerate(found)}, matrix, {name: u[COMMON:] for name, u in found.items()}
+    matrix = np.array([units[:COMMON_QUANTITIES] for units in found.values()])
+    return (
+        {name: row for row, name in enumerate(found)},
+        matrix,
+        {name: u[COMMON_QUANTITIES:] for name, u in found.items()},
+    )

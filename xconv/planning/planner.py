@@ -25,11 +25,13 @@ from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.core.registry import get_backend
 from xconv.core.target import CHANNELS_FIRST, CHANNELS_LAST, INDUCTOR, Target, check_execution
 from xconv.planning import wisdom
-from xconv.planning.choices import alike, decide, settled
+from xconv.planning.choices import decide, representative, with_borders_in_array
 from xconv.system.errors import ArgumentError, UnsupportedError, nearest
 
-APART = 1.05
-"""How much faster than the framework's own gradients others must be expected to be, to be computed apart from it."""
+LEAST_SPEEDUP_OF_GRADIENTS = 1.05
+"""How many times as fast as the framework's own differentiation gradients by formulations of their own must be expected
+to be, to be taken.
+"""
 
 Decision: TypeAlias = tuple[tuple[Choice, Choice, Choice], bool]
 """A choice for each of :data:`DIRECTIONS`, and whether the framework differentiates."""
@@ -96,12 +98,12 @@ def plan_call(
     """
     backend, formulation = get_backend(target.backend), find(call.operation, "plan").formulation or formulation
     if not isinstance(formulation, str):
-        _of_name(backend, formulation, operation)  # which refuses it
+        _find_formulation(backend, formulation, operation)  # which refuses it
     if call.vertical is not None:
         return _plan_2d(call, backend, target)
-    direction, problem, layout = call.direction, settled(call.problem), call.layout.name
+    direction, problem, layout = call.direction, with_borders_in_array(call.problem), call.layout.name
     if backend.is_compiling():  # which reads this code: what it calls as a constant is a text or a number
-        choices, by_framework = _decided_as_constant(backend, direction, problem, layout, target, formulation)
+        choices, by_framework = _decide_as_constant(backend, direction, problem, layout, target, formulation)
         return Plan(call, target, *choices, by_framework, planner=plan_call)
     asked = backend, direction, problem, layout, target, formulation, operation, max_workspace
     choices, by_framework = _decision(*asked) if problem.is_static else _decide(*asked)
@@ -133,12 +135,12 @@ def _decision(
     operation: str,
     max_workspace: int | None,
 ) -> Decision:
-    """The choices for a settled problem whose sizes are known; like lengths share what was decided for one of them.
+    """The choices for a problem of known sizes whose borders are in the array; lengths that are near share them.
 
     What was measured, and what a caller sets a limit for, holds for its own length only.
     """
     rest, version = (layout, target, formulation, operation, max_workspace), wisdom.version()
-    like = alike(problem)
+    like = representative(problem)
     measured = wisdom.knows(problem) or wisdom.knows(like)
     if like is not problem and not measured and max_workspace is None and formulation in (AUTO, LOCAL):
         found, by_framework = _kept_decision(backend, direction, like, *rest, version)
@@ -175,7 +177,7 @@ def _decide(
     operation: str,
     max_workspace: int | None,
 ) -> Decision:
-    """A choice for each direction of a settled problem, and whether the framework differentiates."""
+    """A choice for each direction of a problem with its borders in the array; whether the framework differentiates."""
     computes = [direction, *ADJOINTS[direction]] if backend.plans_gradients(target) else [direction]
     by_framework = not backend.plans_gradients(target)
     if formulation in (AUTO, LOCAL):
@@ -184,7 +186,7 @@ def _decide(
         if not by_framework:
             each[direction], by_framework = _with_gradients(backend, direction, problem, each)
     else:
-        each = {direction: _named(backend, direction, problem, layout, target, formulation, operation)}
+        each = {direction: _choose_named(backend, direction, problem, layout, target, formulation, operation)}
         name = each[direction].formulation
         form = backend.by_name[name]
         for d in computes[1:]:  # what keeps elements in their windows has gradients that do
@@ -220,15 +222,16 @@ def _with_gradients(
     if any(choice.source == "wisdom" for choice in each.values()):
         return first, name in native and len({choice.formulation for choice in each.values()}) == 1
     seconds = {d: choice.seconds for d, choice in each.items()}
-    alone = seconds[direction]
-    apart = sum(seconds[d][choice.formulation] for d, choice in each.items()) + backend.apart_seconds
-    together = {
+    without_gradients = seconds[direction]
+    by_formulations = sum(seconds[d][choice.formulation] for d, choice in each.items()) + backend.own_gradients_seconds
+    differentiated = {
         own: sum(of[own] for of in seconds.values()) for own in native if all(own in of for of in seconds.values())
     }
-    by_framework = name in together and together[name] < apart * APART
-    worth = alone[name] * (together[name] if by_framework else apart)
-    rival = min(together, key=lambda own: alone[own] * together[own], default=name)
-    if rival != name and alone[rival] * together[rival] * APART < worth:
+    by_framework = name in differentiated and differentiated[name] < by_formulations * LEAST_SPEEDUP_OF_GRADIENTS
+    product = without_gradients[name] * (differentiated[name] if by_framework else by_formulations)
+    products = {own: without_gradients[own] * with_gradients for own, with_gradients in differentiated.items()}
+    rival = min(products, key=products.__getitem__, default=name)
+    if rival != name and products[rival] * LEAST_SPEEDUP_OF_GRADIENTS < product:
         why = f"with gradients, which the framework has of it, faster than {name}"
         return replace(first, formulation=rival, why=why), True
     return first, by_framework
@@ -242,7 +245,7 @@ def _differentiates(backend: Backend, name: str, problem: ConvProblem) -> bool:
     return all(form.unsupported(direction, problem) is None for direction in DIRECTIONS)
 
 
-def _named(
+def _choose_named(
     backend: Backend, direction: str, problem: ConvProblem, layout: str, target: Target, name: str, operation: str
 ) -> Choice:
     """The choice of a formulation by its name; what has no memory to compute in gets another that can do without.
@@ -251,7 +254,7 @@ def _named(
         ArgumentError: the backend has no formulation of that name.
         UnsupportedError: it has, but it cannot compute this problem.
     """
-    form = _of_name(backend, name, operation)
+    form = _find_formulation(backend, name, operation)
     reason = form.unsupported(direction, problem)
     if reason is not None:
         able = [other.name for other in backend.formulations if other.unsupported(direction, problem) is None]
@@ -265,7 +268,7 @@ def _named(
     return Choice(name, "named", source="named")
 
 
-def _of_name(backend: Backend, name: str, operation: str) -> Formulation:
+def _find_formulation(backend: Backend, name: str, operation: str) -> Formulation:
     form = backend.by_name.get(name) if isinstance(name, str) else None
     if form is None:
         known = [AUTO, LOCAL, *backend.by_name]
@@ -278,7 +281,7 @@ Values: TypeAlias = tuple[tuple[tuple[str, str], ...], bool]
 """The name and the reason of each choice, and whether the framework differentiates: what a graph can hold."""
 
 
-def _decided_as_constant(
+def _decide_as_constant(
     backend: Backend, direction: str, problem: ConvProblem, layout: str, target: Target, formulation: str
 ) -> Decision:
     """:func:`_decision` for a caller whose code a compiler reads: asked as a constant of the graph.
@@ -287,7 +290,7 @@ def _decided_as_constant(
     """
     if backend.has_known_sizes(problem):
         asked = (target.backend, direction, values_of(problem), problem.dtype, layout, target.device, target.execution)
-        names, by_framework = backend.constant(_by_values, *asked, formulation)
+        names, by_framework = backend.constant(_decide_by_values, *asked, formulation)
         forward, dx, dweight = (Choice(name, why) for name, why in names)
         return (forward, dx, dweight), by_framework
     if target.execution != INDUCTOR:
@@ -299,7 +302,7 @@ def _decided_as_constant(
     return (open_choice, open_choice, open_choice), formulation in backend.differentiated
 
 
-def _by_values(
+def _decide_by_values(
     name: str,
     direction: str,
     sizes: tuple[int, ...],
@@ -317,7 +320,7 @@ def _by_values(
 
 
 def _check_name(backend: str, name: str) -> None:
-    _of_name(get_backend(backend), name, "plan")
+    _find_formulation(get_backend(backend), name, "plan")
 
 
 _COUNTS = ("outer", "length", "inner", "in_channels", "out_channels", "kernel", "stride", "dilation", "groups")

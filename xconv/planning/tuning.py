@@ -29,16 +29,16 @@ from xconv.core.problem import DIRECTIONS, ConvProblem, Size
 from xconv.core.registry import get_backend
 from xconv.core.target import CHANNELS_FIRST, CHANNELS_LAST, Target
 from xconv.planning import wisdom
-from xconv.planning.choices import candidates, decide, settled
+from xconv.planning.choices import candidates, decide, with_borders_in_array
 from xconv.planning.one_formulation import by_formulation
 
-CANDIDATES = 4
+MOST_CANDIDATES = 4
 """How many of the estimate's best are measured, beside the framework's own op."""
 
-BEATS = 1.03
+LEAST_SPEEDUP = 1.03
 """How much faster than the framework's own another must be, in the median of the turns."""
 
-LARGEST, EXACT = 2, {"float32": 1 << 24, "float64": 1 << 53}
+LARGEST_INTEGER, LARGEST_EXACT_SUM = 2, {"float32": 1 << 24, "float64": 1 << 53}
 """The operands are integers up to this; sums up to that are exact, so that all candidates agree in every bit."""
 
 LEAST_TURNS, TURN_SECONDS = 7, 0.01
@@ -120,7 +120,7 @@ def tune(
 def _tune(
     backend: Backend, direction: str, problem: ConvProblem, layout: str, device: str, rng: random.Random
 ) -> Tuned:
-    problem = settled(problem)
+    problem = with_borders_in_array(problem)
     memory_format = CHANNELS_LAST if layout.endswith("C") else CHANNELS_FIRST
     target = Target(backend.name, device, memory_format, backend.threads())
     own = backend.own(direction, problem, target)
@@ -146,7 +146,7 @@ def _tune(
     if own in samples:
         gains = {n: statistics.median(o / t for o, t in zip(samples[own], samples[n], strict=True)) for n in samples}
         best = max(gains, key=gains.__getitem__)
-        best = best if gains[best] > BEATS else own
+        best = best if gains[best] > LEAST_SPEEDUP else own
     key = wisdom.Key(*backend.here(device), layout, direction, problem)
     today = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     wisdom.remember(key, wisdom.Entry(best, seconds[best], seconds.get(own, seconds[best]), today))
@@ -160,7 +160,7 @@ def proposed(
     able = list(candidates(backend, direction, problem, target))
     seconds = decide(backend, direction, problem, layout, target).seconds
     ranked = sorted((form for form in able if form.name in seconds), key=lambda form: seconds[form.name])
-    first = ranked[:CANDIDATES] if ranked else able
+    first = ranked[:MOST_CANDIDATES] if ranked else able
     return [*first, *(form for form in able if form.name == own and form not in first)]
 
 
@@ -190,8 +190,12 @@ def is_right(backend: Backend, form: Formulation, direction: str, problem: ConvP
 
 def is_exact(form: Formulation, direction: str, problem: ConvProblem) -> bool:
     """Whether sums of the products of :func:`_operands` are exact, in any order."""
-    largest = LARGEST * LARGEST * problem.terms(direction)
-    return problem.dtype in EXACT and largest <= EXACT[problem.dtype] and not form.transform_length(direction, problem)
+    largest = LARGEST_INTEGER * LARGEST_INTEGER * problem.terms(direction)
+    return (
+        problem.dtype in LARGEST_EXACT_SUM
+        and largest <= LARGEST_EXACT_SUM[problem.dtype]
+        and not form.transform_length(direction, problem)
+    )
 
 
 def shortened(problem: ConvProblem) -> ConvProblem:
@@ -235,7 +239,7 @@ def _operands(backend: Backend, direction: str, problem: ConvProblem, layout: st
     shapes = {"forward": (x, weight), "input_gradient": (dy, weight), "weight_gradient": (x, dy)}[direction]
     made = []
     for number, shape in enumerate(shapes):
-        array = rng.integers(-LARGEST, LARGEST + 1, shape, "int8").astype("float32")
+        array = rng.integers(-LARGEST_INTEGER, LARGEST_INTEGER + 1, shape, "int8").astype("float32")
         axes = tuple(range(len(shape)))
         if not layout.endswith("C"):  # in memory as a channels-first caller has it
             kernel = number == 1 and direction != "weight_gradient"

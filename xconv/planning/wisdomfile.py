@@ -20,8 +20,8 @@ from xconv.core.layouts import LAYOUTS
 from xconv.core.problem import DIRECTIONS, DTYPES, PADDING_MODES, ConvProblem
 from xconv.system.errors import ArgumentError
 
-FORMAT = 1
-LIMIT = 4096
+FORMAT_VERSION = 1
+MAX_ENTRIES = 4096
 """The most entries that are kept, in memory and in a file; the oldest measurements go first."""
 MAX_BYTES = 16 << 20
 MAX_SIZE = 2**63 - 1
@@ -84,7 +84,7 @@ def to_text(entries: Mapping[Key, Entry]) -> str:
     for key, entry in entries.items():
         record = {**key._asdict(), "problem": asdict(key.problem), **entry._asdict()}
         lines.append(json.dumps(record, allow_nan=False))
-    return f'{{"version": {FORMAT}, "entries": [\n' + ",\n".join(lines) + "\n]}\n"
+    return f'{{"version": {FORMAT_VERSION}, "entries": [\n' + ",\n".join(lines) + "\n]}\n"
 
 
 def from_text(text: str) -> tuple[dict[Key, Entry], str | None]:
@@ -101,10 +101,10 @@ def from_text(text: str) -> tuple[dict[Key, Entry], str | None]:
         return {}, f"it is not JSON: {error or type(error).__name__}"
     if not isinstance(found, dict) or set(found) != {"version", "entries"} or not isinstance(found["entries"], list):
         return {}, "it is not a file of wisdom"
-    if type(found["version"]) is not int or found["version"] != FORMAT:
-        return {}, f"its version is {short(found['version'])}, not {FORMAT}"
-    if len(found["entries"]) > LIMIT:
-        return {}, f"it has {len(found['entries'])} entries, more than {LIMIT}"
+    if type(found["version"]) is not int or found["version"] != FORMAT_VERSION:
+        return {}, f"its version is {short(found['version'])}, not {FORMAT_VERSION}"
+    if len(found["entries"]) > MAX_ENTRIES:
+        return {}, f"it has {len(found['entries'])} entries, more than {MAX_ENTRIES}"
     good: dict[Key, Entry] = {}
     wrong: list[str] = []
     for number, record in enumerate(found["entries"]):
@@ -141,13 +141,13 @@ def read(file: Path) -> tuple[dict[Key, Entry], str | None]:
 
 
 def merge(into: dict[Key, Entry], more: Mapping[Key, Entry]) -> None:
-    """Add entries; of two for one key the later measurement stays, and of more than ``LIMIT`` the latest ones."""
+    """Add entries; of two for one key the later measurement stays, and of more than ``MAX_ENTRIES`` the latest ones."""
     for key, entry in more.items():
         if key not in into or entry.measured >= into[key].measured:
             into.pop(key, None)  # so that the order tells ages apart where dates do not
             into[key] = entry
-    if len(into) > LIMIT:
-        for key in sorted(into, key=lambda key: into[key].measured)[: len(into) - LIMIT]:
+    if len(into) > MAX_ENTRIES:
+        for key in sorted(into, key=lambda key: into[key].measured)[: len(into) - MAX_ENTRIES]:
             del into[key]
 
 

@@ -18,7 +18,7 @@ NO_DEVICE = "this machine has no cuda:0"
 """The one reason for which a test of the suite is skipped."""
 
 
-OFTEN = 50
+TESTS_UNTIL_RELEASE = 50
 """Tests after which a backend lets go of what it has compiled (JAX keeps 20 MB of each of the suite's tests)."""
 
 _tests = count(1)
@@ -27,7 +27,7 @@ _tests = count(1)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """A process that tests shapes without end does not grow without end."""
     tested = getattr(item, "funcargs", {}).get("backend")
-    if isinstance(tested, Backend) and next(_tests) % OFTEN == 0:
+    if isinstance(tested, Backend) and next(_tests) % TESTS_UNTIL_RELEASE == 0:
         tested.release()
 
 

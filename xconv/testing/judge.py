@@ -19,7 +19,7 @@ BOTH = "both sides in float64: their rounding errors there, and those of float32
 ONE = "{} in float64: both sides' distance from it, against the spread of runs on moved numbers"
 NONE = "float32 alone: the spread of runs on moved numbers"
 
-MOST = 0.95
+MOST_EQUAL_SHARE = 0.95
 """From this share of equal elements on, an array says too little to be trusted: a policy, not a bound."""
 
 
@@ -175,7 +175,7 @@ def _sameness(value: Array, bound: Any) -> str:
     """Whether a constant would have done as well."""
     values, counts = np.unique(value, return_counts=True)
     share = counts.max() / value.size
-    if share >= MOST and value.size >= 1 / (1 - MOST):
+    if share >= MOST_EQUAL_SHARE and value.size >= 1 / (1 - MOST_EQUAL_SHARE):
         return f"{share:.0%} of its elements are {values[counts.argmax()]:.6g}"
     if value.dtype.kind == "f":
         middle = float(np.median(value[np.isfinite(value)]))

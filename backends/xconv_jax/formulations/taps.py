@@ -15,7 +15,7 @@ from xconv.core.problem import ConvProblem
 from xconv.planning.estimate import taps_work
 from xconv_jax.formulations.shapes import Array, input_adjoint, pad, weight_adjoint
 
-UNROLLED = 64
+UNROLLED_TAPS = 64
 """Taps that are written out; more would take XLA long to compile, and are a loop."""
 
 
@@ -47,7 +47,7 @@ def sum_of_taps(problem: ConvProblem, axis: int, x: Array, weight: Array) -> Arr
     """The forward direction."""
     padded = pad(x, axis, problem.padding)
     reach = (problem.output_length - 1) * problem.stride + 1
-    if problem.kernel > UNROLLED:
+    if problem.kernel > UNROLLED_TAPS:
         return _looped(problem, axis, padded, weight, reach)
     y = None
     for tap in range(problem.kernel):

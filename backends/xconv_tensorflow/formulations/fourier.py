@@ -23,7 +23,7 @@ from xconv_tensorflow.formulations.scaling import (
 )
 from xconv_tensorflow.formulations.shapes import Tensor, as_lines, cut, pad, resized, swapped, unknown_sizes
 
-WORKSPACE = 1 << 24
+ROUND_BYTES = 1 << 24
 """Bytes that one round may take: the signal is worked through in rounds of so many blocks."""
 
 
@@ -46,7 +46,7 @@ class Fourier(Formulation):
         kernel = 3 * length * problem.group_in * problem.out_channels
         lines = problem.padded_length * problem.in_channels + problem.output_length * problem.out_channels
         copies = 3 * problem.outer * problem.inner * lines
-        return item * (kernel + copies) + max(WORKSPACE, _block_bytes(problem, length))
+        return item * (kernel + copies) + max(ROUND_BYTES, _block_bytes(problem, length))
 
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         return fourier_work(problem.transposed() if direction == "input_gradient" else problem)
@@ -132,7 +132,7 @@ def _rounds(problem: ConvProblem, length: int) -> Iterator[tuple[tuple[int, int]
     """Ranges of rows, each with ranges of blocks, that fit into the workspace."""
     count, _ = blocks(problem, length)
     lines = problem.outer * problem.inner
-    most = max(WORKSPACE // _block_bytes(problem, length), 1)
+    most = max(ROUND_BYTES // _block_bytes(problem, length), 1)
     together, step = max(most // count, 1), min(most, count)
     for row in range(0, lines, together):
         yield (row, min(row + together, lines)), [(b, min(b + step, count)) for b in range(0, count, step)]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 
 from xconv.core.problem import ConvProblem, Size
-from xconv.core.sizes import MOST
+from xconv.core.sizes import LARGEST_SIZE
 
 Tensor: TypeAlias = Any
 
@@ -55,7 +55,7 @@ def native_pads(problem: ConvProblem) -> bool:
 def too_long(problem: ConvProblem) -> str | None:
     """Why TensorFlow's ops cannot compute a problem, whose sizes they count in 32 bits, or None if they can."""
     sizes = (problem.length, problem.padded_length, problem.output_length)
-    return "TensorFlow's ops count in 32 bits" if any(isinstance(n, int) and n > MOST for n in sizes) else None
+    return "TensorFlow's ops count in 32 bits" if any(isinstance(n, int) and n > LARGEST_SIZE for n in sizes) else None
 
 
 def unknown_sizes(problem: ConvProblem) -> str | None:
@@ -94,7 +94,7 @@ def cut(x: Tensor, axis: int, start: Size, stop: Size | None, step: int = 1) -> 
     return x[(slice(None),) * axis + (slice(start, stop, step),)]
 
 
-def every(x: Tensor, axis: int, step: int) -> Tensor:
+def take_every(x: Tensor, axis: int, step: int) -> Tensor:
     """Every step-th element along an axis, from the first."""
     return cut(x, axis, 0, None, step)
 

@@ -28,10 +28,10 @@ from xconv_torch.formulations.scaling import (
 )
 from xconv_torch.formulations.shapes import adjoint_kernel, canonical, from_canonical, is_recorded, pad
 
-BUDGET = 1 << 23
+BLOCKS_BYTES = 1 << 23
 """Bytes of blocks of signals that are transformed at a time."""
 
-MEMORY = 1 << 25
+CHANNEL_GROUPS_BYTES = 1 << 25
 """Bytes that groups of channels are made few for."""
 
 
@@ -167,7 +167,7 @@ def _held(problem: ConvProblem) -> int:
 
 def _pieces(problem: ConvProblem) -> list[ConvProblem]:
     """The problem, or fewer groups of it at a time, of about the memory that may be held."""
-    most = max(problem.groups * MEMORY // max(_held(problem), 1), 1)
+    most = max(problem.groups * CHANNEL_GROUPS_BYTES // max(_held(problem), 1), 1)
     if most >= problem.groups:
         return [problem]
     sizes = [min(most, problem.groups - first) for first in range(0, problem.groups, most)]
@@ -236,4 +236,4 @@ def _gradient_powers(problem: ConvProblem, windows: Tensor, grads: Tensor, n: in
 
 def _together(problem: ConvProblem, n: int, count: int) -> int:
     """Signals whose transforms are held at a time."""
-    return max(BUDGET // (4 * n * count * (problem.in_channels + problem.out_channels)), 1)
+    return max(BLOCKS_BYTES // (4 * n * count * (problem.in_channels + problem.out_channels)), 1)

@@ -7,7 +7,7 @@ from torch import Tensor
 from xconv.core.formulation import Formulation
 from xconv.core.problem import ConvProblem
 from xconv_torch.formulations.shapes import (
-    CACHE,
+    CACHE_BYTES,
     adjoint_kernel,
     affine,
     blocks,
@@ -19,11 +19,11 @@ from xconv_torch.formulations.shapes import (
     windows,
 )
 
-NARROW = 16
+NARROW_COLUMNS = 16
 """Columns below which a matrix product cannot fill its vectors."""
 
 
-ROWS = 256
+FEW_ROWS = 256
 """Rows of a matrix below which the other one is read more often than it is used."""
 
 
@@ -41,11 +41,11 @@ class Im2col(Formulation):
 
     def workspace(self, direction: str, problem: ConvProblem) -> int:
         window = 8 * problem.kernel * problem.in_channels
-        return int(min(max(CACHE, window), problem.outer * problem.output_length * problem.inner * window))
+        return int(min(max(CACHE_BYTES, window), problem.outer * problem.output_length * problem.inner * window))
 
     def work(self, direction: str, problem: ConvProblem) -> list[float]:
         windows = problem.outer * problem.output_length * problem.inner * problem.kernel * problem.in_channels
-        return [windows, problem.outer, problem.macs * (problem.out_channels < NARROW)]
+        return [windows, problem.outer, problem.macs * (problem.out_channels < NARROW_COLUMNS)]
 
     def fuses_bias(self, direction: str, problem: ConvProblem) -> bool:
         return direction == "forward"
@@ -54,7 +54,7 @@ class Im2col(Formulation):
         seen = windows(problem, pad(canonical(x, axis), 1, problem.padding))
         matrix = weight.flatten(0, 1)
         outer, length, inner = seen.shape[:3]
-        many = blocks(length, 4 * inner * matrix.shape[0], least=ROWS)
+        many = blocks(length, 4 * inner * matrix.shape[0], least=FEW_ROWS)
         if is_recorded(x, weight, bias) or (outer * len(many) == 1):
             y = affine(seen.reshape(-1, matrix.shape[0]), matrix, bias)
             return from_canonical(y.view(outer, length, inner, -1), x, axis)
@@ -77,7 +77,7 @@ class Im2col(Formulation):
         recorded = is_recorded(dy, weight)
         like = grad.reshape(-1, problem.out_channels)[:1] @ matrix if recorded else grad  # has the batch of either
         dx = like.new_zeros(outer, rows, stride, inner, problem.in_channels)
-        many = [(0, length)] if recorded else blocks(length, 4 * inner * matrix.shape[1], least=ROWS)
+        many = [(0, length)] if recorded else blocks(length, 4 * inner * matrix.shape[1], least=FEW_ROWS)
         for n in [slice(None)] if len(many) == 1 else [slice(n, n + 1) for n in range(outer)]:
             for start, stop in many:
                 some = grad[n, start:stop]
@@ -98,7 +98,7 @@ class Im2col(Formulation):
         else:
             found = x.new_zeros(terms, problem.out_channels)
             for n in range(grad.shape[0]):
-                for start, stop in blocks(seen.shape[1], 4 * seen.shape[2] * terms, least=ROWS):
+                for start, stop in blocks(seen.shape[1], 4 * seen.shape[2] * terms, least=FEW_ROWS):
                     rows = seen[n, start:stop].reshape(-1, terms)
                     found.addmm_(rows.t(), grad[n, start:stop].reshape(-1, problem.out_channels))
         return found.unflatten(0, (problem.kernel, problem.in_channels))

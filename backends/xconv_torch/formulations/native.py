@@ -125,7 +125,7 @@ class Conv2d(Formulation):
         return gradient.squeeze(2 if along_width else 3).permute(2, 1, 0)
 
 
-VECTOR = 16
+VECTOR_FLOATS = 16
 """float32 numbers in a vector of AVX-512."""
 
 
@@ -135,7 +135,12 @@ def overrun(direction: str, problem: ConvProblem) -> str | None:
     Seen with a stride, for one and for five input channels, from 400 output channels of 64 taps on; never up to 17200
     products of those two.
     """
-    if direction != "input_gradient" or problem.groups > 1 or problem.in_channels >= VECTOR or problem.stride == 1:
+    if (
+        direction != "input_gradient"
+        or problem.groups > 1
+        or problem.in_channels >= VECTOR_FLOATS
+        or problem.stride == 1
+    ):
         return None
     large = problem.out_channels * problem.kernel > 1 << 14
     return "oneDNN writes out of its bounds with so long a kernel, a stride and few channels" if large else None

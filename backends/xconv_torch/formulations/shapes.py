@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from xconv.core.problem import ConvProblem, Size
 from xconv.system.pages import advise_large_pages
 
-CACHE = 1 << 20
+CACHE_BYTES = 1 << 20
 """Bytes that a block of a chunked formulation aims at: about what a core keeps in its second-level cache."""
 
 
@@ -43,7 +43,7 @@ def pad(x: Tensor, axis: int, padding: tuple[Size, Size]) -> Tensor:
     return F.pad(x, (0, 0) * (x.ndim - 1 - axis) + (low, high))
 
 
-def every(x: Tensor, axis: int, step: int) -> Tensor:
+def take_every(x: Tensor, axis: int, step: int) -> Tensor:
     """Every step-th element along an axis, from the first: a view."""
     return x[(slice(None),) * axis + (slice(None, None, step),)]
 
@@ -76,7 +76,7 @@ def windows(problem: ConvProblem, x: Tensor) -> Tensor:
     return x.as_strided(size, (outer, length * problem.stride, inner, length * problem.dilation, channel))
 
 
-def blocks(length: int, row: int, budget: int = CACHE, least: int = 1) -> list[tuple[int, int]]:
+def blocks(length: int, row: int, budget: int = CACHE_BYTES, least: int = 1) -> list[tuple[int, int]]:
     """(start, stop) of blocks of positions, ``row`` bytes each, within a budget of bytes, but at least so many.
 
     >>> blocks(10, 100, 400)
@@ -93,7 +93,7 @@ def affine(rows: Tensor, matrix: Tensor, bias: Tensor | None, out: Tensor | None
     return torch.addmm(bias, rows, matrix, out=out)
 
 
-LARGE = 1 << 25
+LARGE_RESULT_BYTES = 1 << 25
 """Bytes of a result from which glibc maps fresh pages for it every time."""
 
 
@@ -104,7 +104,7 @@ def empty(like: Tensor, shape: Sequence[int]) -> Tensor:
     that can take longer than the convolution.
     """
     y = like.new_empty(shape)
-    if y.nbytes >= LARGE and y.device.type == "cpu":
+    if y.nbytes >= LARGE_RESULT_BYTES and y.device.type == "cpu":
         advise_large_pages(y.data_ptr(), y.nbytes)
     return y
 

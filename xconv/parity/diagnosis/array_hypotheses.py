@@ -12,7 +12,7 @@ from xconv.core.bounds import UNIT_ROUNDOFF, Enclosure, round_to
 from xconv.core.reference import Floats
 from xconv.parity.diagnosis.difference import NEARBY, Difference, Match, Prediction, within
 
-CONFIRMED = 3
+CONFIRMING_ELEMENTS = 3
 """Elements that a fitted constant needs: one to find it and two that agree."""
 
 MOST_AXES = 5
@@ -148,7 +148,7 @@ def fitted(difference: Difference, variances: Floats | None = None) -> Iterator[
     found = []
     for axis, size in enumerate(difference.shape):
         others = tuple(other for other in ranks if other != axis)
-        if size > 1 and difference.got.size >= CONFIRMED * size:
+        if size > 1 and difference.got.size >= CONFIRMING_ELEMENTS * size:
             found += [match for kind in ("factor", "constant") if (match := _fit(difference, kind, others, axis))]
             found += _permuted(difference, axis)
     yield found
@@ -179,7 +179,7 @@ def _fit(difference: Difference, kind: str, axes: tuple[int, ...], channel: int 
         high = np.where(known, middle + half, np.inf).min(axes, keepdims=True)
     if kind == "factor" and (low <= 0).all() and (high >= 0).all():
         return None  # that is no factor
-    if (low > high).any() or (known.sum(axes) < CONFIRMED).any():
+    if (low > high).any() or (known.sum(axes) < CONFIRMING_ELEMENTS).any():
         return None
     numbers = _plain(low, high)
     with np.errstate(invalid="ignore"):
@@ -240,7 +240,7 @@ def _epsilons(difference: Difference, variances: Floats) -> Iterator[Match]:
     got, wanted, bound = difference.got, difference.target, difference.wanted.error
     u = UNIT_ROUNDOFF[difference.dtype] + 4 * UNIT_ROUNDOFF["float64"]
     for axis, size in enumerate(difference.shape):
-        if size != variances.size or got.size < CONFIRMED * size:
+        if size != variances.size or got.size < CONFIRMING_ELEMENTS * size:
             continue
         shape = [-1 if other == axis else 1 for other in range(got.ndim)]
         others = tuple(other for other in range(got.ndim) if other != axis)

@@ -21,7 +21,7 @@ Places: TypeAlias = npt.NDArray[np.intp]
 NEARBY = (1, -1, 2, -2, 3, -3)
 """The shifts that are tried: an index is off by one, or by a pad, and seldom by more."""
 
-FIRST = 1000
+FIRST_ELEMENTS = 1000
 """Elements that are looked at before a large array is rearranged."""
 
 
@@ -127,10 +127,10 @@ class Difference:
 
     def rearranged(self, condition: str, places: Places) -> Prediction | None:
         """The expected elements in other places; None where the first elements tell already that it is not so."""
-        wanted, few = self.wanted, places.ravel()[:FIRST]
+        wanted, few = self.wanted, places.ravel()[:FIRST_ELEMENTS]
         if places.shape != self.got.shape:
             return None
-        if not within(self.got.ravel()[:FIRST], _taken(self.target, few), _taken(wanted.error, few)).all():
+        if not within(self.got.ravel()[:FIRST_ELEMENTS], _taken(self.target, few), _taken(wanted.error, few)).all():
             return None
         value, error = _taken(wanted.value, places), _taken(wanted.error, places)
         synonym = ("places", places.shape, places.tobytes())

@@ -16,7 +16,7 @@ from xconv.parity.diagnosis.operands import changes
 from xconv.parity.diagnosis.setting import Setting
 from xconv.system.errors import ArgumentError
 
-SPLITS = 3
+MOST_PAD_SHIFT = 3
 """How far a pad is moved to the other side; the extremes are tried too."""
 
 
@@ -106,7 +106,7 @@ def _paddings(call: Call, window: _Window) -> Iterator[tuple[str, str, dict[str,
     low, high = problem.padding
     total, spare = low + high, problem.extent - 1
     pairs = {"swapped": (high, low)}
-    for moved in range(1, SPLITS + 1):
+    for moved in range(1, MOST_PAD_SHIFT + 1):
         pairs[f"{moved} to high"] = (low - moved, high + moved)
         pairs[f"{moved} to low"] = (low + moved, high - moved)
     pairs |= {"all low": (total, 0), "all high": (0, total), "none": (0, 0)}

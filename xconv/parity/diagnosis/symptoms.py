@@ -13,7 +13,7 @@ from xconv.core.bounds import sums as sums_of
 from xconv.core.reference import Floats
 from xconv.parity.diagnosis.difference import NEARBY, Difference, within
 
-HUGE = 2.0**24
+HUGE_RATIO = 2.0**24
 """Times the largest expected value: beside it float32 would not see any of them."""
 
 
@@ -98,7 +98,7 @@ def _not_written(difference: Difference) -> Iterator[str]:
     largest = np.abs(target[np.isfinite(target)]).max(initial=0.0)
     bad = got[wrong]
     with np.errstate(invalid="ignore"):
-        garbage = ~np.isfinite(bad) | (np.abs(bad) > HUGE * max(largest, 1.0))
+        garbage = ~np.isfinite(bad) | (np.abs(bad) > HUGE_RATIO * max(largest, 1.0))
     rest = bad[~garbage]
     same = rest.size == 0 or (bool((rest == rest[0]).all()) and (rest.size > 1 or rest[0] == 0))
     if not same:

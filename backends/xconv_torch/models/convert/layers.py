@@ -182,7 +182,7 @@ def _head(walk: RunningConversion, call: NodeCall, new: nn.Module, x: Value) -> 
     return Done(value, described(new), "new head", "exact if", condition)
 
 
-FUNCTIONS = 8
+MOST_FUNCTIONS = 8
 """Functions one after another in a module that is tried; one with more is refused rather than trusted."""
 
 
@@ -212,7 +212,7 @@ def _alike(walk: RunningConversion, call: NodeCall, values: list[Value]) -> Done
         return None
     # on elements the two do the same arithmetic, but vectorized or not: each function is then within 1 ulp (as SLEEF
     # has them) of the same value, so that two evaluations are 2 ulp apart for each of a few functions in a row
-    near = 2 * FUNCTIONS * torch.finfo(got.dtype).eps if got.is_floating_point() else 0.0
+    near = 2 * MOST_FUNCTIONS * torch.finfo(got.dtype).eps if got.is_floating_point() else 0.0
     same = torch.allclose(expanded(got, x.form), call.result, rtol=near, atol=near, equal_nan=True)
     return done if same else None
 

@@ -13,7 +13,7 @@ import xconv
 from xconv.core.backend import Backend
 from xconv.core.problem import ConvProblem
 from xconv.planning import wisdom
-from xconv.planning.choices import alike
+from xconv.planning.choices import representative
 from xconv.planning.estimate import kind
 
 PROBLEM = ConvProblem(2, 3000, 1, 8, 12, kernel=5, padding=(2, 2))
@@ -42,8 +42,8 @@ def nothing_known() -> Iterator[None]:
 
 @given(problems)
 def test_one_stands_for_others_of_nearly_its_length(problem: ConvProblem) -> None:
-    like = alike(problem)
-    assert alike(like) == like
+    like = representative(problem)
+    assert representative(like) == like
     assert 16 * abs(like.length - problem.length) <= problem.length
     assert 16 * abs(like.output_length - problem.output_length) <= problem.output_length
     assert kind(like) == kind(problem)
@@ -60,7 +60,7 @@ def test_their_plans_have_the_same_choices(backend: Backend) -> None:
 
 
 def test_what_was_measured_holds_for_its_own_length(backend: Backend) -> None:
-    for problem, name in ((PROBLEM, "fft"), (NEARLY, "taps"), (alike(PROBLEM), "taps")):
+    for problem, name in ((PROBLEM, "fft"), (NEARLY, "taps"), (representative(PROBLEM), "taps")):
         key = wisdom.Key(*backend.here("cpu"), "NWC", "forward", problem)
         wisdom.remember(key, wisdom.Entry(name, 1e-3, 2e-3, "2026-11-21"))
     other = replace(PROBLEM, length=3002)
@@ -88,6 +88,6 @@ def test_a_limit_of_memory_is_kept_to_the_byte(backend: Backend) -> None:
     problem = ConvProblem(4, 80_001, 1, 1, 1, kernel=8192, padding=(8191, 0))
     fft = backend.by_name["fft"]
     needed = fft.workspace("forward", problem)
-    assert alike(problem) != problem
+    assert representative(problem) != problem
     plans = [xconv.plan(problem, backend=backend.name, max_workspace=limit) for limit in (needed - 1, needed)]
     assert [plan.choices["forward"].formulation == "fft" for plan in plans] == [False, True]
