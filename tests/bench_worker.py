@@ -21,7 +21,7 @@ THREADS: list[threading.Thread] = []
 
 @dataclass(frozen=True)
 class Spin:
-    """A subject: so many products of small matrices; ``what`` is how, or what goes wrong."""
+    """A subject: a number of products of small matrices; ``what`` is how, or what goes wrong."""
 
     label: str
     products: int = 40

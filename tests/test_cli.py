@@ -25,7 +25,7 @@ def test_parity_agrees(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of the cases that it checks one in so many, and all: every formulation of every case takes a while."""
+    """Of the cases that it checks one in eight, and all: every formulation of every case takes a while."""
     monkeypatch.setattr(running, "cases_of", lambda tier: cases(tier)[::every])
     file = tmp_path / "report.json"
     command = ["parity", "--backend", backend.name, "--device", "cpu", "--dtype", "float32", "--mode", "eager"]

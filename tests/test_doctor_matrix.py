@@ -24,12 +24,14 @@ def misbehaved(loaded: dict[str, Backend]) -> dict[tuple[str, str], Cell]:
     """The squares of the fake own ops, by name and mode."""
     name = next(iter(loaded))
     plan = [
-        Probe(name, "cpu", "own op", feature, "float32", mode, FEATURES[feature].alone)
+        Probe(name, "cpu", "own op", feature, "float32", mode, FEATURES[feature].own_process)
         for feature in ("dense", "strided", "dilated", "grouped", "depthwise", "one output channel")
         for mode in ("forward", "gradient")
         if feature not in ("dense", "strided") or mode == "forward"
     ]
-    plan.append(Probe(name, "cpu", "own op", "long kernel, strided, many outputs", "float32", "forward", alone=True))
+    plan.append(
+        Probe(name, "cpu", "own op", "long kernel, strided, many outputs", "float32", "forward", own_process=True)
+    )
     done: list[int] = []
 
     started: list[Process] = []

@@ -17,8 +17,8 @@ def rule(direction: str, problem: ConvProblem) -> tuple[str, str]:
     """
     if problem.groups > 1 and direction == "weight_gradient":
         return "taps", "XLA multiplies all pairs of groups, and gives a NaN of one to all"
-    alone = problem.depthwise or problem.in_channels == problem.out_channels == 1
-    if alone and problem.kernel <= UNROLLED_TAPS:
+    is_one_channel_each = problem.depthwise or problem.in_channels == problem.out_channels == 1
+    if is_one_channel_each and problem.kernel <= UNROLLED_TAPS:
         return "taps", "one loop over slices, where XLA has no fast convolution"
     if problem.in_channels == 1 and problem.kernel <= FEW_CHANNELS:
         return "taps", "one loop over slices, where a convolution has one term for each tap"

@@ -58,12 +58,12 @@ def _ranked_by_xla(direction: str, problem: ConvProblem) -> Iterator[tuple[str, 
     Depthwise layers of the catalogue, forward and input gradient: 17 to 60 times as fast. Nothing is faster than the
     convolution by much in dense ones.
     """
-    alone = problem.depthwise or problem.in_channels == problem.out_channels == 1
-    if alone and problem.kernel <= (UNROLLED_TAPS if direction != "weight_gradient" else FEW_TAPS // 2):
+    is_one_channel_each = problem.depthwise or problem.in_channels == problem.out_channels == 1
+    if is_one_channel_each and problem.kernel <= (UNROLLED_TAPS if direction != "weight_gradient" else FEW_TAPS // 2):
         yield "taps", "XLA fuses slices and products into one loop, and has no fast depthwise convolution"
     if problem.in_channels == 1 and problem.kernel <= FEW_TAPS and direction == "forward":
         yield "taps", "XLA fuses slices and products into one loop"
-    if alone and direction == "weight_gradient":
+    if is_one_channel_each and direction == "weight_gradient":
         yield "adjoint", "the gradient is a convolution, over the batch"
     yield "conv2d", "the framework's own op"
     yield "adjoint", "the gradient is a convolution"

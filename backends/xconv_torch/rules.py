@@ -29,6 +29,6 @@ def is_trap(name: str, direction: str, problem: ConvProblem) -> bool:
         return False
     if direction == "weight_gradient" and problem.kernel > LONG_KERNEL_TAPS:
         return True  # up to 250 times, as it was measured
-    alone = problem.depthwise and problem.group_out == 1
+    is_depthwise = problem.depthwise and problem.group_out == 1
     far = max(problem.padding) > 7 and problem.in_channels > 48
-    return alone and problem.dilation > 1 and (direction != "forward" or far)  # up to 30 times
+    return is_depthwise and problem.dilation > 1 and (direction != "forward" or far)  # up to 30 times

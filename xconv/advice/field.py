@@ -86,10 +86,10 @@ def shares(
         return sum(total for total, _ in found) / len(groups), sum(missed for _, missed in found) / len(groups)
 
     total, missed = dependence(fields)
-    alone = []
+    of_one_axis = []
     for axis in (1, 2):  # rows that change places: what is left is in rows alone
         shuffled = [[_shuffled(field, axis, rng) for field in fields] for _ in range(SHUFFLES)]
-        alone.append(float(np.mean([dependence(fields)[0] for fields in shuffled])))
+        of_one_axis.append(float(np.mean([dependence(fields)[0] for fields in shuffled])))
     draw = separable_surrogates(fields[0], groups, rng)
     draws = []
     for _ in range(SURROGATES):
@@ -101,7 +101,7 @@ def shares(
     beyond = max(0.0, missed - float(np.mean(draws)))
     r = autocorrelation(fields[0], (2, 2), spacing)
     nats = max(total, 1e-12)
-    rows, columns, product = (min(1.0, value / nats) for value in (*alone, total - beyond))
+    rows, columns, product = (min(1.0, value / nats) for value in (*of_one_axis, total - beyond))
     # rows alone are a product, too, of which one factor is white
     product = max(product, rows, columns)
     return Shares(rows, columns, product, p, float(r[2, 2] - r[2, 0]), total, patch, spacing)

@@ -206,7 +206,7 @@ def _look_at(array: npt.NDArray[Any]) -> None:
 
 
 def _mix(values: npt.NDArray[Any], most: int) -> Any:
-    """A function that gives float64 and at most so many channels: those that vary, or principal components of them."""
+    """A function that gives float64 and at most ``most`` channels: those that vary, or principal components of them."""
     flat = values.reshape(-1, values.shape[3])
     varies = np.flatnonzero(flat.max(0) != flat.min(0))
     seen = flat[_spread(len(flat), 16_384)][:, varies].astype(np.float64)
@@ -222,5 +222,5 @@ def _mix(values: npt.NDArray[Any], most: int) -> Any:
 
 
 def _spread(count: int, most: int) -> npt.NDArray[np.intp]:
-    """At most so many of ``count`` indices, evenly spread."""
+    """At most ``most`` of ``count`` indices, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))

@@ -89,7 +89,7 @@ def measure(framework: str, use_cpu_time: bool) -> Limits:
 def fastest(
     run: Callable[[], Any], clock: Callable[[], float], calls: int = 1, wait: Callable[[], None] | None = None
 ) -> float:
-    """Seconds that so many calls take when they are fastest, until ``wait`` returns; one before them is not timed."""
+    """Seconds that ``calls`` calls take when they are fastest, until ``wait`` returns; one before them is not timed."""
     run()
     taken = []
     for _ in range(REPEATS):

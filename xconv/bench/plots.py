@@ -77,20 +77,20 @@ def ratios(run: Run, backend: str, direction: str) -> Any:
         ("over the framework's own op", COLOURS[0], "circle", [c.own for c in mine]),
         ("over the best of all", COLOURS[1], "diamond", [c.best for c in mine]),
     ):
-        there = [(label, ratio) for label, ratio in zip(labels, of, strict=True) if ratio is not None]
-        if not there:
+        measured = [(label, ratio) for label, ratio in zip(labels, of, strict=True) if ratio is not None]
+        if not measured:
             continue
         figure.add_scatter(
-            x=[ratio.value for _, ratio in there],
-            y=[label for label, _ in there],
+            x=[ratio.value for _, ratio in measured],
+            y=[label for label, _ in measured],
             error_x={
                 "type": "data",
-                "array": [ratio.high - ratio.value for _, ratio in there],
-                "arrayminus": [ratio.value - ratio.low for _, ratio in there],
+                "array": [ratio.high - ratio.value for _, ratio in measured],
+                "arrayminus": [ratio.value - ratio.low for _, ratio in measured],
                 "thickness": 1.5,
                 "width": 3,
             },
-            text=[f"{label}: {ratio}<br>{ratio.against}" for label, ratio in there],
+            text=[f"{label}: {ratio}<br>{ratio.against}" for label, ratio in measured],
             hoverinfo="text",
             mode="markers",
             name=name,

@@ -134,8 +134,8 @@ class Group:
 
     def timed(self, direction: str) -> list[Result]:
         """Those of one direction that have a number, the fastest first."""
-        there = [r for r in self.contenders if r.contender.direction == direction and r.has_number]
-        return sorted(there, key=lambda result: result.seconds)
+        measured = [r for r in self.contenders if r.contender.direction == direction and r.has_number]
+        return sorted(measured, key=lambda result: result.seconds)
 
     @property
     def directions(self) -> list[str]:

@@ -36,7 +36,7 @@ NORMAL = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2) / statistics.Norm
 
 @dataclass(frozen=True)
 class Ratio:
-    """The other's time over ours, so that above 1 ours is faster, with its 95 % interval, from so many pairs."""
+    """The other's time over ours, so that above 1 ours is faster, with its 95 % interval, from ``pairs`` pairs."""
 
     value: float
     low: float
@@ -132,12 +132,12 @@ def floor(twins: Iterable[Ratio | None]) -> float:
     >>> floor([]), round(floor([Ratio(math.exp(n / 100), 0.5, 2) for n in (0, 1, 1, 1, 50)]), 4)
     (inf, 0.0291)
     """
-    there = [ratio for ratio in twins if ratio is not None]
-    if not there:
+    measured = [ratio for ratio in twins if ratio is not None]
+    if not measured:
         return math.inf
-    if len(there) < MANY_PAIRS:
-        return max(abs(math.log(end)) for ratio in there for end in (ratio.low, ratio.high))
-    return NORMAL * statistics.median(abs(math.log(ratio.value)) for ratio in there)
+    if len(measured) < MANY_PAIRS:
+        return max(abs(math.log(end)) for ratio in measured for end in (ratio.low, ratio.high))
+    return NORMAL * statistics.median(abs(math.log(ratio.value)) for ratio in measured)
 
 
 def geometric_mean(values: Iterable[float]) -> float | None:

@@ -18,7 +18,7 @@ from typing import Any
 from xconv.bench.usage import usage
 
 LONG_CALL_BLOCKS = 10
-"""A call that takes so many blocks is not tried to find out how many fill one."""
+"""A call that takes as many blocks is not tried to find out how many fill one."""
 
 WARMING_CALLS = 3
 """Calls until memory that is kept is all there: glibc was seen to alternate between two places for a result."""

@@ -43,10 +43,8 @@ def flattening(asked: Asked, sizes: Sequence[int] = SIZES, kernel: tuple[int, in
     for size in sizes:
         image = rng.standard_normal((1, size, size, 1))
         places = np.arange(size * size).reshape(size, size)
-        apart = int(places[1, 0] - places[0, 0])
-        trials.append(
-            Trial(f"{size} x {size}: neighbours in a column", "stay neighbours", f"{apart} apart", apart == 1)
-        )
+        gap = int(places[1, 0] - places[0, 0])
+        trials.append(Trial(f"{size} x {size}: neighbours in a column", "stay neighbours", f"{gap} apart", gap == 1))
         weight = rng.standard_normal((kh, kw, 1, 1))
         wanted = ops.conv2d(image, weight, backend=name)
         spanned, residual = _best_fit(image.ravel(), wanted[0, :, :, 0], size, kw)

@@ -98,7 +98,7 @@ def three_by_three(
 
 
 def _arrays(signal: Signal, dimensions: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """A signal and a kernel as an operation of so many dimensions takes them; one example is enough."""
+    """A signal and a kernel as an operation of one or two dimensions takes them; one example is enough."""
     _, length, channels = signal.shape
     if dimensions == 1:
         return np.empty((1, length, channels), "float32"), np.empty(signal.kernel, "float32")

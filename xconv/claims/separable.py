@@ -89,8 +89,8 @@ def approximates(asked: Asked, given: Sequence[Kernel] | None = None) -> ClaimOu
         rank = factorize(kernel.weight, allow_more=True).rank
         x = image[..., :inputs]
         y = ops.conv2d(x, kernel.weight, backend=name)
-        apart = ops.spatially_separable_conv2d(x, made.weight_rows, made.weight_columns, backend=name) - y
-        error = float(np.linalg.norm(apart) / np.linalg.norm(y))
+        difference = ops.spatially_separable_conv2d(x, made.weight_rows, made.weight_columns, backend=name) - y
+        error = float(np.linalg.norm(difference) / np.linalg.norm(y))
         rounding = max(kh * outputs, kw * inputs) ** 1.5 * 2 * UNIT_ROUNDOFF["float64"]
         exact = made.error <= rounding
         trials.append(

@@ -42,9 +42,9 @@ def forward(
     padded = bordered(problem, axis, np.asarray(x, np.float64))
     y = np.zeros((*_moved(padded, axis).shape[:-2], problem.output_length, problem.out_channels))
     for tap in range(problem.kernel):
-        seen = _seen(problem, axis, padded, tap)
+        elements = _elements_at_tap(problem, axis, padded, tap)
         for group_in, group_out in _groups(problem):
-            y[..., group_out] += seen[..., group_in] @ w[tap][:, group_out]
+            y[..., group_out] += elements[..., group_in] @ w[tap][:, group_out]
     if bias is not None:
         y += np.asarray(bias, np.float64)
     return np.moveaxis(y, -2, axis)
@@ -70,9 +70,9 @@ def input_gradient(problem: ConvProblem, axis: int, dy: npt.ArrayLike, weight: n
     above = _moved(np.asarray(dy, np.float64), axis)
     padded = np.zeros((*above.shape[:-2], problem.padded_length, problem.in_channels))
     for tap in range(problem.kernel):
-        seen = padded[..., _places(problem, tap), :]
+        elements = padded[..., _places(problem, tap), :]
         for group_in, group_out in _groups(problem):
-            seen[..., group_in] += above[..., group_out] @ w[tap][:, group_out].T
+            elements[..., group_in] += above[..., group_out] @ w[tap][:, group_out].T
     return np.moveaxis(_unpad(problem, padded), -2, axis)
 
 
@@ -96,9 +96,9 @@ def weight_gradient(problem: ConvProblem, axis: int, x: npt.ArrayLike, dy: npt.A
     above = _moved(np.asarray(dy, np.float64), axis)
     gradient = np.zeros(problem.weight_shape)
     for tap in range(problem.kernel):
-        seen = _seen(problem, axis, padded, tap)
+        elements = _elements_at_tap(problem, axis, padded, tap)
         for group_in, group_out in _groups(problem):
-            gradient[tap][:, group_out] = _over_positions(seen[..., group_in], above[..., group_out])
+            gradient[tap][:, group_out] = _over_positions(elements[..., group_in], above[..., group_out])
     return gradient
 
 
@@ -130,9 +130,9 @@ def conv2d(
     y = np.zeros((padded.shape[0], vertical.output_length, horizontal.output_length, vertical.out_channels))
     for tap in range(vertical.kernel):
         for other in range(horizontal.kernel):
-            seen = padded[:, _places(vertical, tap)][:, :, _places(horizontal, other)]
+            elements = padded[:, _places(vertical, tap)][:, :, _places(horizontal, other)]
             for group_in, group_out in _groups(vertical):
-                y[..., group_out] += seen[..., group_in] @ w[tap, other][:, group_out]
+                y[..., group_out] += elements[..., group_in] @ w[tap, other][:, group_out]
     return y if bias is None else y + np.asarray(bias, np.float64)
 
 
@@ -223,9 +223,9 @@ def _conv2d_input_gradient(vertical: ConvProblem, horizontal: ConvProblem, dy: F
     padded = np.zeros((dy.shape[0], vertical.padded_length, horizontal.padded_length, vertical.in_channels))
     for tap in range(vertical.kernel):
         for other in range(horizontal.kernel):
-            seen = padded[:, _places(vertical, tap)][:, :, _places(horizontal, other)]
+            elements = padded[:, _places(vertical, tap)][:, :, _places(horizontal, other)]
             for group_in, group_out in _groups(vertical):
-                seen[..., group_in] += dy[..., group_out] @ w[tap, other][:, group_out].T
+                elements[..., group_in] += dy[..., group_out] @ w[tap, other][:, group_out].T
     rows = _unpad(horizontal, padded)
     return np.moveaxis(_unpad(vertical, np.moveaxis(rows, 1, 2)), 2, 1)
 
@@ -235,9 +235,9 @@ def _conv2d_weight_gradient(vertical: ConvProblem, horizontal: ConvProblem, x: F
     gradient = np.zeros((vertical.kernel, *horizontal.weight_shape))
     for tap in range(vertical.kernel):
         for other in range(horizontal.kernel):
-            seen = padded[:, _places(vertical, tap)][:, :, _places(horizontal, other)]
+            elements = padded[:, _places(vertical, tap)][:, :, _places(horizontal, other)]
             for group_in, group_out in _groups(vertical):
-                product = _over_positions(seen[..., group_in], dy[..., group_out])
+                product = _over_positions(elements[..., group_in], dy[..., group_out])
                 gradient[tap, other][:, group_out] = product
     return gradient
 
@@ -262,7 +262,7 @@ def _moved(x: Floats, axis: int) -> Floats:
     return np.moveaxis(x, axis, -2)
 
 
-def _seen(problem: ConvProblem, axis: int, padded: Floats, tap: int) -> Floats:
+def _elements_at_tap(problem: ConvProblem, axis: int, padded: Floats, tap: int) -> Floats:
     """What one tap sees at every place of the kernel."""
     return _moved(padded, axis)[..., _places(problem, tap), :]
 

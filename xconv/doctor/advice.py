@@ -72,7 +72,7 @@ def _example(cell: Cell) -> str:
 
 
 def _of_framework(framework: Framework, machine: Machine, environment: dict[str, str]) -> Iterator[DoctorAdvice]:
-    name, settings = framework.backend, framework.settings or {}
+    name = framework.backend
     if framework.state == "broken":
         install = f"reinstall {name}, or uninstall it: xconv runs without"
         yield _problem(f"{name} {framework.version or ''} does not load: {framework.detail}", install)
@@ -85,6 +85,20 @@ def _of_framework(framework: Framework, machine: Machine, environment: dict[str,
     if framework.state != "ready":
         return
     yield from _of_threads(framework, machine, environment)
+    yield from _of_settings(framework, machine, environment)
+    kinds = {file.rpartition("/")[2].partition(".")[0].partition("-")[0] for file in framework.openmp}
+    if len(kinds) > 1:
+        where = "this process" if framework.process == "this" else name
+        yield _warning(
+            f"two OpenMP runtimes are loaded by {where}, {' and '.join(sorted(kinds))}: their threads wait for each "
+            "other, and may deadlock after a fork",
+            "install packages from one source, or set OMP_NUM_THREADS=1",
+        )
+
+
+def _of_settings(framework: Framework, machine: Machine, environment: dict[str, str]) -> Iterator[DoctorAdvice]:
+    """What the framework is set to, where that is slower, less precise or not the same in each run."""
+    name, settings = framework.backend, framework.settings or {}
     gpu = any(device != "cpu" for device in framework.devices)
     if gpu and settings.get("tf32") and environment.get("NVIDIA_TF32_OVERRIDE") != "0":
         yield _warning(
@@ -118,14 +132,6 @@ def _of_framework(framework: Framework, machine: Machine, environment: dict[str,
         )
     if not gpu and settings.get("cuda") and environment.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         yield _warning(f"{name} sees no GPU: CUDA_VISIBLE_DEVICES hides them", "unset CUDA_VISIBLE_DEVICES")
-    kinds = {file.rpartition("/")[2].partition(".")[0].partition("-")[0] for file in framework.openmp}
-    if len(kinds) > 1:
-        where = "this process" if framework.process == "this" else name
-        yield _warning(
-            f"two OpenMP runtimes are loaded by {where}, {' and '.join(sorted(kinds))}: their threads wait for each "
-            "other, and may deadlock after a fork",
-            "install packages from one source, or set OMP_NUM_THREADS=1",
-        )
 
 
 PRECISE = {

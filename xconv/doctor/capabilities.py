@@ -15,7 +15,7 @@ from xconv.doctor.process import Process
 
 @dataclass(frozen=True)
 class Probe:
-    """One square of the matrix that is to be tried; ``alone``: in a process of its own."""
+    """One square of the matrix that is to be tried; ``own_process``: in a process of its own."""
 
     backend: str
     device: str
@@ -23,7 +23,7 @@ class Probe:
     name: str
     dtype: str
     mode: str
-    alone: bool = False
+    own_process: bool = False
 
 
 def probes(backend: str, about: dict[str, Any], has_own: bool) -> Iterator[Probe]:
@@ -38,7 +38,7 @@ def probes(backend: str, about: dict[str, Any], has_own: bool) -> Iterator[Probe
         for feature in FEATURES.values():
             yield Probe(backend, device, "feature", feature.name, feature.dtype, "gradient")
             for mode in ("forward", "gradient"):
-                yield Probe(backend, device, "own op", feature.name, feature.dtype, mode, feature.alone)
+                yield Probe(backend, device, "own op", feature.name, feature.dtype, mode, feature.own_process)
 
 
 def attempt(
@@ -51,12 +51,12 @@ def attempt(
     cells = []
     try:
         for probe in plan:
-            if probe.alone or not worker.is_running():
+            if probe.own_process or not worker.is_running():
                 worker.close()
                 worker = start()
             how = {"device": probe.device, "subject": probe.subject, "name": probe.name}
             answer: dict[str, Any] = worker.verdict(**how, dtype=probe.dtype, mode=probe.mode)
-            if probe.alone:
+            if probe.own_process:
                 # what it may have spoiled shows at the latest when the process frees its memory
                 answer = worker.last(answer)
             cells.append(

@@ -16,15 +16,15 @@ from xconv.parity.cases import CHANNELS_FIRST, Case, cases
 class Feature:
     """A kind of convolution, channels last.
 
-    ``layout`` is the one that it is about, or empty where a framework's own is meant. ``alone``: in a process of its
-    own, because it may write where it should not, and spoil what comes after it.
+    ``layout`` is the one that it is about, or empty where a framework's own is meant. ``own_process``: in a process of
+    its own, because it may write where it should not, and spoil what comes after it.
     """
 
     name: str
     case: Case
     dtype: str = "float32"
     layout: str = ""
-    alone: bool = False
+    own_process: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _features() -> list[Feature]:
         found.append(Feature(name, replace(dense, name=name), layout=layout))
         found.append(Feature(one.name, replace(one, bias=False), layout=layout))
     long = _signal("long kernel, strided, many outputs", (1, 512), 64, x=(2, 200), stride=8)
-    return [*found, Feature(long.name, replace(long, bias=False), alone=True)]
+    return [*found, Feature(long.name, replace(long, bias=False), own_process=True)]
 
 
 FEATURES = {feature.name: feature for feature in _features()}

@@ -158,8 +158,8 @@ def factorize(
     root = np.sqrt(values[:, :rank])
     rows = (v[:, :rank] * root[:, :, None]).reshape(groups, rank, kw, group_in).transpose(2, 3, 0, 1)
     columns = (u[:, :, :rank] * root[:, None, :]).reshape(groups, kh, out // groups, rank).transpose(1, 3, 0, 2)
-    apart = rows.reshape(kw, group_in, groups * rank), columns.reshape(kh, rank, out)
-    narrow = [round_to(dtype, part) for part in apart]
+    factors = rows.reshape(kw, group_in, groups * rank), columns.reshape(kh, rank, out)
+    narrow = [round_to(dtype, part) for part in factors]
     # the order of the axes of a 1-D kernel is its own inverse
     made = [back(np.ascontiguousarray(part.transpose(where.kernel_to_channels_last))) for part in narrow]
     error = _error(kernel, narrow[0], narrow[1], groups)
@@ -254,7 +254,7 @@ def _instead(tails: Floats, break_even: float) -> str:
 
 def _error(kernel: Floats, rows: Floats, columns: Floats, groups: int) -> float:
     (kw, group_in, _), (kh, rank, out) = rows.shape, columns.shape
-    apart = rows.reshape(kw, group_in, groups, rank), columns.reshape(kh, rank, groups, out // groups)
-    again = np.einsum("jcgm,imgo->ijcgo", *apart, optimize=True).reshape(kernel.shape)
+    factors = rows.reshape(kw, group_in, groups, rank), columns.reshape(kh, rank, groups, out // groups)
+    again = np.einsum("jcgm,imgo->ijcgo", *factors, optimize=True).reshape(kernel.shape)
     norm = float(np.linalg.norm(kernel))
     return float(np.linalg.norm(kernel - again)) / norm if norm else 0.0

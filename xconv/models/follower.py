@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from xconv.models.field_report import LayerField, ReceptiveField, axes_of, largest
-from xconv.models.seen import TensorField
+from xconv.models.tensor_field import TensorField
 
 
 class Follower:

@@ -65,13 +65,23 @@ def _judged(side: Side, inputs: Arrays, rows: dict[str, ComparedArray], seed: in
     for name, row in rows.items():
         # as for pairs, no element is more certain than the array's mean: alone it may by chance not have moved
         spread = np.sqrt(np.maximum(squares[name], squares[name].mean()))
-        apart = np.abs(_float(plain[name]) - _float(wide[name]))
+        difference = np.abs(_float(plain[name]) - _float(wide[name]))
         bound = np.maximum(factor(plain[name].size) * spread, np.finfo("float32").tiny)
-        place = tuple(int(i) for i in np.unravel_index(int(np.argmax(apart / bound)), apart.shape))
-        if (apart <= bound).all():
+        place = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference / bound)), difference.shape))
+        if (difference <= bound).all():
             detail = "float32 decides a tie (relu, maximum) otherwise than float64, as runs on moved numbers do"
+<<<<<<< HEAD
             ratio = float(apart[place] / bound[place])
             yield name, ComparedArray(row.array, "within bound", float(apart.max()), float(bound[place]), ratio, place, detail)
+=======
+            ratio = float(difference[place] / bound[place])
+            yield (
+                name,
+                ComparedArray(
+                    row.array, "within bound", float(difference.max()), float(bound[place]), ratio, place, detail
+                ),
+            )
+>>>>>>> e0e4a3e (Names: no function above a complexity of 13, more words in the glossary)
         else:
             more = "single runs on moved numbers do not explain it either"
             yield name, replace(row, detail=f"{row.detail}; {more}")

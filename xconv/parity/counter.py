@@ -13,9 +13,9 @@ class Counter:
         self.total, self.done, self.stopped = total, 0, False
         self._progress, self._lock = progress, threading.Lock()
 
-    def add(self, many: int) -> None:
-        """Tell that so many more are done."""
+    def add(self, count: int) -> None:
+        """Tell that ``count`` more are done."""
         with self._lock:
-            self.done += many
+            self.done += count
             if self._progress:
                 self._progress(min(self.done, self.total), self.total)

@@ -23,7 +23,7 @@ MODES = ("eager", "compiled")
 DIRECTIONS = ("forward", "gradient")
 FORMULATIONS = ("auto", "all")
 COMPILED_EVERY = {"smoke": 6, "default": 4}
-"""Of the tiers' cases, one in so many is compiled: a compiler takes seconds for each."""
+"""Of each tier's cases one in this number is compiled: a compiler takes seconds for each."""
 
 LIMIT_S = 120.0
 """Seconds that a case may take under one setting: to compile it is part of them."""

@@ -57,7 +57,7 @@ class Record:
     layer: Any
     given: Array
     result: Array
-    alone: bool
+    has_one_input: bool
     """Whether its one input is all that it got, so that it can be run by itself."""
 
 
@@ -152,12 +152,12 @@ def _keras_watched(model: Any, found: list[Record]) -> Iterator[None]:
                 output = fused(before)
             if not inputs or not all(hasattr(value, "shape") for value in (inputs[0], before)):
                 return output
-            given, result, alone = np.array(inputs[0]), np.array(before), len(inputs) == 1
+            given, result, has_one_input = np.array(inputs[0]), np.array(before), len(inputs) == 1
             runs = layer if fused is None else On("tensorflow", functools.partial(before_activation, layer))
-            found.append(Record(layer.name, kind_of(layer), runs, layer, given, result, alone))
+            found.append(Record(layer.name, kind_of(layer), runs, layer, given, result, has_one_input))
             if fused is not None:
                 name, runs = f"{layer.name}'s activation", On("tensorflow", fused)
-                found.append(Record(name, "activation", runs, fused, result, np.array(output), alone))
+                found.append(Record(name, "activation", runs, fused, result, np.array(output), has_one_input))
             return output
 
         # past Keras's own bookkeeping of attributes

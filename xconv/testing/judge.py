@@ -75,15 +75,15 @@ def _unshrunk(row: ComparedArray, f: Evidence, g: Evidence, name: str, strict: b
         np.abs(_as_float(one) - _as_float(other))
         for one, other in ((f.plain[name], g.plain[name]), ((f.wide or {})[name], (g.wide or {})[name]))
     )
-    apart = f"in float64 they are {np.nanmax(wide):.3g} apart, in float32 {np.nanmax(narrow):.3g}"
+    difference = f"in float64 they are {np.nanmax(wide):.3g} apart, in float32 {np.nanmax(narrow):.3g}"
     one_rounding = np.hypot(f.spread(name), g.spread(name))
     if (wide <= one_rounding).all():
         ratio = float(np.max(wide / one_rounding))
         place = tuple(int(i) for i in np.unravel_index(int(np.argmax(wide / one_rounding)), wide.shape))
-        detail = f"{apart}: as if a constant was rounded to float32 on one side"
+        detail = f"{difference}: as if a constant was rounded to float32 on one side"
         verdict = "MISMATCH" if strict else "within bound"
         return ComparedArray(name, verdict, row.error, float(one_rounding[place]), ratio, place, detail)
-    return _with(row, f"{apart}: it does not shrink with the unit roundoff, so the difference is real")
+    return _with(row, f"{difference}: it does not shrink with the unit roundoff, so the difference is real")
 
 
 def _one(f: Evidence, g: Evidence, name: str, t: float) -> list[ComparedArray]:
@@ -150,9 +150,9 @@ def _exact(name: str, one: Array, other: Array) -> ComparedArray:
     if not differ.any():
         return ComparedArray(name, "exact")
     place = tuple(int(i) for i in np.argwhere(differ)[0])
-    apart = float(np.max(np.abs(_as_float(one) - _as_float(other)))) if one.dtype.kind in "iub" else np.inf
+    difference = float(np.max(np.abs(_as_float(one) - _as_float(other)))) if one.dtype.kind in "iub" else np.inf
     detail = f"{one[place]} against {other[place]} at {place}; {np.count_nonzero(differ)} of {one.size} elements differ"
-    return ComparedArray(name, "MISMATCH", apart, 0.0, np.inf, place, detail)
+    return ComparedArray(name, "MISMATCH", difference, 0.0, np.inf, place, detail)
 
 
 def mistrusted(value: Array, far: Array | None, bound: Any) -> str:

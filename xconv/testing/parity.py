@@ -249,10 +249,10 @@ def _method(f: Evidence, g: Evidence, runs: int, false_alarm: float) -> str:
 
 
 def _names(parity: Parity, f: Evidence, g: Evidence) -> None:
-    alone = [("f", name) for name in f.plain if name not in g.plain]
-    alone += [("g", name) for name in g.plain if name not in f.plain]
-    if alone:
-        detail = ", ".join(f"only {side} has {name}" for side, name in alone)
+    unmatched = [("f", name) for name in f.plain if name not in g.plain]
+    unmatched += [("g", name) for name in g.plain if name not in f.plain]
+    if unmatched:
+        detail = ", ".join(f"only {side} has {name}" for side, name in unmatched)
         parity.rows.append(ComparedArray("names", "MISMATCH", np.inf, 0.0, np.inf, (), detail))
 
 

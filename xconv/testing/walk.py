@@ -70,10 +70,10 @@ def _walked(f: FrameworkCallable, g: FrameworkCallable, inputs: Sequence[Array],
         )
         if layouts is None or not _agree(a.given, b.given, *moved, layouts):
             return _gap(before, one[reached[0] + 1 : i + 1], other[reached[1] + 1 : j + 1], both)
-        row = _alone(f, g, a, b, layouts, seed)
+        row = _compare_singly(f, g, a, b, layouts, seed)
         if row is not None and not row.ok:
             order = layouts.order if isinstance(layouts, Flattened) else ()
-            why = hints(a, b, order, partial(_alone, f, g, a, b, both, seed))
+            why = hints(a, b, order, partial(_compare_singly, f, g, a, b, both, seed))
             words = (
                 f"agree up to {before}; the first to depart is {a.name!r} / {b.name!r}, on the same input: {row.detail}"
             )
@@ -116,11 +116,11 @@ def _agree(one: Array, other: Array, one_runs: Pairs, other_runs: Pairs, layouts
         return bool(((np.abs(one - other) <= bound) | (one == other) | (np.isnan(one) & np.isnan(other))).all())
 
 
-def _alone(
+def _compare_singly(
     f: FrameworkCallable, g: FrameworkCallable, a: Record, b: Record, layouts: Layouts, seed: int
 ) -> ComparedArray | None:
     """Both layers on f's input, compared as any two callables are; None if they cannot be run by themselves."""
-    if not (a.alone and b.alone):
+    if not (a.has_one_input and b.has_one_input):
         return None
     subjects = [
         FrameworkCallable(

@@ -52,16 +52,16 @@ def sum_of_taps(problem: ConvProblem, axis: int, x: Array, weight: Array) -> Arr
     y = None
     for tap in range(problem.kernel):
         start = tap * problem.dilation
-        seen = lax.slice_in_dim(padded, start, start + reach, problem.stride, axis)
-        product = _times(problem, seen, weight[tap])
+        elements = lax.slice_in_dim(padded, start, start + reach, problem.stride, axis)
+        product = _times(problem, elements, weight[tap])
         y = product if y is None else y + product
     return y
 
 
 def _looped(problem: ConvProblem, axis: int, padded: Array, weight: Array, reach: int) -> Array:
     def product(padded: Array, tap: Array, start: Array) -> Array:
-        seen = lax.dynamic_slice_in_dim(padded, start, reach, axis)
-        return _times(problem, lax.slice_in_dim(seen, 0, reach, problem.stride, axis), tap)
+        elements = lax.dynamic_slice_in_dim(padded, start, reach, axis)
+        return _times(problem, lax.slice_in_dim(elements, 0, reach, problem.stride, axis), tap)
 
     # what a tap sees is sliced again for a gradient: else all slices would be kept, kernel times the input
     again = jax.checkpoint(product)

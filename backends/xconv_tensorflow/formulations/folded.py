@@ -122,7 +122,7 @@ def _undilated(problem: ConvProblem) -> ConvProblem:
 
 
 def _rows(problem: ConvProblem, axis: int, x: Tensor, low: int, rows: int) -> Tensor:
-    """Lines as images of so many rows, each of ``dilation`` neighbours of every column."""
+    """Lines as images of ``rows`` rows, each of ``dilation`` neighbours of every column."""
     lines, dilation = as_lines(x, axis), problem.dilation
     outer, length, inner, channels = lines.shape
     lines = pad(lines, 1, (low, rows * dilation - length - low))

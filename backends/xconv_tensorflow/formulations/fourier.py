@@ -24,7 +24,7 @@ from xconv_tensorflow.formulations.scaling import (
 from xconv_tensorflow.formulations.shapes import Tensor, as_lines, cut, pad, resized, swapped, unknown_sizes
 
 ROUND_BYTES = 1 << 24
-"""Bytes that one round may take: the signal is worked through in rounds of so many blocks."""
+"""Bytes that one round may take: the signal is worked through in rounds of as many blocks as fit."""
 
 
 class Fourier(Formulation):

@@ -116,6 +116,6 @@ def _spread(x: Tensor, axis: int, stride: int) -> Tensor:
     """``stride - 1`` zeros between neighbours along an axis."""
     sizes = sizes_of(x)
     length = sizes[axis]
-    apart = pad(tf.expand_dims(x, axis + 1), axis + 1, (0, stride - 1))
+    spaced_out = pad(tf.expand_dims(x, axis + 1), axis + 1, (0, stride - 1))
     sizes[axis] = length * stride
-    return cut(tf.reshape(apart, sizes), axis, 0, (length - 1) * stride + 1)
+    return cut(tf.reshape(spaced_out, sizes), axis, 0, (length - 1) * stride + 1)

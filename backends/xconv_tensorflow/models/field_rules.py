@@ -7,7 +7,7 @@ from typing import Any
 
 from xconv.core.problem import dilated_extent, resolve_padding
 from xconv.models.fields import WindowTaps, pair, resized, sliding, transposed
-from xconv.models.seen import TensorField, concatenated, everything, together
+from xconv.models.tensor_field import TensorField, concatenated, everything, together
 
 Rule = Callable[[tuple[int, ...]], TensorField]
 """From the shape of the result to what it sees."""

@@ -10,7 +10,7 @@ from keras import tree
 
 from xconv.models.field_report import LayerField, ReceptiveField
 from xconv.models.follower import Follower
-from xconv.models.seen import TensorField, everything
+from xconv.models.tensor_field import TensorField, everything
 from xconv_tensorflow.models.field_rules import after
 
 

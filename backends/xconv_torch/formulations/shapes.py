@@ -77,7 +77,7 @@ def windows(problem: ConvProblem, x: Tensor) -> Tensor:
 
 
 def blocks(length: int, row: int, budget: int = CACHE_BYTES, least: int = 1) -> list[tuple[int, int]]:
-    """(start, stop) of blocks of positions, ``row`` bytes each, within a budget of bytes, but at least so many.
+    """(start, stop) of blocks of positions of ``row`` bytes: at most ``budget`` bytes, at least ``least`` positions.
 
     >>> blocks(10, 100, 400)
     [(0, 4), (4, 8), (8, 10)]

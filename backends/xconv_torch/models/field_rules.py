@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from xconv.models.fields import WindowTaps, adaptive, pair, resized, sliding, transposed
-from xconv.models.seen import TensorField, concatenated, everything, together
+from xconv.models.tensor_field import TensorField, concatenated, everything, together
 
 Find = Callable[[object], "TensorField | None"]
 
@@ -129,9 +129,9 @@ def _pooled(x: TensorField, args: Sequence[Any], outputs: Sequence[Any], dilatio
     kernels = pair(args[1], count)
     strides = pair(args[2], count) if len(args) > 2 and args[2] not in ([], ()) else kernels
     pads = pair(args[3], count) if len(args) > 3 else (0,) * count
-    apart = pair(dilation, count)
+    dilations = pair(dilation, count)
     first = len(x.dims) - count
-    taps = {first + i: sliding(kernels[i], strides[i], apart[i], pads[i]) for i in range(count)}
+    taps = {first + i: sliding(kernels[i], strides[i], dilations[i], pads[i]) for i in range(count)}
     return [x.slid(taps, each.shape) for each in outputs]
 
 

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from xconv.models.field_report import LayerField, ReceptiveField
 from xconv.models.follower import Follower
-from xconv.models.seen import TensorField
+from xconv.models.tensor_field import TensorField
 from xconv_torch.models.field_rules import after, padded
 from xconv_torch.models.running import inference, zeros
 

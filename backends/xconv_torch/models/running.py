@@ -12,13 +12,13 @@ from torch import Tensor, nn
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
     """A scope in which no module of a model trains, and nothing is recorded."""
-    trained = [module for module in model.modules() if module.training]
+    in_training = [module for module in model.modules() if module.training]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for module in trained:
+        for module in in_training:
             module.training = True
 
 

@@ -137,10 +137,10 @@ def choose(asked: str = "installed") -> tuple[list[Peer], list[Peer]]:
         return [], []
     usual = [peer for peer in PEERS if not peer.opt_in]
     if asked in ("installed", "all"):
-        there, absent = _split(usual)
+        installed, absent = _split(usual)
         if absent and asked == "all":
             raise ValueError(_missing(absent))
-        return there, absent
+        return installed, absent
     chosen: list[Peer] = []
     for name in (part.strip() for part in asked.split(",")):
         named = [peer for peer in PEERS if peer.name == name or (peer.framework == name and not peer.opt_in)]
@@ -148,10 +148,10 @@ def choose(asked: str = "installed") -> tuple[list[Peer], list[Peer]]:
             known = sorted({peer.framework for peer in PEERS} | {peer.name for peer in PEERS})
             raise ValueError(f"no peer is called {name!r}; there are: {', '.join(known)}{_hint(name, known)}")
         chosen += [peer for peer in named if peer not in chosen]
-    there, absent = _split(chosen)
+    installed, absent = _split(chosen)
     if absent:
         raise ValueError(_missing(absent))
-    return there, []
+    return installed, []
 
 
 def thread_settings(framework: str, threads: int) -> dict[str, str]:
@@ -176,8 +176,8 @@ def thread_settings(framework: str, threads: int) -> dict[str, str]:
 
 
 def _split(peers: Sequence[Peer]) -> tuple[list[Peer], list[Peer]]:
-    there = [peer for peer in peers if peer.is_installed()]
-    return there, [peer for peer in peers if peer not in there]
+    installed = [peer for peer in peers if peer.is_installed()]
+    return installed, [peer for peer in peers if peer not in installed]
 
 
 def _missing(absent: Sequence[Peer]) -> str:

@@ -247,11 +247,11 @@ def _epsilons(difference: Difference, variances: Floats) -> Iterator[Match]:
         for ours, theirs in permutations(EPSILONS, 2):
             ratio = np.sqrt((variances + theirs) / (variances + ours)).reshape(shape)
             half = bound * (1 + ratio) + 2 * u * (np.abs(got) + np.abs(ratio * wanted))
-            apart = got - ratio * wanted
+            scaled_difference = got - ratio * wanted
             # without it the shift alone explains the numbers: the variances are too large to tell
-            alone = got - wanted
-            told = ((alone - half).max(others) > (alone + half).min(others)).any()
-            if told and ((apart - half).max(others) <= (apart + half).min(others)).all():
+            shifted_difference = got - wanted
+            told = ((shifted_difference - half).max(others) > (shifted_difference + half).min(others)).any()
+            if told and ((scaled_difference - half).max(others) <= (scaled_difference + half).min(others)).all():
                 yield Match(f"epsilon is {_power(ours)} instead of {_power(theirs)}", False)
 
 

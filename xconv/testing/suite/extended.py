@@ -9,7 +9,7 @@ import pytest
 
 
 def first_of(cases: Iterable[Any], every: int) -> list[Any]:
-    """All cases, as the parameters of a test: one in ``every`` so many, and the others marked ``extended``.
+    """All cases, as the parameters of a test: one in ``every``, and the others marked ``extended``.
 
     For what takes a second a case, as compilers do.
     """

@@ -63,5 +63,5 @@ def test_frameworks_agree_with_each_other(loaded: dict[str, Backend], case: Case
         results = {name: compute(backend, case, inputs, "float32") for name, backend in loaded.items()}
         for one, other in combinations(results, 2):
             for array, bound in bounds.items():
-                apart = np.abs(results[one][array] - results[other][array])
-                assert (apart <= (0 if kind == "integers" else 2 * bound.error)).all(), (one, other, array, kind)
+                difference = np.abs(results[one][array] - results[other][array])
+                assert (difference <= (0 if kind == "integers" else 2 * bound.error)).all(), (one, other, array, kind)

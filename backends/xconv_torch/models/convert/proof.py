@@ -70,7 +70,7 @@ class Proving:
                 return _arrays(module(self._image(signals, module)))
 
         def by_node(signals: npt.NDArray[Any], new: nn.Module) -> list[npt.NDArray[Any]]:
-            seen = _Seen(new, self.made)
+            seen = _NodeResults(new, self.made)
             runner = _Cut(module, walk)
             if walk.fresh:
                 seen.run(self._signal(signals, new))
@@ -87,7 +87,7 @@ class Proving:
 
     def _new(self, signals: npt.NDArray[Any], new: nn.Module) -> list[npt.NDArray[Any]]:
         walk = self.walk
-        seen = _Seen(new, self.made)
+        seen = _NodeResults(new, self.made)
         with torch.no_grad():
             result = seen.run(self._signal(signals, new))
         if walk.head is not None:
@@ -131,7 +131,7 @@ def _arrays(result: Any) -> list[npt.NDArray[Any]]:
     return [leaf.detach().cpu().numpy() for _, leaf in leaves(result) if isinstance(leaf, torch.Tensor)]
 
 
-class _Seen(fx.Interpreter):
+class _NodeResults(fx.Interpreter):
     """A run of the new model that remembers its values."""
 
     def __init__(self, module: nn.Module, made: fx.GraphModule) -> None:

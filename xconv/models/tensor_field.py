@@ -91,8 +91,8 @@ class TensorField:
         """One position of a dimension, which is left out."""
         dim %= len(self.dims)
         size = self.shape[dim]
-        alone = self.slid({dim: one(position % size)}, [1 if d == dim else s for d, s in enumerate(self.shape)])
-        return alone.arranged([d for d in range(len(self.dims)) if d != dim])
+        one_output = self.slid({dim: one(position % size)}, [1 if d == dim else s for d, s in enumerate(self.shape)])
+        return one_output.arranged([d for d in range(len(self.dims)) if d != dim])
 
     def reshaped(self, shape: Sequence[int]) -> TensorField:
         """In another shape. A dimension may become a factor of one, and again one; an axis that is cut is joined.
