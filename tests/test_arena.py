@@ -229,7 +229,7 @@ def test_a_process_that_holds_too_much_is_replaced(monkeypatch: pytest.MonkeyPat
             return int(arena.measure([Spin("a")])[0].facts["process"])
 
         first = process()
-        monkeypatch.setattr("xconv.bench.arena.MOST_HELD", 2**20)
+        monkeypatch.setattr("xconv.bench.arena.MOST_HELD_BYTES", 2**20)
         assert process() == first
         assert (process() != first) == bool(held())
 

@@ -250,7 +250,7 @@ def test_a_form_that_is_wrong_in_full_only_is_not_timed(backend: Backend, monkey
         return y + 1 if problem.length == PROBLEM.length else y
 
     monkeypatch.setattr(taps, "forward", forward)
-    monkeypatch.setattr("xconv.planning.tuning.CANDIDATES", len(backend.formulations))
+    monkeypatch.setattr("xconv.planning.tuning.MOST_CANDIDATES", len(backend.formulations))
     [found] = tune(PROBLEM, backend=backend.name, directions=["forward"], progress=False)
     assert found.wrong == ("taps",)
     assert "taps" not in found.seconds

@@ -83,7 +83,7 @@ def flattened_alike(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def keras_adam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(on_keras, "Adam", keras.optimizers.Adam)
+    monkeypatch.setattr(on_keras, "KerasAdam", keras.optimizers.Adam)
 
 
 def torch_epsilon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ ZERO_AT_ZERO = {
     "hard_shrink",
 }
 NONNEGATIVE = {"relu", "relu6", "sigmoid", "hard_sigmoid", "softmax", "softplus", "exponential"}
-COMMON = ("name", "trainable", "dtype", "activation", "use_bias", "bias_initializer", "bias_regularizer")
+COMMON_OPTIONS = ("name", "trainable", "dtype", "activation", "use_bias", "bias_initializer", "bias_regularizer")
 
 
 def remade(layer: Any, kind: Any = None, gone: int | None = None, **changes: Any) -> Any:
@@ -46,7 +46,7 @@ def remade(layer: Any, kind: Any = None, gone: int | None = None, **changes: Any
 def conv1d(layer: Any, **options: Any) -> Any:
     """A ``Conv1D`` with what any convolution layer's configuration has in common."""
     config = layer.get_config()
-    return keras.layers.Conv1D.from_config({key: config[key] for key in COMMON if key in config} | options)
+    return keras.layers.Conv1D.from_config({key: config[key] for key in COMMON_OPTIONS if key in config} | options)
 
 
 def activation(layer: Any) -> str:
