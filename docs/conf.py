@@ -165,7 +165,8 @@ class WithoutBounds(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """The type alone."""
         if ast.unparse(node.value).endswith("Annotated") and isinstance(node.slice, ast.Tuple):
-            return self.visit(node.slice.elts[0])
+            found: ast.AST = self.visit(node.slice.elts[0])
+            return found
         return self.generic_visit(node)
 
 

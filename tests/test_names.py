@@ -13,9 +13,6 @@ ROOT = Path(__file__).parent.parent
 
 SHARED = {
     "Conv1D": "xconv.models describes a network with the names that layers have in Keras, and so do the backends",
-    "Dense": "a layer of a described network, and a method of xconv.direct",
-    "Entry": "of the wisdom, and of a schedule of xconv.direct",
-    "Machine": "what xconv.doctor tells of a machine, and what the loops of xconv.direct depend on",
 }
 """Names that two classes have, and why."""
 

@@ -95,7 +95,8 @@ def test_gradients_of_an_eager_call_may_be_vectorized() -> None:
 @pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
 def test_autograph_calls_operations_as_they_are(case: Case) -> None:
     """It would rewrite all of xconv, which takes seconds in the first ``tf.function`` of a process."""
-    backend, seen = xconv.get_backend("tensorflow"), []
+    backend = xconv.get_backend("tensorflow")
+    seen: list[str] = []
 
     def lowered(plan: Plan) -> Any:
         seen.extend(frame.filename for frame in traceback.extract_stack())

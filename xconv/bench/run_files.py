@@ -25,7 +25,7 @@ FORMAT, VERSION = "xconv bench", 2
 """The version is a new one whenever a field goes or changes its meaning."""
 
 
-class Machine(TypedDict):
+class MachineFacts(TypedDict):
     """What is needed of what ``xconv doctor --json`` tells of the machine; all of it may be there."""
 
     platform: str
@@ -33,7 +33,7 @@ class Machine(TypedDict):
     cores: Quantity
 
 
-class Worker(TypedDict, total=False):
+class WorkerFacts(TypedDict, total=False):
     """What a process said of itself, its threads and device too."""
 
     backend: str
@@ -52,8 +52,8 @@ class File:
     taken: Annotated[str, Meta(description="when, in UTC, ISO 8601")]
     xconv: str
     settings: Settings
-    machine: Annotated[Machine, Meta(description="as ``xconv doctor --json`` tells it")]
-    workers: Annotated[dict[str, Worker], Meta(description="what each process said of itself: versions, threads")]
+    machine: Annotated[MachineFacts, Meta(description="as ``xconv doctor --json`` tells it")]
+    workers: Annotated[dict[str, WorkerFacts], Meta(description="what each process said of itself: versions, threads")]
     limits: Annotated[
         Limits,
         Meta(
@@ -72,7 +72,7 @@ def schema() -> dict[str, Any]:
     [_], parts = schema_components([File], ref_template="#/$defs/{name}")
     parts["Result"]["properties"]["seconds"] = {"type": ["number", "null"], "description": "derived: the median sample"}
     for name, part in parts.items():
-        if name not in ("Machine", "Worker"):
+        if name not in ("MachineFacts", "WorkerFacts"):
             part |= {"required": list(part["properties"]), "additionalProperties": False}
         for field in part["properties"].values():
             field.pop("default", None)

@@ -27,7 +27,7 @@ from xconv.models.steps import first_steps
 from xconv.models.ties import judge_ties_again
 from xconv.models.training import SGD, Adam, Optimizer, batches, check_training
 from xconv.system.errors import ArgumentError
-from xconv.testing import Parity, ComparedArray, compare, on
+from xconv.testing import ComparedArray, Parity, compare, on
 
 RUNS = 9
 """Pairs of runs; half of those that are usual, for each is a training. The quantile grows with fewer."""

@@ -95,7 +95,9 @@ def prove(
         for side, program in zip(runs, (original, converted), strict=True):
             side.append((list(program(up)), list(program(down))))
     found = [_OutputProof.of(i, wanted, got, runs) for i, (wanted, got) in enumerate(zip(*both, strict=True))]
-    error, tolerance, spread = (max((getattr(one, name) for one in found), default=0.0) for name in _OutputProof._fields[:3])
+    error, tolerance, spread = (
+        max((getattr(one, name) for one in found), default=0.0) for name in _OutputProof._fields[:3]
+    )
     verdict: Literal["agree", "differ", "heuristic", "proves nothing"] = "agree"
     if heuristics:
         verdict = "heuristic"

@@ -43,7 +43,9 @@ def judge_ties_again(
     return found
 
 
-def _judged(side: Side, inputs: Arrays, rows: dict[str, ComparedArray], seed: int) -> Iterator[tuple[str, ComparedArray]]:
+def _judged(
+    side: Side, inputs: Arrays, rows: dict[str, ComparedArray], seed: int
+) -> Iterator[tuple[str, ComparedArray]]:
     """Judge the rows of one side by the root mean square of runs on moved inputs.
 
     Args:
@@ -70,10 +72,6 @@ def _judged(side: Side, inputs: Arrays, rows: dict[str, ComparedArray], seed: in
         place = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference / bound)), difference.shape))
         if (difference <= bound).all():
             detail = "float32 decides a tie (relu, maximum) otherwise than float64, as runs on moved numbers do"
-<<<<<<< HEAD
-            ratio = float(apart[place] / bound[place])
-            yield name, ComparedArray(row.array, "within bound", float(apart.max()), float(bound[place]), ratio, place, detail)
-=======
             ratio = float(difference[place] / bound[place])
             yield (
                 name,
@@ -81,7 +79,6 @@ def _judged(side: Side, inputs: Arrays, rows: dict[str, ComparedArray], seed: in
                     row.array, "within bound", float(difference.max()), float(bound[place]), ratio, place, detail
                 ),
             )
->>>>>>> e0e4a3e (Names: no function above a complexity of 13, more words in the glossary)
         else:
             more = "single runs on moved numbers do not explain it either"
             yield name, replace(row, detail=f"{row.detail}; {more}")
