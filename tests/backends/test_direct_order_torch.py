@@ -21,7 +21,7 @@ KINDS = [name for name, problem in LAYERS.items() if problem.inner == 1]
 @pytest.fixture(autouse=True)
 def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Threads have something to do in small problems too; nothing is kept from other tests."""
-    monkeypatch.setattr("xconv.direct.prepared.SHARE", 0.01)
+    monkeypatch.setattr("xconv.direct.prepared.THREAD_PRODUCTS", 0.01)
     dispatch.forget()
     before = torch.get_num_threads()
     yield
