@@ -34,8 +34,12 @@ def rows(schema: Schema, path: str = "") -> Iterator[Row]:
 
 
 def prose(schema: Schema) -> str:
-    """What a schema says of itself, in reStructuredText."""
-    return str(schema.get("description", ""))
+    """What a schema says of itself: its first paragraph, in reStructuredText.
+
+    >>> prose({"description": chr(10).join(["A number.", "", "Args: of its constructor"])})
+    'A number.'
+    """
+    return str(schema.get("description", "")).partition("\n\n")[0]
 
 
 def kind(schema: Schema) -> str:
