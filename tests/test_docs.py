@@ -60,6 +60,7 @@ WITHOUT_EXAMPLE = {
     "xconv.wisdom.Entry": "the module has one",
     "xconv.wisdom.Key": "the module has one",
     "xconv.wisdom.find": "the module has one",
+    "xconv.wisdom.knows": "it says yes or no",
     "xconv.wisdom.forget": "the module has one",
     "xconv.wisdom.load": "xconv.wisdom.save has one",
     "xconv.wisdom.remember": "the module has one",

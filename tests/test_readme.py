@@ -67,7 +67,16 @@ def test_bench_output() -> None:
     assert said(block[1]) <= said(out)
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+FIRST_EXAMPLE = ROOT / "examples/researcher.py"
+LONGER_EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - {FIRST_EXAMPLE})
+"""They start processes, train and measure: ten to thirty seconds each."""
+
+
+@pytest.mark.parametrize(
+    "example",
+    [FIRST_EXAMPLE, *(pytest.param(path, marks=pytest.mark.extended) for path in LONGER_EXAMPLES)],
+    ids=lambda path: path.name,
+)
 def test_example_runs(example: Path) -> None:
     options = ["--quick"] if '"--quick"' in example.read_text("utf-8") else []
     out = run(sys.executable, str(example), *options)

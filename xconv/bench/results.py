@@ -105,6 +105,7 @@ class Result:
     def how(self) -> str:
         """Who computes it and how, in words.
 
+        >>> from xconv.bench import Layer
         >>> layer = Layer("a", "b", "c", "conv1d", (1, 9, 1), ((3, 1, 1),), {}, "smoke")
         >>> Result(Contender("", "torch", layer, channels="first", opt_ins=True), chosen="taps").how
         'xconv on torch, channels first, opt-ins: taps'

@@ -47,7 +47,7 @@ def find_folder() -> Path | None:
 
     None if it is turned off.
 
-    >>> folder() is None or folder().name == "objects"
+    >>> find_folder() is None or find_folder().name == "objects"
     True
     """
     named = os.environ.get(VARIABLE)

@@ -63,7 +63,7 @@ class StridePhase:
 
         ``length`` is the count of elements of the sliding axis of what is read.
 
-        >>> StridePhase(-1, 1, 1, taps=(0, 1, 2), places=5).interior(5)
+        >>> StridePhase(-1, 1, 1, taps=(0, 1, 2), places=5).find_interior(5)
         (1, 4)
         """
         if not self.taps:

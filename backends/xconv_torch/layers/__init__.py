@@ -41,6 +41,9 @@ __all__ = [
 
 KINDS = (Conv1D, Conv2DAs1D, Conv1DRows, Conv1DColumns, SpatiallySeparableConv2D, Conv1DTranspose)
 
+for _kind in KINDS:
+    _kind.__module__ = __name__  # under which they are public, and found again by pickle
+
 
 def from_options(options: LayerOptions, **own: Any) -> nn.Module:
     """The layer of some options, which say nothing of a framework; ``own`` is what else its constructor takes.
