@@ -70,13 +70,15 @@ def keep(
     backend: str | None,
     device: str | None,
     options: tuple[Any, ...],
+    known: Hashable | None = None,
 ) -> None:
-    """Keep the lowering of a call that was found to fit."""
+    """Keep the lowering of a call that was found to fit, under its key if that is ``known`` already."""
     if owner.is_compiling():
         return
     for kind in owner.eager_types:
         _signatures.setdefault(kind, owner.signature)
-    known = key(operation, *arrays, formulation, backend, device, options)
+    if known is None:
+        known = key(operation, *arrays, formulation, backend, device, options)
     if known is None:
         return
     with _lock:

@@ -40,7 +40,7 @@ def run(
     call = resolve(operation, *shapes, dtype=arguments.dtype, **named)
     owner = arguments.load()
     lowered = _lowered(call, arguments, owner, formulation)
-    dispatch.keep(operation, lowered, owner, (x, weight, bias), formulation, backend, device, options)
+    dispatch.keep(operation, lowered, owner, (x, weight, bias), formulation, backend, device, options, key)
     given = arguments.arrays
     result: T = arguments.close(lowered(given["x"], given["weight"], given["bias"]))
     return result

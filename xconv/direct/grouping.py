@@ -87,8 +87,7 @@ class PlaceGrouping(ABC):
 
     def estimate_cost(self) -> float:
         """Products, more for a tile of few rows: it loads weights more often, and waits for its sums."""
-        sums = self.rows * self.vectors
-        return self.count_products() * max(sums + self.vectors / 2, SUMS_IN_FLIGHT) / sums
+        return estimate_cost(self.count_products(), self.rows, self.vectors)
 
     def round_up(self, places: int) -> int:
         """Places that whole tiles compute for ``places``."""
@@ -191,8 +190,20 @@ class AcrossLines(PlaceGrouping):
 
 def choose_grouping(geometry: DirectionGeometry, registers: TileRegisters) -> PlaceGrouping:
     """The grouping with the least estimated cost."""
-    groupings = AlongSignal(geometry, registers), (AlongRow if geometry.inner > 1 else AcrossLines)(geometry, registers)
-    return min(groupings, key=lambda grouping: grouping.estimate_cost())
+    along = AlongSignal(geometry, registers)
+    if geometry.lines == geometry.inner == 1:  # the other's tiles have one row: mostly there is no need to count
+        interiors = [(phase.find_interior(geometry.length), len(phase.taps)) for phase in geometry.phases]
+        products = sum((stop - start) * taps for (start, stop), taps in interiors)
+        if along.estimate_cost() <= ACROSS_LINES_FACTOR * estimate_cost(products, 1, along.vectors):
+            return along
+    other = (AlongRow if geometry.inner > 1 else AcrossLines)(geometry, registers)
+    return min((along, other), key=lambda grouping: grouping.estimate_cost())
+
+
+def estimate_cost(products: float, rows: int, vectors: int) -> float:
+    """The cost of products in tiles of ``rows`` places by ``vectors`` of output channels, in products."""
+    sums = rows * vectors
+    return products * max(sums + vectors / 2, SUMS_IN_FLIGHT) / sums
 
 
 def choose_rows(places: int, rows: Sequence[int]) -> int:
