@@ -311,7 +311,7 @@ NAMED_ELSEWHERE = {
     "xconv/__init__.py": "the public names",
     "xconv/ops.py": "each function names its row",
     "xconv/advice": "recommendations have names of their own, some of which are an operation's",
-    "xconv/core/backend.py": "a formulation has this name",
+    "xconv/core/planning_facts.py": "a formulation has this name",
     "xconv/bench/suites.py": "questions about particular operations",
     "xconv/claims": "claims about particular operations",
     "xconv/doctor/features.py": "features of a framework's own ops, each of a particular operation",

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
-from torch import nn
+import torch
 
 from xconv.models.layers import LayerOptions
 from xconv_torch.layers.maps import Conv1DColumns, Conv1DRows, SpatiallySeparableConv2D
@@ -45,7 +45,7 @@ for _kind in KINDS:
     _kind.__module__ = __name__  # under which they are public, and found again by pickle
 
 
-def from_options(options: LayerOptions, **own: Any) -> nn.Module:
+def from_options(options: LayerOptions, **own: Any) -> torch.nn.Module:
     """The layer of some options, which say nothing of a framework; ``own`` is what else its constructor takes.
 
     Args:
@@ -63,6 +63,6 @@ def from_options(options: LayerOptions, **own: Any) -> nn.Module:
     >>> from_options(LayerOptions("Conv1D", 3, 8, 5, layout="NWC", padding=2), dtype=torch.float64)
     Conv1D(3, 8, kernel_size=(5,), stride=(1,), padding=(2,), layout=NWC)
     """
-    kind: Callable[..., nn.Module] = next(kind for kind in KINDS if kind.layer == options.layer)
+    kind: Callable[..., torch.nn.Module] = next(kind for kind in KINDS if kind.layer == options.layer)
     taken = signature(kind).parameters
     return kind(**{name: value for name, value in vars(options).items() if name in taken}, **own)
