@@ -40,13 +40,6 @@ QUICK_START = {"PYTHONDONTWRITEBYTECODE": "", "TORCHINDUCTOR_COMPILE_THREADS": "
 
 NOT_LONG = ("-m", "not extended")
 SUITE = "xconv/testing/suite"
-WITHOUT_ONEDNN = (
-    *(f"{SUITE}/test_{name}.py" for name in ("formulations", "gradients", "parity", "properties", "views")),
-    "tests/backends/test_tensorflow.py",
-)
-"""TensorFlow has other kernels then, and so these compute other things."""
-
-OF_ANY_KERNEL = tuple(f"{SUITE}/test_{name}.py" for name in ("faults", "plans"))
 FOR_JAX = (
     *(f"{SUITE}/test_{name}.py" for name in ("formulations", "faults", "views")),
     "tests/backends/test_jax.py",
@@ -74,23 +67,21 @@ def run_pytest(session: nox.Session, backends: str, *what: str, onednn: bool = T
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """What each contributor runs: all but the long tests, TensorFlow's kernels with oneDNN off too, and JAX's tests."""
+    """What each contributor runs: all but the long tests, and JAX's tests."""
     install_frameworks(session, "dev")
     run_pytest(session, "torch,tensorflow", *NOT_LONG, *session.posargs)
     if not session.posargs:
-        run_pytest(session, "tensorflow", *NOT_LONG, *WITHOUT_ONEDNN, onednn=False)
         # JAX compiles each shape: `nox -s conformance -- jax` runs all of the suite in half an hour
         run_pytest(session, "jax", *NOT_LONG, *FOR_JAX)
 
 
 @nox.session
 def extended(session: nox.Session) -> None:
-    """The long tests, which CI runs as well: those that are marked, and all of the suite with oneDNN off."""
+    """The long tests, which CI runs as well: those that are marked, and TensorFlow's with oneDNN off: other kernels."""
     install_frameworks(session, "dev")
     run_pytest(session, "torch,tensorflow", "-m", "extended", *session.posargs)
     if not session.posargs:
-        run_pytest(session, "tensorflow", "-m", "extended", *WITHOUT_ONEDNN, onednn=False)
-        run_pytest(session, "tensorflow", *OF_ANY_KERNEL, onednn=False)
+        run_pytest(session, "tensorflow", SUITE, "tests/backends/test_tensorflow.py", onednn=False)
 
 
 CORE = [

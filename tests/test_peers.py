@@ -55,6 +55,7 @@ def arena() -> Iterator[Arena]:
         yield arena
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("framework", sorted({peer.framework for peer in PEERS}))
 def test_peers_are_right(arena: Arena, framework: str) -> None:
     peers = [peer for peer in PEERS if peer.framework == framework]

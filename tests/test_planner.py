@@ -177,6 +177,7 @@ def test_tuning_computes_on_arrays_as_the_caller_has_them(
     assert not any(tuned.wrong for tuned in found)
 
 
+@pytest.mark.extended
 def test_every_formulation_is_right_on_a_short_piece(backend: Backend) -> None:
     for problem in (PROBLEM, LONG, ConvProblem(4, 60, 3, 6, 6, kernel=5, dilation=3, groups=6, padding=(12, 0))):
         for direction in DIRECTIONS:

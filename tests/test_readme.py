@@ -40,6 +40,7 @@ def test_both_commands_are_there_and_ci_calls_the_second() -> None:
     assert SETUP + "tests\n" in (ROOT / ".ci/run").read_text("utf-8")
 
 
+@pytest.mark.extended
 def test_parity_output() -> None:
     command = "xconv parity --backend torch --backend tensorflow --device cpu --mode eager --formulations auto"
     out = run(sys.executable, "-m", "xconv.cli", *command.split()[1:])
@@ -50,6 +51,7 @@ def test_parity_output() -> None:
     assert re.findall(count, out) == [c for c in re.findall(count, README) if c in out]
 
 
+@pytest.mark.extended
 def test_bench_output() -> None:
     """Who takes part, and what stands in the columns; who wins depends on the machine."""
     command = "nox -s bench -- --case tiny --direction forward --peers torch,tensorflow"
