@@ -44,8 +44,8 @@ def nothing_known() -> Iterator[None]:
 def test_one_stands_for_others_of_nearly_its_length(problem: ConvProblem) -> None:
     like = representative(problem)
     assert representative(like) == like
-    assert 16 * abs(like.length - problem.length) <= problem.length
-    assert 16 * abs(like.output_length - problem.output_length) <= problem.output_length
+    assert 30 * abs(like.length - problem.length) <= problem.length
+    assert 30 * abs(like.output_length - problem.output_length) <= problem.output_length
     assert kind(like) == kind(problem)
     assert like.is_empty == problem.is_empty
     assert (like.padded_length - problem.padded_length) % problem.stride == 0

@@ -25,8 +25,10 @@ LEAST_SPEEDUP_AMONG_OWN = 1.1
 LEAST_GAIN_SECONDS = 5e-6
 """Seconds that another formulation must save."""
 
-LEADING_BITS = 4
-"""Leading bits of the number of places that :func:`representative` keeps."""
+LEADING_BITS, LEAST_PLACES = 5, 128
+"""Leading bits of the number of places that :func:`representative` keeps, and the places from which it rounds: below,
+tiles and transforms of one length and the next differ by more.
+"""
 
 LEAST_WORKSPACE_BYTES = 64 << 20
 """Bytes that every formulation may hold beside its operands and result."""
@@ -126,21 +128,23 @@ def with_borders_in_array(problem: ConvProblem) -> ConvProblem:
 
 
 def representative(problem: ConvProblem) -> ConvProblem:
-    """The problem that stands for others of nearly its length: lengths and results differ by a sixteenth at most.
+    """The problem that stands for others of nearly its length: lengths and results differ by a thirtieth at most.
 
     So signals of ever new lengths are planned for once in a while. The kind of problem is the same, and so are the
     elements behind the last place.
 
     >>> from xconv.core.problem import ConvProblem
-    >>> [representative(ConvProblem(1, length, 1, 8, 8, kernel=3)).length for length in (12, 299, 300, 313, 3000)]
-    [12, 290, 290, 322, 3074]
+    >>> [representative(ConvProblem(1, length, 1, 8, 8, kernel=3)).length for length in (12, 101, 299, 300, 313, 3000)]
+    [12, 101, 306, 306, 306, 2946]
     """
     if problem.is_empty:
         return problem
     places = problem.output_length
+    if places < LEAST_PLACES:
+        return problem
     step = 1 << max(places.bit_length() - LEADING_BITS, 0)
     more = ((places + step // 2) // step * step - places) * problem.stride
-    if more == 0 or 16 * abs(more) > problem.length:
+    if more == 0 or 30 * abs(more) > problem.length:
         return problem
     like = replace(problem, length=problem.length + more)
     return like if kind(like) == kind(problem) else problem
