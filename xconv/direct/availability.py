@@ -21,6 +21,7 @@ def _find_obstacle() -> str | None:
     """Why a function of two lines cannot be compiled and run; tried once."""
     try:
         with without_collection():
+            import xconv.direct.prepared  # noqa: F401 - what comes next
             from xconv.direct.linked import try_linking
 
             try_linking()  # imports LLVM

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from xconv.direct import objectcache
 from xconv.direct.linked import LinkedCode, Linker, compile_object
 from xconv.direct.processor import Processor
+from xconv.system.collection import without_collection
 
 KEPT_FUNCTIONS = 4096
 """Functions that are kept in memory, about 8 KiB each, besides those that a plan still holds."""
@@ -50,7 +51,8 @@ class Functions:
         with self.lock:
             missing = {source.parts: source for source in sources if source.parts not in self._kept}
             if missing:
-                self._kept |= self._compile_missing(list(missing.values()), processor)
+                with without_collection():
+                    self._kept |= self._compile_missing(list(missing.values()), processor)
             found = [self._kept[source.parts] for source in sources]
             for source in sources:
                 self._kept.move_to_end(source.parts)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from xconv.core.cost import LANES
 from xconv.core.problem import ConvProblem
+from xconv.system.collection import without_collection
 
 if TYPE_CHECKING:
     from xconv.core.formulation import Formulation
@@ -142,7 +143,8 @@ def model(package: str) -> Model:
     file = files(package).joinpath("estimates.json")
     if not file.is_file():
         return {}
-    found: Model = json.loads(file.read_text("utf-8"))["seconds"]
+    with without_collection():  # some thousand lists that stay
+        found: Model = json.loads(file.read_text("utf-8"))["seconds"]
     return found
 
 

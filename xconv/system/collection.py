@@ -1,4 +1,4 @@
-"""Python's garbage collector, while modules are imported."""
+"""Python's garbage collector, while modules are imported and code is compiled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """No collection while modules are imported: what they make lives as long as the process.
+    """No collection while modules are imported or code is compiled: what they make lives on, or goes at once.
 
     A collection in the middle of them would look at everything that a framework has made: 80 ms beside torch. The
     collector is as it was afterwards, and sees all that was made.
