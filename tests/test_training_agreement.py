@@ -67,7 +67,7 @@ def test_both_train_alike(network: Network, optimizer: Any, form: str) -> None:
     found = models.agree(network, optimizer, runs=4, form=form)
     assert found.ok, str(found)
     names = {row.array for row in found.parity.rows}
-    assert {f"gradient of {name}" for name in network.trained} <= names
+    assert {f"gradient of {name}" for name in network.trained_weights} <= names
     assert {f"change of {name}, {side} in float32" for name in network.weight_shapes for side in "fg"} <= names
     assert len(found.losses) == 20
     assert found.losses[-1] < found.losses[0]

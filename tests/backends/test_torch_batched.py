@@ -15,7 +15,7 @@ from xconv.calls import dispatch
 from xconv.core.call import Call
 from xconv.core.layouts import LAYOUTS
 from xconv.core.lowering import Lowering
-from xconv.core.plan import Choice, Plan
+from xconv.core.plan import DirectionPlan, Plan
 from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.core.target import Target
 from xconv.parity import Case
@@ -168,7 +168,7 @@ def test_gradients_by_a_plan(name: str, direction: str, problem: str) -> None:
     generator = torch.Generator().manual_seed(1)
     given = [torch.randn(shapes[each], dtype=torch.float64, generator=generator).requires_grad_() for each in taken]
 
-    forward, dx, dweight = (Choice(able[each], "named") for each in DIRECTIONS)
+    forward, dx, dweight = (DirectionPlan(able[each], "named") for each in DIRECTIONS)
     call = Call("conv1d", LAYOUTS["NWC"], known, 1, direction)
     lowering = Lowering(Plan(call, Target("torch"), forward, dx, dweight, by_framework=False), BACKEND)
 
@@ -189,7 +189,7 @@ def test_plans_that_compute_gradients_by_others(case: Case, name: str, monkeypat
     for call in case.calls():
         if any(forms[name].unsupported(each, call.problem) for each in DIRECTIONS):
             return
-    own, other = Choice("conv2d", "named"), Choice(name, "named")
+    own, other = DirectionPlan("conv2d", "named"), DirectionPlan(name, "named")
     monkeypatch.setattr("xconv.planning.planner._decision", lambda *_: ((own, other, other), False))
     dispatch.forget()
     leaves = [leaf.requires_grad_() for leaf in arrays(BACKEND, case)]

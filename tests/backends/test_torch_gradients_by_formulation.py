@@ -13,7 +13,7 @@ from xconv.calls import dispatch
 from xconv.core.call import Call
 from xconv.core.layouts import LAYOUTS
 from xconv.core.lowering import Lowering
-from xconv.core.plan import Choice, Plan
+from xconv.core.plan import DirectionPlan, Plan
 from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.core.target import Target
 from xconv_torch.autograd import planned
@@ -43,7 +43,7 @@ def operands(problem: ConvProblem, direction: str) -> list[Any]:
 
 def by_name(problem: ConvProblem, direction: str, **names: str) -> Lowering:
     """A lowering that takes the formulations of these names, and computes each gradient by its own."""
-    forward, dx, dweight = (Choice(names[each], "named") for each in DIRECTIONS)
+    forward, dx, dweight = (DirectionPlan(names[each], "named") for each in DIRECTIONS)
     call = Call("conv1d", LAYOUTS["NWC"], problem, 1, direction)
     return Lowering(Plan(call, Target("torch"), forward, dx, dweight, by_framework=False), BACKEND)
 
@@ -111,7 +111,7 @@ def test_duals_pass_through_a_call() -> None:
 
 def test_a_planned_call_takes_the_planned_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the plan says so, and only where a gradient is wanted."""
-    forward, others = Choice("conv2d", "named"), Choice("taps", "named")
+    forward, others = DirectionPlan("conv2d", "named"), DirectionPlan("taps", "named")
     monkeypatch.setattr("xconv.planning.planner._decision", lambda *_: ((forward, others, others), False))
     dispatch.forget()
     generator = torch.Generator().manual_seed(2)

@@ -12,7 +12,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 import xconv
 from xconv.core.call import Call
 from xconv.core.layouts import LAYOUTS
-from xconv.core.plan import Choice, Plan
+from xconv.core.plan import DirectionPlan, Plan
 from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.core.target import Target
 from xconv.planning import wisdom
@@ -50,7 +50,7 @@ def graph_of(function: Callable[..., Any], *arrays: Any, dynamic: bool | None = 
 
 
 def by_name(problem: ConvProblem, name: str) -> Plan:
-    choice = Choice(name, "named")
+    choice = DirectionPlan(name, "named")
     call = Call("conv1d", LAYOUTS["NWC"], problem, 1)
     return Plan(call, Target("torch", execution="inductor"), choice, choice, choice, by_framework=False)
 

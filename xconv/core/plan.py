@@ -25,7 +25,7 @@ elements in their windows alone."""
 
 
 @dataclass(frozen=True)
-class Choice:
+class DirectionPlan:
     """The formulation of one direction, and why it was taken.
 
     Attributes:
@@ -100,9 +100,9 @@ class Plan:
 
     call: Call
     target: Target
-    forward: Choice
-    input_gradient: Choice
-    weight_gradient: Choice
+    forward: DirectionPlan
+    input_gradient: DirectionPlan
+    weight_gradient: DirectionPlan
     by_framework: bool
     epilogue: tuple[Epilogue, ...] = ()
     asked: str = AUTO
@@ -114,14 +114,14 @@ class Plan:
         return self.call.problem
 
     @property
-    def choices(self) -> Mapping[str, Choice]:
+    def choices(self) -> Mapping[str, DirectionPlan]:
         """The choice for each direction, by its name."""
         return {direction: getattr(self, direction) for direction in DIRECTIONS}
 
     @property
-    def chosen(self) -> Choice:
+    def chosen(self) -> DirectionPlan:
         """The choice for the direction that the call computes."""
-        choice: Choice = getattr(self, self.call.direction)
+        choice: DirectionPlan = getattr(self, self.call.direction)
         return choice
 
     def __str__(self) -> str:

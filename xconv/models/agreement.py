@@ -225,7 +225,7 @@ class _Side:
             self.losses, self.output = done.losses, before
         return {
             "output": before,
-            **{f"gradient of {name}": done.gradients[name] for name in self.network.trained},
+            **{f"gradient of {name}": done.gradients[name] for name in self.network.trained_weights},
             "loss": done.losses,
             **{f"change of {name}": done.weights[name] - weights[name] for name in weights},
             "output after": self._module.predict(self.network, model, x),

@@ -288,7 +288,7 @@ class Network:
         return {f"{one.name}.{name}": shape for one in self.resolved for name, shape in one.weights.items()}
 
     @property
-    def trained(self) -> tuple[str, ...]:
+    def trained_weights(self) -> tuple[str, ...]:
         """The names of the weights that have a gradient."""
         return tuple(f"{one.name}.{name}" for one in self.resolved for name in one.weights if name not in one.fixed)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from xconv.core.backend import Backend
 from xconv.core.cost import ITEM_SIZE
 from xconv.core.formulation import Formulation
-from xconv.core.plan import Choice
+from xconv.core.plan import DirectionPlan
 from xconv.core.problem import ConvProblem
 from xconv.core.target import Target
 from xconv.planning import wisdom
@@ -43,12 +43,12 @@ def decide(
     max_workspace: int | None = None,
     *,
     local: bool = False,
-) -> Choice:
+) -> DirectionPlan:
     """The choice for one direction alone, and why."""
     problem = with_borders_in_array(problem)
     ruled, why = backend.rule(direction, problem, target)
     if not problem.is_static or problem.is_empty or not backend.runs_op_by_op(target):
-        return Choice(ruled, why)
+        return DirectionPlan(ruled, why)
     able = list(candidates(backend, direction, problem, target, max_workspace, local=local))
     expected = backend.estimates(able, direction, problem, layout, target)
     seconds = {name: t for name, t in expected.items() if not backend.is_trap(name, direction, problem)}
@@ -57,16 +57,16 @@ def decide(
     )
     if known is not None and any(form.name == known.formulation for form in able):
         why = f"measured {known.own_seconds / known.seconds:.2f} times as fast as the framework's own"
-        return Choice(known.formulation, why, _sorted({known.formulation: known.seconds, **seconds}), "wisdom")
+        return DirectionPlan(known.formulation, why, _sorted({known.formulation: known.seconds, **seconds}), "wisdom")
     if not seconds:
-        return Choice(ruled, why)
+        return DirectionPlan(ruled, why)
     own = backend.own(direction, problem, target)
     name = _preferred(backend, own, ruled, target, seconds)
     if name in (ruled, own):
         why = "nothing is expected to be clearly faster than the framework's own ops"
-        return Choice(name, why, _sorted(seconds), "estimate")
+        return DirectionPlan(name, why, _sorted(seconds), "estimate")
     gain = f", {seconds[own] / seconds[name]:.1f} times as fast as {own}" if own in seconds else ""
-    return Choice(name, f"expected to be the fastest{gain}", _sorted(seconds), "estimate")
+    return DirectionPlan(name, f"expected to be the fastest{gain}", _sorted(seconds), "estimate")
 
 
 def candidates(

@@ -20,7 +20,7 @@ from xconv.core.epilogue import Epilogue
 from xconv.core.formulation import Formulation
 from xconv.core.layouts import LAYOUTS
 from xconv.core.operations import find
-from xconv.core.plan import AUTO, LOCAL, Choice, Plan
+from xconv.core.plan import AUTO, LOCAL, DirectionPlan, Plan
 from xconv.core.problem import DIRECTIONS, ConvProblem
 from xconv.core.registry import get_backend
 from xconv.core.target import CHANNELS_FIRST, CHANNELS_LAST, INDUCTOR, Target, check_execution
@@ -33,7 +33,7 @@ LEAST_SPEEDUP_OF_GRADIENTS = 1.05
 to be, to be taken.
 """
 
-Decision: TypeAlias = tuple[tuple[Choice, Choice, Choice], bool]
+Decision: TypeAlias = tuple[tuple[DirectionPlan, DirectionPlan, DirectionPlan], bool]
 """A choice for each of :data:`DIRECTIONS`, and whether the framework differentiates."""
 
 
@@ -117,7 +117,7 @@ def _plan_2d(call: Call, backend: Backend, target: Target) -> Plan:
     assert call.vertical is not None
     folded = backend.folded_2d(call.vertical, call.problem)
     if folded is None:
-        own = Choice("conv2d", "the operation is the framework's 2-D convolution")
+        own = DirectionPlan("conv2d", "the operation is the framework's 2-D convolution")
         return Plan(call, target, own, own, own, True, (Epilogue("bias", backend.fuses_bias_2d),), planner=plan_call)
     asked = backend, "forward", folded, call.layout.name, target, LOCAL, "conv2d", None
     choices, by_framework = _decision(*asked) if folded.is_static else _decide(*asked)
@@ -198,17 +198,17 @@ def _decide(
         name = each[direction].formulation
         for d in ADJOINTS[direction]:
             expected = each[d].expected if d in each else ()
-            each[d] = Choice(name, f"the framework differentiates {name}", expected, "framework")
+            each[d] = DirectionPlan(name, f"the framework differentiates {name}", expected, "framework")
     return _in_order(each), by_framework
 
 
-def _in_order(each: Mapping[str, Choice]) -> tuple[Choice, Choice, Choice]:
+def _in_order(each: Mapping[str, DirectionPlan]) -> tuple[DirectionPlan, DirectionPlan, DirectionPlan]:
     return each["forward"], each["input_gradient"], each["weight_gradient"]
 
 
 def _with_gradients(
-    backend: Backend, direction: str, problem: ConvProblem, each: Mapping[str, Choice]
-) -> tuple[Choice, bool]:
+    backend: Backend, direction: str, problem: ConvProblem, each: Mapping[str, DirectionPlan]
+) -> tuple[DirectionPlan, bool]:
     """The choice for the direction that a call computes, and whether the framework differentiates it.
 
     The result is the same whether gradients are wanted or not, so one choice serves both: another is taken instead if
@@ -247,7 +247,7 @@ def _differentiates(backend: Backend, name: str, problem: ConvProblem) -> bool:
 
 def _choose_named(
     backend: Backend, direction: str, problem: ConvProblem, layout: str, target: Target, name: str, operation: str
-) -> Choice:
+) -> DirectionPlan:
     """The choice of a formulation by its name; what has no memory to compute in gets another that can do without.
 
     Raises:
@@ -265,7 +265,7 @@ def _choose_named(
     if form.needs_memory and not backend.has_memory(target):
         other = decide(backend, direction, problem, layout, target)
         return replace(other, why=f"{name} needs arrays in the CPU's memory; {other.why}")
-    return Choice(name, "named", source="named")
+    return DirectionPlan(name, "named", source="named")
 
 
 def _find_formulation(backend: Backend, name: str, operation: str) -> Formulation:
@@ -291,14 +291,14 @@ def _decide_as_constant(
     if backend.has_known_sizes(problem):
         asked = (target.backend, direction, values_of(problem), problem.dtype, layout, target.device, target.execution)
         names, by_framework = backend.constant(_decide_by_values, *asked, formulation)
-        forward, dx, dweight = (Choice(name, why) for name, why in names)
+        forward, dx, dweight = (DirectionPlan(name, why) for name, why in names)
         return (forward, dx, dweight), by_framework
     if target.execution != INDUCTOR:
-        open_choice = Choice(*backend.rule(direction, problem, target))
+        open_choice = DirectionPlan(*backend.rule(direction, problem, target))
         return (open_choice, open_choice, open_choice), True
     if formulation not in (AUTO, LOCAL):
         backend.constant(_check_name, target.backend, formulation)
-    open_choice = Choice(formulation, "for the sizes that come when the graph runs")
+    open_choice = DirectionPlan(formulation, "for the sizes that come when the graph runs")
     return (open_choice, open_choice, open_choice), formulation in backend.differentiated
 
 

@@ -133,7 +133,7 @@ class Trainer:
     def _named(self, gradients: Sequence[Any]) -> Weights:
         paths = {variable.path: gradient for variable, gradient in self._pairs(gradients)}
         variables = _variables(self.network, self.model)
-        return {name: np.array(paths[variables[name].path]) for name in self.network.trained}
+        return {name: np.array(paths[variables[name].path]) for name in self.network.trained_weights}
 
     def _pairs(self, gradients: Sequence[Any]) -> Any:
         return zip(self.model.trainable_variables, gradients, strict=True)

@@ -149,7 +149,9 @@ class Trainer:
             losses.append(loss.detach())
             if step == 0:
                 tensors = _tensors(network, module)
-                gradients = {name: _from_torch(network, name, _gradient(tensors[name])) for name in network.trained}
+                gradients = {
+                    name: _from_torch(network, name, _gradient(tensors[name])) for name in network.trained_weights
+                }
             optimizer.step()
         values = torch.stack(losses).numpy() if losses else np.zeros(0, x.dtype)
         return Training(values, gradients, weights_of(network, module))
