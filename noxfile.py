@@ -40,10 +40,8 @@ QUICK_START = {"PYTHONDONTWRITEBYTECODE": "", "TORCHINDUCTOR_COMPILE_THREADS": "
 
 NOT_LONG = ("-m", "not extended")
 SUITE = "xconv/testing/suite"
-FOR_JAX = (
-    *(f"{SUITE}/test_{name}.py" for name in ("formulations", "faults", "views")),
-    "tests/backends/test_jax.py",
-)
+FOR_JAX = (f"{SUITE}/test_formulations.py", "tests/backends/test_jax.py")
+MORE_FOR_JAX = (f"{SUITE}/test_faults.py", f"{SUITE}/test_views.py")
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -77,11 +75,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def extended(session: nox.Session) -> None:
-    """The long tests, which CI runs as well: those that are marked, and TensorFlow's with oneDNN off: other kernels."""
+    """The long tests, which CI runs as well: those that are marked, TensorFlow's with oneDNN off, more of JAX's."""
     install_frameworks(session, "dev")
     run_pytest(session, "torch,tensorflow", "-m", "extended", *session.posargs)
     if not session.posargs:
         run_pytest(session, "tensorflow", SUITE, "tests/backends/test_tensorflow.py", onednn=False)
+        run_pytest(session, "jax", *MORE_FOR_JAX)
 
 
 CORE = [
