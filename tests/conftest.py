@@ -51,6 +51,7 @@ NEEDED = {
     "test_tensorflow_plans.py": {"tensorflow"},
     "test_jax.py": {"jax"},
     "test_framework_gaps.py": {"torch", "tensorflow"},
+    "test_fourier_powers.py": {"torch", "tensorflow"},
     "test_assert_parity.py": {"torch", "tensorflow"},
     "test_walk.py": {"torch", "tensorflow"},
     "test_mistrusted.py": {"torch", "tensorflow"},

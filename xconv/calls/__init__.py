@@ -1,1 +1,1 @@
-"""From the caller's arrays to a result: whose they are, what is asked, how it is run, and what is kept of that."""
+"""From the caller's arrays to a result: the arrays of a call, its steps, and the lowerings that are kept."""
