@@ -40,8 +40,8 @@ QUICK_START = {"PYTHONDONTWRITEBYTECODE": "", "TORCHINDUCTOR_COMPILE_THREADS": "
 
 NOT_LONG = ("-m", "not extended")
 SUITE = "xconv/testing/suite"
-FOR_JAX = (f"{SUITE}/test_formulations.py", "tests/backends/test_jax.py")
-MORE_FOR_JAX = (f"{SUITE}/test_faults.py", f"{SUITE}/test_views.py")
+FOR_JAX = "tests/backends/test_jax.py"
+MORE_FOR_JAX = tuple(f"{SUITE}/test_{name}.py" for name in ("formulations", "faults", "views"))
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -70,7 +70,7 @@ def tests(session: nox.Session) -> None:
     run_pytest(session, "torch,tensorflow", *NOT_LONG, *session.posargs)
     if not session.posargs:
         # JAX compiles each shape: `nox -s conformance -- jax` runs all of the suite in half an hour
-        run_pytest(session, "jax", *NOT_LONG, *FOR_JAX)
+        run_pytest(session, "jax", *NOT_LONG, FOR_JAX)
 
 
 @nox.session
