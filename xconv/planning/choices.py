@@ -137,8 +137,6 @@ def representative(problem: ConvProblem) -> ConvProblem:
     >>> [representative(ConvProblem(1, length, 1, 8, 8, kernel=3)).length for length in (12, 101, 299, 300, 313, 3000)]
     [12, 101, 306, 306, 306, 2946]
     """
-    if problem.is_empty:
-        return problem
     places = problem.output_length
     if places < LEAST_PLACES:
         return problem
